@@ -1,0 +1,173 @@
+//! The TOML file as a valid [`Config`], or all that is wrong with it at once.
+//!
+//! Past this module no value can be wrong: sizes are bytes, durations are `Duration`s, routes are compiled, certificates
+//! are loaded and fit their keys, addresses are resolved. A `Config` is never changed, only replaced by the next one.
+//!
+//! Not here: when to read it (`reload`), what is bound from it (`edge`), what follows from it (`health`).
+
+pub mod certificate;
+pub mod sites;
+
+use crate::domain::{Name, Rules, Setup};
+pub use certificate::{Certificate, Tls};
+pub use sites::Sites;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the file says, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Worker threads; by default as many as the machine has cores.
+    pub workers: NonZeroUsize,
+    /// How long a drain may take before what still runs is cut.
+    pub drain_timeout: Duration,
+    /// Where metrics and status are served.
+    pub admin: Admin,
+    /// At least one; addresses are unique.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Host names and path prefixes to sites.
+    pub sites: Sites,
+    /// At least one, in the order of the file; names are unique.
+    pub backends: Vec<Arc<Backend>>,
+}
+
+/// The `[admin]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    pub address: SocketAddr,
+}
+
+/// One `[[listener]]`. Keyed by its address: over a reload a listener with the same address keeps its sockets.
+#[derive(Debug)]
+pub struct Listener {
+    pub address: SocketAddr,
+    /// `[::]` is dual-stack unless `0.0.0.0` with the same port is listed too.
+    pub only_v6: bool,
+    /// `None`: plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+    pub protocols: Protocols,
+    /// Every request is answered with 308 to its https:// address instead of being forwarded; the port to name there.
+    pub redirect: Option<Redirect>,
+    pub limits: Limits,
+}
+
+/// Which versions of HTTP a listener speaks: by ALPN over TLS; without TLS by the preface (h2 with prior knowledge).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    pub http1: bool,
+    pub h2: bool,
+}
+
+/// `redirect = "https"` sends to port 443, `redirect = "https:8443"` to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    pub port: u16,
+}
+
+/// What a client may cost. Defaults are design values for a public site, listed in config/hotspare.toml.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For the whole TLS handshake.
+    pub handshake_timeout: Duration,
+    /// From a request's first byte to the end of its head (from the start of the connection for its first one): 408.
+    pub header_timeout: Duration,
+    /// Between two pieces of a request's body: 408.
+    pub body_idle_timeout: Duration,
+    /// Between two requests on one connection.
+    pub idle_timeout: Duration,
+    /// How long a client may take no byte of what we send.
+    pub send_timeout: Duration,
+    /// Of the whole request head, in bytes: 431; of its target alone at most half of that: 414.
+    pub max_header_size: usize,
+    /// Fields in a request head: 431.
+    pub max_headers: usize,
+    /// Streams at once on an HTTP/2 connection.
+    pub max_streams: u32,
+}
+
+/// One `[[backend]]`, and what each site that names it shares.
+#[derive(Debug)]
+pub struct Backend {
+    pub name: Name,
+    /// By rank, primary first; at least one; names are unique.
+    pub pools: Vec<Pool>,
+    pub probe: Probe,
+    pub rules: Rules,
+    pub timeouts: Timeouts,
+    /// Whether a safe request that failed is tried again elsewhere.
+    pub retry: bool,
+}
+
+/// One pool.
+#[derive(Debug)]
+pub struct Pool {
+    pub name: Name,
+    /// At least one; addresses as written are unique.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint: `host:port` as written, and what that resolved to at start or reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: Name,
+    pub address: SocketAddr,
+}
+
+/// How endpoints of a backend are probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub kind: ProbeKind,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Between the end of a probe and the next while a verdict is near; never more than `interval`.
+    pub fast_interval: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// The connect is all.
+    Tcp,
+    /// `GET path`; 200 to 399 passes. `host`: probe.host, else the first exact host of the backend's first site, else
+    /// none, and each endpoint's own address is sent.
+    Http { path: Name, host: Option<Name> },
+}
+
+/// How long one attempt at an endpoint may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// From the request sent to the whole response head.
+    pub head: Duration,
+    /// Between two pieces of a response's body.
+    pub body_idle: Duration,
+    /// For the whole request, all attempts and the body; none by default.
+    pub total: Option<Duration>,
+}
+
+impl Config {
+    /// What the decision core is told of this config.
+    pub fn setup(&self) -> Setup {
+        use crate::domain::{BackendSetup, PoolSetup};
+        let pool = |pool: &Pool| PoolSetup {
+            name: pool.name.clone(),
+            endpoints: pool.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
+        };
+        let backends = self
+            .backends
+            .iter()
+            .map(|backend| BackendSetup {
+                name: backend.name.clone(),
+                rules: backend.rules,
+                pools: backend.pools.iter().map(pool).collect(),
+            })
+            .collect();
+        Setup { backends }
+    }
+
+    /// The listener at that address, if this config still has one.
+    pub fn listener(&self, address: SocketAddr) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| listener.address == address)
+    }
+}

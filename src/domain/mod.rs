@@ -1,0 +1,40 @@
+//! The decision core: endpoint and pool health, the serving pool, hold-down. Pure: no clock, no socket, no async, std only.
+pub mod endpoint;
+pub mod evidence;
+pub mod pool;
+pub mod setup;
+pub mod snapshot;
+pub mod transition;
+pub mod units;
+
+pub use endpoint::{Health, Out};
+pub use evidence::{FailureCounts, FailureKind, ProbeFailure, ProbeResult, TallyDelta};
+pub use pool::PoolHealth;
+pub use setup::{BackendSetup, Failback, PoolSetup, Rules, Setup};
+pub use snapshot::{BackendSnapshot, EndpointSnapshot, PoolSnapshot, Snapshot, Waiting};
+pub use transition::{Cause, Change, Evidence, Routing, Transition};
+pub use units::{EndpointId, Generation, Moment, Name, Percent, PoolIndex};
+
+/// What happens to the model: the only way to change it.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A probe ended. Of an endpoint that is no longer configured: ignored.
+    Probe { endpoint: EndpointId, result: ProbeResult },
+    /// What real traffic did at an endpoint since the last tally of it. Likewise.
+    Tally { endpoint: EndpointId, delta: TallyDelta },
+    /// Time passed; serves every deadline that has come.
+    Tick,
+    /// The configuration changed; what stays as it was keeps its health, score and serving pool.
+    Reconfigure(Setup),
+}
+
+/// What the next deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// An ejected endpoint's time is over: its probes may bring it to probation.
+    EjectionOver,
+    /// An earlier pool's hold-down is over: failback.
+    HoldDownOver,
+    /// `min_dwell` is over: the pool that was left may be returned to.
+    DwellOver,
+}

@@ -1,0 +1,65 @@
+//! Ids and time as the core sees them. Not here: reading a clock (`runtime::clock`).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A name from the configuration: of a backend, a pool, or an endpoint (its address as written there).
+pub type Name = Arc<str>;
+
+/// A point on the process's monotonic clock, counted from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// When the process started.
+    pub const ZERO: Moment = Moment(Duration::ZERO);
+
+    /// The moment that lies `span` after the start of the process.
+    pub const fn at(span: Duration) -> Moment {
+        Moment(span)
+    }
+
+    /// How long after the start of the process.
+    pub const fn since_start(self) -> Duration {
+        self.0
+    }
+
+    /// How long after `earlier`; zero if it is not.
+    pub const fn since(self, earlier: Moment) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// `span` later.
+    pub const fn after(self, span: Duration) -> Moment {
+        Moment(self.0.saturating_add(span))
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+{:.3}s", self.0.as_secs_f64())
+    }
+}
+
+/// One endpoint of one pool of one backend, for as long as it stays configured: kept over reloads, never given out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointId(pub u32);
+
+/// A pool's place in its backend, by rank: 0 is the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolIndex(pub usize);
+
+/// The number of the config in force, from 1; a reload that is accepted adds one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A share in whole percent, 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(pub u8);

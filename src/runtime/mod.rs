@@ -1,0 +1,2 @@
+//! Worker threads, tasks, clock, signals, drain.
+pub mod clock;

@@ -1,0 +1,86 @@
+//! What is counted on the way of a request, per worker. Names and exposition are elsewhere (`names`, `admin::metrics`).
+
+use super::cells::{Counter, Gauge, Histogram, PerWorker};
+
+/// What one worker counts for one backend.
+#[derive(Debug, Default)]
+pub struct BackendCells {
+    /// Responses sent to clients by status class: 1xx (an upgrade), 2xx, 3xx, 4xx, 5xx.
+    pub responses: [Counter; 5],
+    /// From the request's head read to the response's head given to the client's connection.
+    pub duration: Histogram,
+    /// Requests whose response has not ended yet.
+    pub in_flight: Gauge,
+    /// Bodies' bytes from clients and to clients.
+    pub bytes_in: Counter,
+    pub bytes_out: Counter,
+    /// Requests that got a good answer after an attempt had failed, by what saved them.
+    pub rescued_by_retry: Counter,
+    pub rescued_by_wait: Counter,
+    /// Retries not made because the budget was used up.
+    pub budget_exhausted: Counter,
+    /// Unsafe requests that wait for a verdict now.
+    pub waiting: Gauge,
+}
+
+/// Responses that Hotspare makes itself, by what they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// 400, 405, 411, 501: not a request we can pass on.
+    BadRequest,
+    /// 404: no such site.
+    UnknownSite,
+    /// 421: this connection is not for that host.
+    Misdirected,
+    /// 408, 413, 414, 431: past a limit.
+    Limit,
+    /// 308 of a redirect listener.
+    Redirect,
+    /// 502, 503, 504: no endpoint gave an answer.
+    Unavailable,
+}
+
+impl ReplyKind {
+    pub const ALL: [ReplyKind; 6] = [
+        ReplyKind::BadRequest,
+        ReplyKind::UnknownSite,
+        ReplyKind::Misdirected,
+        ReplyKind::Limit,
+        ReplyKind::Redirect,
+        ReplyKind::Unavailable,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReplyKind::BadRequest => "bad_request",
+            ReplyKind::UnknownSite => "unknown_site",
+            ReplyKind::Misdirected => "misdirected",
+            ReplyKind::Limit => "limit",
+            ReplyKind::Redirect => "redirect",
+            ReplyKind::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What one worker counts apart from any backend.
+#[derive(Debug, Default)]
+pub struct WorkerCells {
+    pub connections_accepted: Counter,
+    pub connections_open: Gauge,
+    pub handshakes: Counter,
+    /// TLS handshakes that failed or took too long.
+    pub handshakes_failed: Counter,
+    /// accept(2) failed: mostly no descriptors left.
+    pub accept_errors: Counter,
+    /// Connections that ended because a client took too long somewhere.
+    pub client_timeouts: Counter,
+    /// Panics caught in one connection.
+    pub panics: Counter,
+    /// Indexed by `ReplyKind as usize`.
+    pub replies: [Counter; ReplyKind::ALL.len()],
+    /// How late the worker's loop woke from a timer, the newest measurement, in microseconds.
+    pub loop_lag_micros: Gauge,
+}
+
+/// Every worker's [`WorkerCells`].
+pub type Workers = PerWorker<WorkerCells>;

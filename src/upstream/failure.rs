@@ -1,0 +1,93 @@
+//! What went wrong in one attempt at one endpoint: facts and numbers. What to do about it: `proxy::judge`.
+
+use crate::domain::FailureKind;
+use std::io;
+use std::time::Duration;
+
+/// What went wrong in one attempt at one endpoint.
+#[derive(Debug)]
+pub enum Failure {
+    /// No connection: refused, unreachable, or not in time ([`io::ErrorKind::TimedOut`]). Nothing was sent.
+    Connect { error: io::Error, after: Duration },
+    /// The connection closed before the response head was whole.
+    Reset { sent: Sent, connection: Connection },
+    /// No response head in time.
+    NoHead { waited: Duration },
+    /// The response body ended before its end, or stalled.
+    Cut { received: u64 },
+    /// What came back is not HTTP, or is past a limit of ours.
+    Malformed { what: Malformed },
+    /// No descriptor, no local port: our own trouble, which never counts against the endpoint.
+    Ours(Shortage),
+    /// The client's body ended badly or took too long while it was passed on: the client's doing.
+    ClientBody,
+}
+
+/// How much of the request the endpoint may have acted on. Only after `Nothing` may a write run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Nothing,
+    Perhaps,
+}
+
+/// Which connection an attempt used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    Fresh,
+    /// It had been idle for that long: the endpoint may have closed it just then, which is nobody's fault.
+    Kept {
+        idle: Duration,
+    },
+}
+
+/// What was wrong with a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Not parsable as an HTTP response.
+    Head,
+    /// Past our limits on heads.
+    TooLarge,
+    /// 101 to a request that asked for no upgrade.
+    UnaskedUpgrade,
+}
+
+/// What we ran out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    Descriptors,
+    LocalPorts,
+    Memory,
+}
+
+impl Failure {
+    /// How the tally counts it; `None`: not evidence against the endpoint.
+    pub fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Failure::Connect { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Some(FailureKind::Refused)
+            }
+            Failure::Connect { .. } => Some(FailureKind::Connect),
+            Failure::Reset { connection: Connection::Kept { idle }, .. } if *idle > STALE_AFTER => None,
+            Failure::Reset { .. } => Some(FailureKind::Reset),
+            Failure::NoHead { .. } => Some(FailureKind::Timeout),
+            Failure::Cut { .. } => Some(FailureKind::Cut),
+            Failure::Malformed { .. } => Some(FailureKind::Malformed),
+            Failure::Ours(_) | Failure::ClientBody => None,
+        }
+    }
+
+    /// How much of the request the endpoint may have acted on.
+    pub fn sent(&self) -> Sent {
+        match self {
+            Failure::Connect { .. } | Failure::Ours(_) => Sent::Nothing,
+            Failure::Reset { sent, .. } => *sent,
+            Failure::NoHead { .. } | Failure::Cut { .. } | Failure::Malformed { .. } | Failure::ClientBody => {
+                Sent::Perhaps
+            }
+        }
+    }
+}
+
+/// A kept connection idle for longer than this that closes under a request was probably closed for being idle; writes do
+/// not use such a connection at all.
+pub const STALE_AFTER: Duration = Duration::from_secs(1);
