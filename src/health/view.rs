@@ -50,4 +50,16 @@ impl BackendView {
         let index = self.snapshot.serving;
         (index, &self.pools[index.0])
     }
+
+    /// The usable pools besides the serving one, by rank.
+    pub fn other_usable(&self) -> impl Iterator<Item = &PoolView> {
+        let serving = self.snapshot.serving;
+        let pools = self.pools.iter().enumerate();
+        pools.filter(move |(index, pool)| *index != serving.0 && pool.usable).map(|(_, pool)| pool)
+    }
+
+    /// Whether another pool could take the backend's requests.
+    pub fn another_pool_is_usable(&self) -> bool {
+        self.other_usable().next().is_some()
+    }
 }

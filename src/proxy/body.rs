@@ -1,15 +1,81 @@
-//! The body of a response to a client: an endpoint's, passed through, or a small one of ours.
+//! The body of a response to a client: an endpoint's, passed through as it comes, or a small one of ours.
 
+use super::exchange::{InFlight, Served};
+use super::judge::Answered;
+use super::local::Worker;
+use crate::domain::{FailureKind, Moment};
+use crate::upstream::Lease;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
 
-/// A response body on its way to a client.
+pin_project! {
+    /// A response body on its way to a client.
+    #[project = BodyProject]
+    #[derive(Debug)]
+    pub enum Body {
+        Empty,
+        Full { bytes: Option<Bytes> },
+        Passing { #[pin] passing: Passing },
+    }
+}
+
+pin_project! {
+    /// An endpoint's body. At its end the connection is kept and the endpoint has answered well; where it breaks off, the
+    /// client's breaks off too.
+    #[derive(Debug)]
+    pub struct Passing {
+        incoming: Incoming,
+        attempt: Option<Attempt>,
+        limits: DownloadLimits,
+        last_piece: Moment,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+
+    impl PinnedDrop for Passing {
+        fn drop(this: Pin<&mut Self>) {
+            // The client went away in the middle of it. Until then the endpoint did well; the connection, half read, closes.
+            if let Some(attempt) = this.project().attempt.take() {
+                attempt.note_end();
+            }
+        }
+    }
+}
+
+/// How long an endpoint's body may take.
+#[derive(Clone, Copy, Debug)]
+pub struct DownloadLimits {
+    /// Between two pieces.
+    pub idle: Duration,
+    /// To its end.
+    pub until: Option<Moment>,
+}
+
+/// What a body's end is told to.
 #[derive(Debug)]
-pub enum Body {
-    Empty,
-    Full(Option<Bytes>),
+pub struct Attempt {
+    pub worker: Rc<Worker>,
+    pub in_flight: InFlight,
+    pub served: Served,
+    pub lease: Option<Lease>,
+    /// A failing answer was counted when its head came.
+    pub answered: Answered,
+}
+
+impl Attempt {
+    fn note_end(&self) {
+        match self.answered {
+            Answered::Well => self.in_flight.endpoint().note_good(&self.worker.reporter),
+            Answered::Failing => (),
+        }
+    }
 }
 
 /// The body ended before its end: the client's must be cut too.
@@ -17,15 +83,104 @@ pub enum Body {
 #[error("the endpoint's response body ended early")]
 pub struct BodyCut;
 
+impl Body {
+    /// A body of ours.
+    pub fn full(bytes: Bytes) -> Body {
+        Body::Full { bytes: Some(bytes) }
+    }
+
+    /// An endpoint's.
+    pub fn passing(incoming: Incoming, attempt: Attempt, limits: DownloadLimits) -> Body {
+        let last_piece = attempt.worker.clock.now();
+        let whole = incoming.is_end_stream();
+        let mut passing = Passing { incoming, attempt: Some(attempt), limits, last_piece, timer: None };
+        if whole {
+            finish(&mut passing.attempt);
+        }
+        Body::Passing { passing }
+    }
+}
+
+/// The body is whole.
+fn finish(attempt: &mut Option<Attempt>) {
+    if let Some(mut attempt) = attempt.take() {
+        attempt.note_end();
+        if let Some(lease) = attempt.lease.take() {
+            attempt.in_flight.endpoint().kept.give_back(lease, attempt.worker.clock.now());
+        }
+    }
+}
+
+impl Passing {
+    fn poll_piece(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        let mut this = self.project();
+        let Some(attempt) = this.attempt.as_ref() else { return Poll::Ready(None) };
+        let clock = attempt.worker.clock;
+        let cut = match Pin::new(&mut *this.incoming).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                *this.last_piece = clock.now();
+                if let Some(data) = frame.data_ref() {
+                    attempt.served.count_bytes(0, data.len() as u64);
+                }
+                // hyper asks no further once it knows the end, so it is noted here.
+                if this.incoming.is_end_stream() {
+                    finish(this.attempt);
+                }
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(None) => {
+                finish(this.attempt);
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(_))) => FailureKind::Cut,
+            Poll::Pending => loop {
+                // Set once and moved only when it fires: a fast body never touches the timer again.
+                let idle_until = this.last_piece.after(this.limits.idle);
+                let deadline = this.limits.until.map_or(idle_until, |until| until.min(idle_until));
+                match this.timer.as_mut().as_pin_mut() {
+                    None => this.timer.set(Some(tokio::time::sleep_until(clock.instant(deadline)))),
+                    Some(timer) => {
+                        ready!(timer.poll(context));
+                        if clock.now() >= deadline {
+                            break FailureKind::Timeout;
+                        }
+                        this.timer.set(Some(tokio::time::sleep_until(clock.instant(deadline))));
+                    }
+                }
+            },
+        };
+        if let Some(attempt) = this.attempt.take() {
+            attempt.in_flight.endpoint().note_failure(&attempt.worker.reporter, cut);
+        }
+        Poll::Ready(Some(Err(BodyCut)))
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyCut;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
-        todo!()
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        match self.project() {
+            BodyProject::Empty => Poll::Ready(None),
+            BodyProject::Full { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            BodyProject::Passing { passing } => passing.poll_piece(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Empty => true,
+            Body::Full { bytes } => bytes.is_none(),
+            Body::Passing { passing } => passing.incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        todo!()
+        match self {
+            Body::Empty => SizeHint::with_exact(0),
+            Body::Full { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Body::Passing { passing } => passing.incoming.size_hint(),
+        }
     }
 }

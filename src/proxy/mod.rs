@@ -3,45 +3,25 @@
 //! Not here: the client's connection and its limits (`edge`), how an endpoint is reached (`upstream`), health (`health`).
 
 pub mod body;
+pub mod budget;
+pub mod exchange;
+pub mod headers;
+pub mod judge;
+pub mod local;
+pub mod plan;
+pub mod reply;
+pub mod route;
 pub mod service;
 pub mod upgrade;
+pub mod wait;
+
+pub use body::{Body, BodyCut};
+pub use local::Worker;
 
 use crate::config::{Listener, Tls};
-use crate::health::{Published, Reader, Reporter};
-use crate::runtime::clock::Clock;
-use crate::telemetry::cells::WorkerIndex;
-use crate::telemetry::metrics::{WorkerCells, Workers};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// All that one worker's requests share. One a thread, behind `Rc`; nothing in it is shared with another thread but the
-/// view and the counters.
-#[derive(Debug)]
-pub struct Worker {
-    pub index: WorkerIndex,
-    pub clock: Clock,
-    pub views: Reader,
-    pub reporter: Reporter,
-    cells: Arc<Workers>,
-}
-
-impl Worker {
-    pub fn new(
-        index: WorkerIndex,
-        clock: Clock,
-        published: &Published,
-        reporter: Reporter,
-        cells: Arc<Workers>,
-    ) -> Worker {
-        Worker { index, clock, views: published.reader(), reporter, cells }
-    }
-
-    /// This worker's own counters.
-    pub fn cells(&self) -> &WorkerCells {
-        self.cells.of(self.index)
-    }
-}
 
 /// What the edge knows of a client's connection, for as long as it lasts.
 #[derive(Debug)]
@@ -54,6 +34,15 @@ pub struct Client {
     /// An upgrade that was agreed on: once the 101 is sent, the connection is no longer HTTP's. The edge takes it from here
     /// and runs it. (HTTP/1.1 only, so there is never more than one.)
     pub upgrade: RefCell<Option<upgrade::Tunnel>>,
+    /// What its requests tell endpoints about it.
+    forwarded: headers::Forwarded,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, listener: Arc<Listener>, secure: Option<Secure>) -> Client {
+        let forwarded = headers::Forwarded::new(address, secure.is_some());
+        Client { address, listener, secure, upgrade: RefCell::default(), forwarded }
+    }
 }
 
 /// What TLS said about the connection.

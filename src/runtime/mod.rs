@@ -1,2 +1,3 @@
 //! Worker threads, tasks, clock, signals, drain.
 pub mod clock;
+pub mod tasks;

@@ -60,6 +60,11 @@ pub enum Shortage {
 }
 
 impl Failure {
+    /// Whether the connect was refused.
+    pub fn is_refusal(&self) -> bool {
+        self.kind() == Some(FailureKind::Refused)
+    }
+
     /// How the tally counts it; `None`: not evidence against the endpoint.
     pub fn kind(&self) -> Option<FailureKind> {
         match self {

@@ -2,7 +2,13 @@
 //!
 //! Not here: which endpoint, and what follows from a failure (`proxy`); what it proves (`domain`).
 
+pub mod client;
 pub mod connect;
 pub mod failure;
+pub mod kept;
+pub mod upload;
 
-pub use failure::{Failure, Malformed, Sent, Shortage};
+pub use client::{Answer, Failed, Reuse, Target};
+pub use failure::{Connection, Failure, Malformed, Sent, Shortage};
+pub use kept::{Kept, Lease};
+pub use upload::{Upload, UploadState};

@@ -1,0 +1,145 @@
+//! One request while it runs: what is left of it to be sent, and the guards that count it for as long as it does.
+
+use super::headers::{self, Forwarded, Upgrading};
+use super::judge::{AtHand, Kind};
+use super::local::{LocalBackend, LocalEndpoint};
+use super::route::{self, Route};
+use crate::domain::Moment;
+use crate::runtime::clock::Clock;
+use crate::upstream::upload::UploadLimits;
+use crate::upstream::{Upload, UploadState};
+use http::{HeaderMap, Method, Request, Uri, Version};
+use hyper::body::Incoming;
+use std::rc::Rc;
+
+/// The request as it goes to endpoints.
+#[derive(Debug)]
+pub struct Exchange {
+    pub kind: Kind,
+    pub upgrading: Upgrading,
+    /// Of the client's body.
+    pub upload: Rc<UploadState>,
+    /// Not sent yet, or handed back unsent.
+    ready: Option<Box<Request<Upload>>>,
+    /// The head, for a request without a body that may be sent again.
+    spare: Option<Spare>,
+}
+
+#[derive(Clone, Debug)]
+struct Spare {
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+}
+
+impl Exchange {
+    /// Makes the request to the endpoint from the client's. `retry`: keep what it takes to send it again.
+    pub fn new(
+        request: Request<Incoming>,
+        route: Route<'_>,
+        forwarded: &Forwarded,
+        limits: UploadLimits,
+        retry: bool,
+        clock: Clock,
+    ) -> Exchange {
+        let (mut head, body) = request.into_parts();
+        let kind = Kind::of(&head.method, route.upgrade);
+        let upgrading = if route.upgrade { Upgrading::Yes } else { Upgrading::No };
+        headers::request(&mut head.headers, forwarded, route.host, upgrading);
+        let target = route::target(&head.uri);
+        let (body, upload) = Upload::new(body, limits, clock);
+        let repeats = retry && kind == Kind::Safe && matches!(body, Upload::Empty);
+        let spare = repeats.then(|| Spare {
+            method: head.method.clone(),
+            target: target.clone(),
+            headers: head.headers.clone(),
+        });
+        let ready = Some(Box::new(outgoing(head.method, target, head.headers, body)));
+        Exchange { kind, upgrading, upload, ready, spare }
+    }
+
+    /// The request to send next; `None` when part of it is gone.
+    pub fn take(&mut self) -> Option<Request<Upload>> {
+        match self.ready.take() {
+            Some(ready) => Some(*ready),
+            None => {
+                let spare = self.spare.clone()?;
+                Some(outgoing(spare.method, spare.target, spare.headers, Upload::Empty))
+            }
+        }
+    }
+
+    /// It was provably not sent.
+    pub fn put_back(&mut self, unsent: Box<Request<Upload>>) {
+        self.ready = Some(unsent);
+    }
+
+    pub fn at_hand(&self) -> AtHand {
+        if self.ready.is_some() || self.spare.is_some() { AtHand::Whole } else { AtHand::Gone }
+    }
+}
+
+fn outgoing(method: Method, target: Uri, headers: HeaderMap, body: Upload) -> Request<Upload> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = target;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// A request counted at its backend until its response has ended.
+#[derive(Debug)]
+pub struct Served {
+    pub backend: Rc<LocalBackend>,
+    upload: Rc<UploadState>,
+}
+
+impl Served {
+    pub fn begin(backend: Rc<LocalBackend>, upload: Rc<UploadState>) -> Served {
+        backend.cells().in_flight.add(1);
+        Served { backend, upload }
+    }
+
+    /// The response's head is there.
+    pub fn count_response(&self, status: http::StatusCode, began: Moment, now: Moment) {
+        let cells = self.backend.cells();
+        let class = usize::from(status.as_u16() / 100).clamp(1, cells.responses.len());
+        cells.responses[class - 1].add(1);
+        cells.duration.observe(now.since(began));
+    }
+
+    /// Bytes that were no HTTP body's: an upgrade's.
+    pub fn count_bytes(&self, from_client: u64, to_client: u64) {
+        self.backend.cells().bytes_in.add(from_client);
+        self.backend.cells().bytes_out.add(to_client);
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.backend.cells().in_flight.add(-1);
+        self.backend.cells().bytes_in.add(self.upload.bytes());
+    }
+}
+
+/// An attempt counted at its endpoint until its response has ended.
+#[derive(Debug)]
+pub struct InFlight(Rc<LocalEndpoint>);
+
+impl InFlight {
+    pub fn begin(endpoint: Rc<LocalEndpoint>) -> InFlight {
+        endpoint.tally().in_flight.add(1);
+        InFlight(endpoint)
+    }
+
+    pub fn endpoint(&self) -> &LocalEndpoint {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.tally().in_flight.add(-1);
+    }
+}

@@ -1,0 +1,227 @@
+//! Fields that end with a connection, and those that say where a request came from (RFC 9110, section 7.6).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::net::SocketAddr;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Whether a request stays HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrading {
+    No,
+    Yes,
+}
+
+/// What a request tells its endpoint about the client, made once a connection.
+#[derive(Debug)]
+pub struct Forwarded {
+    address: HeaderValue,
+    proto: HeaderValue,
+}
+
+impl Forwarded {
+    pub fn new(client: SocketAddr, secure: bool) -> Forwarded {
+        let address = client.ip().to_canonical().to_string();
+        Forwarded {
+            address: HeaderValue::try_from(address).expect("an IP address is a field value"),
+            proto: HeaderValue::from_static(if secure { "https" } else { "http" }),
+        }
+    }
+}
+
+/// Makes a client's fields those of the request to the endpoint. `host`: to be sent instead of the client's Host.
+pub fn request(headers: &mut HeaderMap, forwarded: &Forwarded, host: Option<HeaderValue>, upgrading: Upgrading) {
+    let protocol = match upgrading {
+        Upgrading::Yes => headers.get(header::UPGRADE).cloned(),
+        Upgrading::No => None,
+    };
+    drop_hop_by_hop(headers, |name| match *name {
+        // hyper answers Expect itself, by asking for the body when the endpoint takes it.
+        header::EXPECT | header::PROXY_AUTHORIZATION | header::FORWARDED => true,
+        // Proxy becomes HTTP_PROXY in a CGI's environment; a_b and a-b are the same field to many endpoints.
+        _ => *name == PROXY || name.as_str().contains('_'),
+    });
+    if let Some(host) = host {
+        headers.insert(header::HOST, host);
+    }
+    // Replaced, not added to: what a client says about itself is not evidence.
+    headers.insert(X_FORWARDED_FOR, forwarded.address.clone());
+    headers.insert(X_FORWARDED_PROTO, forwarded.proto.clone());
+    match headers.get(header::HOST).cloned() {
+        Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
+        None => drop(headers.remove(X_FORWARDED_HOST)),
+    }
+    name_upgrade(headers, protocol);
+}
+
+/// Makes an endpoint's fields those of the response to the client.
+pub fn response(headers: &mut HeaderMap, upgrading: Upgrading) {
+    let protocol = match upgrading {
+        Upgrading::Yes => headers.get(header::UPGRADE).cloned(),
+        Upgrading::No => None,
+    };
+    // With both lengths the chunks count (RFC 9112, section 6.3), and the other one must not reach the client.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    drop_hop_by_hop(headers, |_| false);
+    name_upgrade(headers, protocol);
+}
+
+/// Whether a Connection field has this option.
+pub fn connection_names(headers: &HeaderMap, option: &str) -> bool {
+    options(headers).any(|named| named.eq_ignore_ascii_case(option))
+}
+
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::CONNECTION).iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+}
+
+fn name_upgrade(headers: &mut HeaderMap, protocol: Option<HeaderValue>) {
+    if let Some(protocol) = protocol {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+}
+
+/// Drops what concerns one connection only, what Connection names, and what `too` says.
+fn drop_hop_by_hop(headers: &mut HeaderMap, too: impl Fn(&HeaderName) -> bool) {
+    // One pass over what is there; nearly always there is little to drop, and a Vec that stays empty allocates nothing.
+    let mut drops: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name) || too(name)).cloned().collect();
+    if headers.contains_key(header::CONNECTION) {
+        let named = options(headers).filter_map(|option| HeaderName::try_from(option).ok());
+        drops.extend(named.filter(|name| !is_protected(name)));
+    }
+    for name in drops {
+        headers.remove(name);
+    }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(*name, header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE)
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+}
+
+/// Fields that Connection can't talk us out of: a client could otherwise strip what frames, routes or authenticates.
+fn is_protected(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::HOST
+            | header::CONTENT_LENGTH
+            | header::CONTENT_TYPE
+            | header::CONTENT_ENCODING
+            | header::CONTENT_RANGE
+            | header::AUTHORIZATION
+            | header::COOKIE
+            | header::SET_COOKIE
+            | header::CACHE_CONTROL
+            | header::RANGE
+    ) || name.as_str().starts_with("x-forwarded-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let mut headers = HeaderMap::new();
+        pairs.for_each(|(name, value)| drop(headers.append(name, value)));
+        headers
+    }
+
+    fn sent(pairs: &[(&'static str, &'static str)], upgrading: Upgrading) -> HeaderMap {
+        let mut headers = fields(pairs);
+        let client = "[::ffff:192.0.2.7]:4711".parse().expect("an address");
+        request(&mut headers, &Forwarded::new(client, true), None, upgrading);
+        headers
+    }
+
+    #[test]
+    fn hop_by_hop_fields_and_those_that_connection_names_stop_here() {
+        let headers = sent(
+            &[
+                ("host", "example.org"),
+                ("connection", "keep-alive, X-Secret"),
+                ("connection", "x-other"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("te", "trailers"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("x-secret", "1"),
+                ("x-other", "2"),
+                ("x-kept", "3"),
+            ],
+            Upgrading::No,
+        );
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-kept"]);
+    }
+
+    #[test]
+    fn connection_cannot_strip_what_frames_routes_or_authenticates() {
+        let headers = sent(
+            &[
+                ("host", "a"),
+                ("connection", "host, content-length, authorization, x-forwarded-for"),
+                ("content-length", "3"),
+                ("authorization", "x"),
+            ],
+            Upgrading::No,
+        );
+        for name in ["host", "content-length", "authorization", "x-forwarded-for"] {
+            assert!(headers.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn forwarded_fields_are_replaced_and_v4_is_written_as_v4() {
+        let headers = sent(
+            &[
+                ("host", "example.org"),
+                ("x-forwarded-for", "10.0.0.1"),
+                ("x-forwarded-proto", "gopher"),
+                ("x-forwarded-host", "evil"),
+                ("forwarded", "for=evil"),
+            ],
+            Upgrading::No,
+        );
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], "example.org");
+        assert!(!headers.contains_key("forwarded"));
+    }
+
+    #[test]
+    fn fields_that_endpoints_could_mistake_are_dropped() {
+        let headers = sent(&[("host", "a"), ("content_length", "3"), ("proxy", "http://evil")], Upgrading::No);
+        assert!(!headers.contains_key("content_length") && !headers.contains_key("proxy"));
+    }
+
+    #[test]
+    fn an_upgrade_keeps_its_two_fields_and_nothing_else_of_the_connection() {
+        let headers = sent(
+            &[("host", "a"), ("connection", "Upgrade, keep-alive"), ("upgrade", "websocket"), ("keep-alive", "x")],
+            Upgrading::Yes,
+        );
+        assert_eq!(headers["connection"], "upgrade");
+        assert_eq!(headers["upgrade"], "websocket");
+        assert!(!headers.contains_key("keep-alive"));
+    }
+
+    #[test]
+    fn a_response_with_both_lengths_goes_by_its_chunks() {
+        let mut headers = fields(&[("content-length", "3"), ("transfer-encoding", "chunked"), ("etag", "x")]);
+        response(&mut headers, Upgrading::No);
+        assert_eq!(headers.len(), 1, "{headers:?}");
+    }
+}

@@ -1,0 +1,144 @@
+//! What one worker has to itself: kept connections, budgets, and its own counters. One [`Worker`] a thread, behind `Rc`;
+//! nothing in it is shared with another thread but the view and the counters.
+
+use super::budget::Budget;
+use crate::domain::{EndpointId, FailureKind, Name};
+use crate::health::tally::TallyCell;
+use crate::health::{BackendView, EndpointView, Published, Reader, Reporter, Tally};
+use crate::runtime::clock::Clock;
+use crate::telemetry::cells::{PerWorker, WorkerIndex};
+use crate::telemetry::metrics::{BackendCells, WorkerCells, Workers};
+use crate::upstream::Kept;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// All that one worker's requests share.
+#[derive(Debug)]
+pub struct Worker {
+    pub index: WorkerIndex,
+    pub clock: Clock,
+    pub views: Reader,
+    pub reporter: Reporter,
+    cells: Arc<Workers>,
+    workers: usize,
+    random: RefCell<fastrand::Rng>,
+    endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
+    backends: RefCell<HashMap<Name, Rc<LocalBackend>>>,
+}
+
+/// This worker's side of an endpoint. Outlives the endpoint's place in the view for as long as a response runs.
+#[derive(Debug)]
+pub struct LocalEndpoint {
+    pub kept: Kept,
+    tally: Arc<Tally>,
+    worker: WorkerIndex,
+}
+
+/// This worker's side of a backend.
+#[derive(Debug)]
+pub struct LocalBackend {
+    pub retries: Budget,
+    cells: Arc<PerWorker<BackendCells>>,
+    worker: WorkerIndex,
+}
+
+impl Worker {
+    /// `seed`: for the choice among endpoints.
+    pub fn new(
+        index: WorkerIndex,
+        clock: Clock,
+        published: &Published,
+        reporter: Reporter,
+        cells: Arc<Workers>,
+        seed: u64,
+    ) -> Worker {
+        Worker {
+            index,
+            clock,
+            views: published.reader(),
+            reporter,
+            workers: cells.iter().count(),
+            cells,
+            random: RefCell::new(fastrand::Rng::with_seed(seed)),
+            endpoints: RefCell::default(),
+            backends: RefCell::default(),
+        }
+    }
+
+    /// This worker's own counters.
+    pub fn cells(&self) -> &WorkerCells {
+        self.cells.of(self.index)
+    }
+
+    /// A random number below `bound`, which is at least 1.
+    pub fn random(&self, bound: usize) -> usize {
+        self.random.borrow_mut().usize(..bound)
+    }
+
+    /// This worker's side of an endpoint.
+    pub fn endpoint(&self, endpoint: &EndpointView) -> Rc<LocalEndpoint> {
+        let local = || LocalEndpoint { kept: Kept::default(), tally: endpoint.tally.clone(), worker: self.index };
+        self.endpoints.borrow_mut().entry(endpoint.tally.id).or_insert_with(|| Rc::new(local())).clone()
+    }
+
+    /// This worker's side of a backend.
+    pub fn backend(&self, backend: &BackendView) -> Rc<LocalBackend> {
+        let mut backends = self.backends.borrow_mut();
+        if let Some(known) = backends.get(&backend.config.name) {
+            return known.clone();
+        }
+        let local = Rc::new(LocalBackend {
+            retries: Budget::new(Budget::RETRIES, self.workers, self.clock.now()),
+            cells: backend.cells.clone(),
+            worker: self.index,
+        });
+        backends.insert(backend.config.name.clone(), local.clone());
+        local
+    }
+
+    /// Closes kept connections that were idle for too long or whose endpoint is gone from the view, and forgets endpoints and backends that
+    /// are. To be called every few seconds and after a publish.
+    pub fn sweep(&self) {
+        let view = self.views.view();
+        let now = self.clock.now();
+        let mut endpoints = self.endpoints.borrow_mut();
+        if !endpoints.is_empty() {
+            let all =
+                view.backends.iter().flat_map(|backend| backend.pools.iter()).flat_map(|pool| pool.endpoints.iter());
+            let known: std::collections::HashSet<EndpointId> = all.map(|endpoint| endpoint.tally.id).collect();
+            endpoints.retain(|id, local| {
+                local.kept.sweep(now);
+                known.contains(id)
+            });
+        }
+        self.backends.borrow_mut().retain(|name, _| view.backends.iter().any(|backend| backend.config.name == *name));
+    }
+}
+
+impl LocalEndpoint {
+    /// This worker's own tally of the endpoint.
+    pub fn tally(&self) -> &TallyCell {
+        self.tally.cells.of(self.worker)
+    }
+
+    pub fn note_good(&self, reporter: &Reporter) {
+        reporter.good(&self.tally);
+    }
+
+    pub fn note_failure(&self, reporter: &Reporter, kind: FailureKind) {
+        reporter.failed(&self.tally, kind);
+    }
+
+    pub fn ask_verdict(&self, reporter: &Reporter) {
+        reporter.ask_verdict(&self.tally);
+    }
+}
+
+impl LocalBackend {
+    /// This worker's own counters of the backend.
+    pub fn cells(&self) -> &BackendCells {
+        self.cells.of(self.worker)
+    }
+}

@@ -1,0 +1,73 @@
+//! Writes that have provably not begun wait here until the view says where writes go: a switch costs them a pause, no error.
+
+use super::local::{LocalBackend, Worker};
+use crate::domain::{Moment, Name};
+use crate::health::{BackendView, View};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a write waits at most.
+pub const WRITE_WAIT: Duration = Duration::from_secs(2);
+
+/// Writes of one backend that wait at once, on one worker: past that an answer is kinder than a queue.
+pub const WAITING_MAX: i64 = 1_000;
+
+/// Between two tries at a pool that refuses, when no news comes: each is evidence too.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
+/// One write that waits.
+#[derive(Debug)]
+pub struct Waiting {
+    name: Name,
+    local: Rc<LocalBackend>,
+    until: Moment,
+    /// The view that the newest try went by.
+    tried: Rc<Arc<View>>,
+    changes: watch::Receiver<()>,
+}
+
+impl Waiting {
+    /// Asks for the verdict on the pool that did not take the write. `None`: no other pool could take it either, or too many wait.
+    pub fn begin(worker: &Worker, tried: &Rc<Arc<View>>, backend: &BackendView) -> Option<Waiting> {
+        let changes = worker.views.changes();
+        let local = worker.backend(backend);
+        if !backend.another_pool_is_usable() || local.cells().waiting.get() >= WAITING_MAX {
+            return None;
+        }
+        for endpoint in &backend.serving().1.endpoints {
+            worker.endpoint(endpoint).ask_verdict(&worker.reporter);
+        }
+        local.cells().waiting.add(1);
+        let until = worker.clock.now().after(WRITE_WAIT);
+        Some(Waiting { name: backend.config.name.clone(), local, until, tried: tried.clone(), changes })
+    }
+
+    /// Returns with the view in force when there is news or it is time to try again; `None` when the wait is over.
+    pub async fn next_view(&mut self, worker: &Worker) -> Option<Rc<Arc<View>>> {
+        let now = worker.clock.now();
+        if now >= self.until {
+            return None;
+        }
+        // The news may have come between the try and the subscription.
+        if Arc::ptr_eq(&worker.views.view(), &self.tried) {
+            let again = worker.clock.instant(self.until.min(now.after(TRY_AGAIN)));
+            // An error means that the supervisor is gone with the process: the wait ends by its deadline.
+            let _news = tokio::time::timeout_at(again, self.changes.changed()).await;
+        }
+        self.tried = worker.views.view();
+        Some(self.tried.clone())
+    }
+
+    /// The backend in a later view; `None` if a reload took it away.
+    pub fn backend<'v>(&self, view: &'v View) -> Option<&'v BackendView> {
+        view.backends.iter().find(|backend| backend.config.name == self.name).map(|backend| &**backend)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.local.cells().waiting.add(-1);
+    }
+}

@@ -1,0 +1,166 @@
+//! One request sent to one endpoint over HTTP/1.1: by a kept connection or a new one, until the response head is there.
+
+use super::connect::connect;
+use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
+use super::kept::{KEPT_FOR, Kept, Lease};
+use super::upload::{Upload, UploadEnd, UploadState};
+use crate::runtime::clock::Clock;
+use crate::runtime::tasks;
+use http::{Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+/// Where to, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    pub address: SocketAddr,
+    pub kept: &'a Kept,
+    pub connect_timeout: Duration,
+    /// From the last piece of the request passed on to the whole response head.
+    pub head_timeout: Duration,
+}
+
+/// Which kept connections will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    Any,
+    /// Only those used within [`super::failure::STALE_AFTER`]: an endpoint may close an older one just as we write to it,
+    /// and a write can't be sent again then.
+    Recent,
+}
+
+/// The head of a response, and the connection that its body comes by.
+#[derive(Debug)]
+pub struct Answer {
+    pub response: Response<Incoming>,
+    /// `None` when the connection can't carry another request.
+    pub lease: Option<Lease>,
+}
+
+/// A failure, with the request if it provably never left.
+#[derive(Debug)]
+pub struct Failed {
+    pub failure: Failure,
+    pub unsent: Option<Box<Request<Upload>>>,
+}
+
+/// Sends `request` and waits for the response head. `state` is that of the request's body.
+///
+/// A kept connection that turns out to be closed before anything was written to it is no failure: the next one is taken.
+pub async fn send(
+    target: Target<'_>,
+    mut request: Request<Upload>,
+    state: &UploadState,
+    reuse: Reuse,
+    clock: Clock,
+) -> Result<Answer, Failed> {
+    let most_idle = match reuse {
+        Reuse::Any => KEPT_FOR,
+        Reuse::Recent => super::failure::STALE_AFTER,
+    };
+    loop {
+        let (mut lease, connection) = match target.kept.take(clock.now(), most_idle) {
+            Some((lease, idle)) => (lease, Connection::Kept { idle }),
+            None => match open(target).await {
+                Ok(lease) => (lease, Connection::Fresh),
+                Err(failure) => return Err(Failed { failure, unsent: Some(Box::new(request)) }),
+            },
+        };
+        let asked_for_upgrade = request.headers().contains_key(header::UPGRADE);
+        let answered = {
+            let answer = pin!(lease.sender.try_send_request(request));
+            within(target.head_timeout, state, clock, answer).await
+        };
+        let sent = match answered {
+            None => return Err(failed(Failure::NoHead { waited: target.head_timeout })),
+            Some(sent) => sent,
+        };
+        match sent {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !asked_for_upgrade => {
+                return Err(failed(Failure::Malformed { what: Malformed::UnaskedUpgrade }));
+            }
+            Ok(response) => {
+                let lease = may_be_kept(&response).then_some(lease);
+                return Ok(Answer { response, lease });
+            }
+            Err(mut error) => match (error.take_message(), connection) {
+                (Some(unsent), Connection::Kept { .. }) => request = unsent,
+                (Some(unsent), Connection::Fresh) => {
+                    let failure = Failure::Reset { sent: Sent::Nothing, connection };
+                    return Err(Failed { failure, unsent: Some(Box::new(unsent)) });
+                }
+                (None, _) => return Err(failed(what_failed(error.error(), state, connection))),
+            },
+        }
+    }
+}
+
+/// A new connection, its task started.
+async fn open(target: Target<'_>) -> Result<Lease, Failure> {
+    let stream = connect(target.address, target.connect_timeout).await?;
+    let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
+    // The task ends with the connection: when either side closes it, or its lease is dropped.
+    tasks::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::trace!(%error, "connection to an endpoint ended");
+        }
+    });
+    Ok(Lease { sender })
+}
+
+/// Fields that a response head may have; as many as hyper takes without allocating.
+const MAX_HEADERS: usize = 100;
+
+/// The future's output, or `None` when `limit` passed since the last piece of the body was passed on.
+async fn within<F: Future>(
+    limit: Duration,
+    state: &UploadState,
+    clock: Clock,
+    mut future: std::pin::Pin<&mut F>,
+) -> Option<F::Output> {
+    let start = clock.now();
+    let mut deadline = start.after(limit);
+    loop {
+        if let Ok(output) = tokio::time::timeout_at(clock.instant(deadline), future.as_mut()).await {
+            return Some(output);
+        }
+        let extended = state.last_piece().max(start).after(limit);
+        if extended <= deadline {
+            return None;
+        }
+        deadline = extended;
+    }
+}
+
+/// Whether the connection can be kept once the response was read.
+fn may_be_kept(response: &Response<Incoming>) -> bool {
+    let headers = response.headers();
+    // With both lengths given the end of the message is a matter of opinion (RFC 9112, section 6.3): hyper goes by the
+    // chunks; whatever follows them must not be taken for an answer to the next request.
+    let both_lengths = headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH);
+    !both_lengths && response.status() != StatusCode::SWITCHING_PROTOCOLS
+}
+
+fn failed(failure: Failure) -> Failed {
+    Failed { failure, unsent: None }
+}
+
+/// The one place that asks hyper what its errors mean.
+fn what_failed(error: &hyper::Error, state: &UploadState, connection: Connection) -> Failure {
+    match state.end() {
+        UploadEnd::TooSlow | UploadEnd::TooLarge | UploadEnd::Broken => return Failure::ClientBody,
+        UploadEnd::Untouched | UploadEnd::Streaming | UploadEnd::Whole => (),
+    }
+    if error.is_parse_too_large() {
+        Failure::Malformed { what: Malformed::TooLarge }
+    } else if error.is_parse() {
+        Failure::Malformed { what: Malformed::Head }
+    } else {
+        Failure::Reset { sent: Sent::Perhaps, connection }
+    }
+}
