@@ -1,0 +1,87 @@
+//! The serving pool moves, and users do not notice.
+
+use crate::harness::endpoint::{ok, status};
+use crate::harness::{Door, Endpoint};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_killed_primary_costs_no_read_and_no_write_that_comes_after() {
+    let mut primary = Endpoint::start("main").await;
+    let secondary = Endpoint::start("spare").await;
+    let door = Door::builder().primary(&primary).secondary(&secondary).start().await;
+    assert_eq!(&door.client().get("/").await.body()[..], b"main");
+    primary.kill().await;
+    // A write that begins after the kill can't have begun there: it waits for the verdict.
+    let (write, read) = (door.client(), door.client());
+    let (written, got) = tokio::join!(write.post("/", "x=1"), read.get("/"));
+    assert_eq!((&written.body()[..], &got.body()[..]), (&b"spare"[..], &b"spare"[..]));
+    door.serves_from("spare").await;
+    assert_eq!(secondary.count("post /"), 1);
+    primary.listen().await;
+    door.serves_from("main").await;
+    assert_eq!(&door.client().get("/").await.body()[..], b"main");
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_check_that_lies_does_not_save_a_failing_primary() {
+    let primary = Endpoint::start("main").await; // its probes go on passing
+    let secondary = Endpoint::start("spare").await;
+    let door = Door::builder().primary(&primary).secondary(&secondary).start().await;
+    primary.set_otherwise(status(500));
+    for _ in 0..20 {
+        assert_eq!(door.client().get("/").await.status(), 200);
+    }
+    door.serves_from("spare").await;
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_failing_check_moves_users_without_any_traffic() {
+    let primary = Endpoint::start("main").await;
+    let secondary = Endpoint::start("spare").await;
+    let door = Door::builder().primary(&primary).secondary(&secondary).start().await;
+    primary.set_probes(status(503));
+    door.serves_from("spare").await;
+    primary.set_probes(ok("well"));
+    door.serves_from("main").await;
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn with_every_pool_down_everything_is_tried_and_the_first_answer_ends_it() {
+    let mut primary = Endpoint::start("main").await;
+    let mut secondary = Endpoint::start("spare").await;
+    let door = Door::builder().primary(&primary).secondary(&secondary).start().await;
+    primary.kill().await;
+    secondary.kill().await;
+    crate::harness::eventually("no pool is usable", || door.view().backends[0].pools.iter().all(|pool| !pool.usable)).await;
+    let sorry = door.client().get("/").await;
+    assert_eq!(sorry.status(), 502);
+    assert_eq!(sorry.headers()["retry-after"], "2");
+    assert_eq!(door.client().post("/", "x").await.status(), 502);
+    secondary.listen().await;
+    crate::harness::eventually("it is over", || door.view().backends[0].pools.iter().any(|pool| pool.usable)).await;
+    assert_eq!(&door.client().get("/").await.body()[..], b"spare");
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn hold_down_keeps_users_where_they_are() {
+    let mut primary = Endpoint::start("main").await;
+    let secondary = Endpoint::start("spare").await;
+    let door = Door::builder()
+        .primary(&primary)
+        .secondary(&secondary)
+        .backend("")
+        .start()
+        .await;
+    primary.kill().await;
+    door.serves_from("spare").await;
+    primary.listen().await;
+    crate::harness::eventually("the primary is well again", || door.view().backends[0].pools[0].usable).await;
+    let waiting = door.view().backends[0].snapshot.waiting;
+    assert!(waiting.is_some() || door.serving() == "main", "status says what it waits for");
+    tokio::time::timeout(Duration::from_secs(20), door.serves_from("main")).await.unwrap();
+    door.stop().await;
+}

@@ -1,0 +1,201 @@
+//! The front door under test: the whole of Hotspare but for its command line, in this process.
+
+use super::client::Client;
+use super::endpoint::Endpoint;
+use super::eventually;
+use hotspare::app::Hotspare;
+use hotspare::config::{self, Config};
+use hotspare::health::View;
+use hotspare::runtime::clock::Clock;
+use rustls::pki_types::CertificateDer;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a front door is started with.
+pub struct Builder {
+    primary: Vec<SocketAddr>,
+    secondary: Vec<SocketAddr>,
+    listener: String,
+    backend: String,
+    rest: String,
+    probe: String,
+}
+
+/// A running front door.
+pub struct Door {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    hotspare: Hotspare,
+    built: Builder,
+    certificate: Certificate,
+}
+
+#[derive(Clone)]
+struct Certificate {
+    der: CertificateDer<'static>,
+    chain: String,
+    key: String,
+}
+
+/// A port nobody listens on now.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Door {
+    /// One backend, `sites`: probes of /probe every 100 ms, fall 2, rise 1, stable for 300 ms.
+    pub fn builder() -> Builder {
+        Builder {
+            primary: Vec::new(),
+            secondary: Vec::new(),
+            listener: String::new(),
+            backend: String::new(),
+            rest: String::new(),
+            probe: r#"{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = 2, rise = 1 }"#.to_owned(),
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client { address: self.address, certificate: self.certificate.der.clone() }
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.hotspare.published().load()
+    }
+
+    pub fn hotspare(&self) -> &Hotspare {
+        &self.hotspare
+    }
+
+    /// The name of the pool that serves.
+    pub fn serving(&self) -> String {
+        let view = self.view();
+        let (_, _pool) = view.backends[0].serving();
+        let snapshot = &view.backends[0].snapshot;
+        snapshot.pools[snapshot.serving.0].name.to_string()
+    }
+
+    pub async fn serves_from(&self, pool: &str) {
+        eventually(&format!("{pool} serves"), || self.serving() == pool).await;
+    }
+
+    /// The sum over workers of a backend's counter.
+    pub fn count(&self, read: impl Fn(&hotspare::telemetry::metrics::BackendCells) -> u64) -> u64 {
+        self.view().backends[0].cells.sum(read)
+    }
+
+    /// Reloads with a changed builder.
+    pub async fn reload(&mut self, change: impl FnOnce(&mut Builder)) {
+        change(&mut self.built);
+        let config = self.built.config(self.address, self.admin, &self.certificate);
+        self.hotspare.reconfigure(config).await.unwrap();
+    }
+
+    /// Drains and ends.
+    pub async fn stop(self) {
+        self.hotspare.stop().await;
+    }
+}
+
+impl Builder {
+    pub fn primary(mut self, endpoint: &Endpoint) -> Builder {
+        self.primary.push(endpoint.address);
+        self
+    }
+
+    pub fn secondary(mut self, endpoint: &Endpoint) -> Builder {
+        self.secondary.push(endpoint.address);
+        self
+    }
+
+    /// Keys of the listener's table.
+    pub fn listener(mut self, keys: &str) -> Builder {
+        self.listener.push_str(keys);
+        self.listener.push('\n');
+        self
+    }
+
+    /// Keys of the backend's table.
+    pub fn backend(mut self, keys: &str) -> Builder {
+        self.set_backend(keys);
+        self
+    }
+
+    pub fn set_backend(&mut self, keys: &str) {
+        self.backend.push_str(keys);
+        self.backend.push('\n');
+    }
+
+    pub fn set_secondary(&mut self, endpoint: &Endpoint) {
+        self.secondary = vec![endpoint.address];
+    }
+
+    /// The value of the backend's `probe`.
+    pub fn probe(mut self, table: &str) -> Builder {
+        self.probe = table.to_owned();
+        self
+    }
+
+    /// Further tables.
+    pub fn rest(mut self, tables: &str) -> Builder {
+        self.rest.push_str(tables);
+        self
+    }
+
+    pub async fn start(self) -> Door {
+        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("hotspare=info").try_init();
+        let (address, admin) = (free_address(), free_address());
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "*.example.org".to_owned()]).unwrap();
+        let certificate = Certificate {
+            der: made.cert.der().clone(),
+            chain: made.cert.pem(),
+            key: made.signing_key.serialize_pem(),
+        };
+        let config = self.config(address, admin, &certificate);
+        let hotspare = Hotspare::start(config, Clock::start()).await.unwrap();
+        Door { address, admin, hotspare, built: self, certificate }
+    }
+
+    fn config(&self, address: SocketAddr, admin: SocketAddr, certificate: &Certificate) -> Config {
+        let list = |endpoints: &[SocketAddr]| {
+            let quoted: Vec<String> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
+            quoted.join(", ")
+        };
+        let secondary = match &self.secondary[..] {
+            [] => String::new(),
+            endpoints => format!("secondary = {{ name = \"spare\", endpoints = [{}] }}", list(endpoints)),
+        };
+        let text = format!(
+            r#"
+            workers = 2
+            drain_timeout = "5s"
+            [admin]
+            address = "{admin}"
+            [[listener]]
+            address = "{address}"
+            tls = [{{ cert = "cert.pem", key = "cert.key" }}]
+            {}
+            [[backend]]
+            name = "sites"
+            primary = {{ name = "main", endpoints = [{}] }}
+            {secondary}
+            probe = {}
+            failback = {{ stable_for = "300ms" }}
+            {}
+            {}
+            "#,
+            self.listener,
+            list(&self.primary),
+            self.probe,
+            self.backend,
+            self.rest,
+        );
+        let files = |path: &Path| match path.extension().and_then(|kind| kind.to_str()) {
+            Some("pem") => Ok(certificate.chain.clone().into_bytes()),
+            Some("key") => Ok(certificate.key.clone().into_bytes()),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        config::parse("test.toml", &text, &files).unwrap_or_else(|problems| panic!("{}\n{text}", problems.render(config::Color::Never)))
+    }
+}

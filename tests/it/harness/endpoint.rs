@@ -1,0 +1,260 @@
+//! An endpoint that does as the test says, byte for byte, and keeps what it was sent.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// What the endpoint does with a request.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Writes these bytes and keeps the connection.
+    Write(Vec<u8>),
+    /// Writes these bytes and closes the connection.
+    WriteAndClose(Vec<u8>),
+    /// Closes the connection with a reset.
+    Reset,
+    /// Never answers.
+    Silence,
+    /// Answers after a while.
+    After(Duration, Box<Act>),
+    /// Reads what comes after the head and sends it back (for upgrades), after writing this.
+    Echo(Vec<u8>),
+}
+
+/// A whole response.
+pub fn response(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());
+    fields.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    head.push_str("\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// 200 with a body.
+pub fn ok(body: &str) -> Act {
+    Act::Write(response(200, &[], body.as_bytes()))
+}
+
+/// A status without more.
+pub fn status(status: u16) -> Act {
+    Act::Write(response(status, &[], b"no"))
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The head as it was sent, in lower case.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    pub fn line(&self) -> &str {
+        self.head.lines().next().unwrap_or("")
+    }
+
+    /// The values of a field.
+    pub fn field(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        lines.filter(|(field, _)| *field == name).map(|(_, value)| value).collect()
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    script: Mutex<HashMap<String, Act>>,
+    otherwise: Mutex<Option<Act>>,
+    probes: Mutex<Option<Act>>,
+    seen: Mutex<Vec<Seen>>,
+    connections: Mutex<usize>,
+}
+
+/// A scripted endpoint. Probes of `/probe` are answered well unless told otherwise, and not kept.
+pub struct Endpoint {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Endpoint {
+    /// Listens on a free port; answers everything with 200 and its name.
+    pub async fn start(name: &str) -> Endpoint {
+        let shared = Arc::new(Shared::default());
+        *shared.otherwise.lock().unwrap() = Some(ok(name));
+        let mut endpoint = Endpoint { address: "127.0.0.1:0".parse().unwrap(), shared, running: None };
+        endpoint.listen().await;
+        endpoint
+    }
+
+    /// What to do with requests for a path.
+    pub fn on(self, path: &str, act: Act) -> Endpoint {
+        self.set(path, act);
+        self
+    }
+
+    pub fn set(&self, path: &str, act: Act) {
+        self.shared.script.lock().unwrap().insert(path.to_owned(), act);
+    }
+
+    /// What to do with all other requests.
+    pub fn set_otherwise(&self, act: Act) {
+        *self.shared.otherwise.lock().unwrap() = Some(act);
+    }
+
+    /// What to do with probes.
+    pub fn set_probes(&self, act: Act) {
+        *self.shared.probes.lock().unwrap() = Some(act);
+    }
+
+    /// Requests that came, probes left out.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// How many requests came whose line begins so.
+    pub fn count(&self, line: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.line().starts_with(line)).count()
+    }
+
+    /// Connections accepted, those of probes included.
+    pub fn connections(&self) -> usize {
+        *self.shared.connections.lock().unwrap()
+    }
+
+    /// Refuses connections from now on, and resets those there are.
+    pub async fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.abort();
+            let _aborted = running.await;
+        }
+    }
+
+    /// Listens again, at the same address.
+    pub async fn listen(&mut self) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.address).unwrap();
+        let listener = socket.listen(1024).unwrap();
+        self.address = listener.local_addr().unwrap();
+        self.running = Some(tokio::spawn(accept(listener, self.shared.clone())));
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new(); // aborted with this task
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted.unwrap();
+                *shared.connections.lock().unwrap() += 1;
+                stream.set_zero_linger().unwrap();
+                connections.spawn(serve(stream, shared.clone()));
+            }
+            Some(ended) = connections.join_next() => if let Err(error) = ended && error.is_panic() {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+}
+
+/// Requests on one connection, one after the other. Ends when either side closes.
+async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+    let mut buffer = Vec::new();
+    while let Some(seen) = read_request(&mut stream, &mut buffer).await {
+        let path = seen.line().split(' ').nth(1).unwrap_or("").to_owned();
+        let act = if path == "/probe" {
+            shared.probes.lock().unwrap().clone().unwrap_or_else(|| ok("well"))
+        } else {
+            shared.seen.lock().unwrap().push(seen);
+            let scripted = shared.script.lock().unwrap().get(&path).cloned();
+            scripted.unwrap_or_else(|| shared.otherwise.lock().unwrap().clone().unwrap())
+        };
+        if !perform(&mut stream, act).await {
+            return;
+        }
+    }
+}
+
+/// Whether the connection goes on.
+async fn perform(stream: &mut TcpStream, mut act: Act) -> bool {
+    while let Act::After(wait, then) = act {
+        tokio::time::sleep(wait).await;
+        act = *then;
+    }
+    match act {
+        Act::Write(bytes) => stream.write_all(&bytes).await.is_ok(),
+        Act::WriteAndClose(bytes) => {
+            let _written = stream.write_all(&bytes).await;
+            let _closed = stream.shutdown().await;
+            // Until the other side is gone: closing at once would reset the connection under what was written.
+            let _rest = stream.read_to_end(&mut Vec::new()).await;
+            false
+        }
+        Act::Reset => false, // dropped with linger zero
+        Act::Silence => {
+            let _gone = stream.read_to_end(&mut Vec::new()).await;
+            false
+        }
+        Act::Echo(first) => {
+            stream.write_all(&first).await.unwrap();
+            let (mut read, mut write) = stream.split();
+            let _bytes = tokio::io::copy(&mut read, &mut write).await;
+            let _closed = write.shutdown().await;
+            false
+        }
+        Act::After(..) => unreachable!("taken apart above"),
+    }
+}
+
+/// One request, body included; `None` when the connection ended.
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
+    let end = loop {
+        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        more(stream, buffer).await?;
+    };
+    let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+    buffer.drain(..end);
+    let mut seen = Seen { head, body: Vec::new() };
+    if seen.field("transfer-encoding") == ["chunked"] {
+        loop {
+            let line = take_line(stream, buffer).await?;
+            let size = usize::from_str_radix(line.trim(), 16).ok()?;
+            while buffer.len() < size + 2 {
+                more(stream, buffer).await?;
+            }
+            seen.body.extend(buffer.drain(..size));
+            buffer.drain(..2);
+            if size == 0 {
+                return Some(seen);
+            }
+        }
+    }
+    let length = seen.field("content-length").first().and_then(|length| length.parse().ok()).unwrap_or(0);
+    while buffer.len() < length {
+        more(stream, buffer).await?;
+    }
+    seen.body = buffer.drain(..length).collect();
+    Some(seen)
+}
+
+async fn take_line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(end) = buffer.windows(2).position(|window| window == b"\r\n") {
+            let line = buffer.drain(..end + 2).take(end).collect();
+            return String::from_utf8(line).ok();
+        }
+        more(stream, buffer).await?;
+    }
+}
+
+async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+    let mut piece = [0; 16 * 1024];
+    let length = stream.read(&mut piece).await.ok().filter(|length| *length > 0)?;
+    buffer.extend_from_slice(&piece[..length]);
+    Some(())
+}

@@ -1,0 +1,11 @@
+//! Promises of the front door, kept over real sockets: clients over TLS, scripted endpoints, everything between real.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod failing;
+mod failover;
+mod forwarding;
+mod harness;
+mod reload;
+mod routing;
+mod smuggling;
+mod upgrades;

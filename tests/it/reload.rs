@@ -1,0 +1,48 @@
+//! A new config in force, and nobody notices.
+
+use crate::harness::{Door, Endpoint, eventually};
+
+#[tokio::test]
+async fn a_reload_keeps_health_tallies_and_connections_of_what_stays() {
+    let primary = Endpoint::start("main").await;
+    let (secondary, third) = (Endpoint::start("spare").await, Endpoint::start("third").await);
+    let mut door = Door::builder().primary(&primary).secondary(&secondary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    raw.read_until("main").await;
+    let before = door.view();
+    door.reload(|built| built.set_secondary(&third)).await;
+    let after = door.view();
+    assert_eq!(after.generation.0, before.generation.0 + 1);
+    let id = |view: &hotspare::health::View, pool: usize| view.backends[0].pools[pool].endpoints[0].tally.id;
+    assert_eq!(id(&before, 0), id(&after, 0), "the primary's endpoint stayed as it was");
+    assert_ne!(id(&before, 1), id(&after, 1), "the secondary's is another");
+    raw.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(raw.read_until("main").await.starts_with("HTTP/1.1 200 "), "the client's connection goes on");
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn forty_reloads_under_load_cost_no_request() {
+    let primary = Endpoint::start("main").await;
+    let (secondary, third) = (Endpoint::start("spare").await, Endpoint::start("third").await);
+    let mut door = Door::builder().primary(&primary).secondary(&secondary).start().await;
+    let client = door.client();
+    let load = tokio::spawn(async move {
+        for count in 0..300 {
+            let page = client.get("/").await;
+            assert_eq!(page.status(), 200, "request {count}");
+        }
+    });
+    for count in 0..40 {
+        let other = if count % 2 == 0 { &third } else { &secondary };
+        door.reload(|built| built.set_secondary(other)).await;
+    }
+    load.await.unwrap();
+    assert_eq!(door.serving(), "main");
+    eventually("nothing is in flight", || {
+        door.view().backends[0].cells.iter().map(|cells| cells.in_flight.get()).sum::<i64>() == 0
+    })
+    .await;
+    door.stop().await;
+}

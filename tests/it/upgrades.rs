@@ -1,0 +1,46 @@
+//! Connections that stop being HTTP.
+
+use crate::harness::endpoint::ok;
+use crate::harness::{Act, Door, Endpoint, eventually};
+
+const ASK: &str = "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+#[tokio::test]
+async fn an_upgrade_passes_bytes_both_ways() {
+    let primary = Endpoint::start("main").await.on("/chat", Act::Echo(AGREED.to_vec()));
+    let door = Door::builder().primary(&primary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write(format!("{ASK}early bytes;")).await; // along with the request: they must not be lost
+    let head = raw.read_until("early bytes;").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.to_ascii_lowercase().contains("upgrade: websocket\r\n"), "{head}");
+    raw.write("hello").await;
+    assert_eq!(raw.read_until("hello").await, "hello");
+    assert_eq!(primary.seen()[0].field("connection"), ["upgrade"]);
+    let in_flight = |door: &Door| door.view().backends[0].cells.iter().map(|cells| cells.in_flight.get()).sum::<i64>();
+    assert_eq!(in_flight(&door), 1, "an upgrade is in flight for as long as it lasts");
+    drop(raw);
+    eventually("it has ended", || in_flight(&door) == 0).await;
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_the_endpoint_declines_is_an_answer_like_any_other() {
+    let primary = Endpoint::start("main").await.on("/chat", ok("no, thanks"));
+    let door = Door::builder().primary(&primary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write(ASK).await;
+    assert!(raw.read_until("no, thanks").await.starts_with("HTTP/1.1 200 "));
+    raw.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(raw.read_until("main").await.starts_with("HTTP/1.1 200 "));
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn an_unasked_upgrade_is_the_endpoints_fault() {
+    let primary = Endpoint::start("main").await.on("/", Act::Write(AGREED.to_vec()));
+    let door = Door::builder().primary(&primary).start().await;
+    assert_eq!(door.client().get("/").await.status(), 502);
+    door.stop().await;
+}
