@@ -1,3 +1,2 @@
 //! Worker threads, tasks, clock, signals, drain.
 pub mod clock;
-pub mod tasks;
