@@ -1,2 +1,8 @@
-//! Worker threads, tasks, clock, signals, drain.
+//! What the process runs on: named threads with a single-threaded runtime each, the tasks in them, the clock, signals.
+//!
+//! Not here: what runs (`edge`, `health`, `app`), and anything that knows of a request.
+
 pub mod clock;
+pub mod signals;
+pub mod tasks;
+pub mod thread;
