@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// All that one worker's requests share.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ pub struct Worker {
     endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
     backends: RefCell<HashMap<Name, Rc<LocalBackend>>>,
 }
+
+/// How often kept connections are looked through when nothing else calls for it.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// This worker's side of an endpoint. Outlives the endpoint's place in the view for as long as a response runs.
 #[derive(Debug)]
@@ -98,9 +102,22 @@ impl Worker {
         local
     }
 
+    /// Runs for as long as the worker: takes up each published view, so that an idle worker does not hold on to an old one, and sweeps.
+    pub async fn keep_house(self: Rc<Worker>) {
+        let mut changes = self.views.changes();
+        loop {
+            // An error: the supervisor is gone, and there will be no news.
+            match tokio::time::timeout(SWEEP_EVERY, changes.changed()).await {
+                Ok(Err(_)) => tokio::time::sleep(SWEEP_EVERY).await,
+                Ok(Ok(())) | Err(_) => (),
+            }
+            self.sweep();
+        }
+    }
+
     /// Closes kept connections that were idle for too long or whose endpoint is gone from the view, and forgets endpoints and backends that
-    /// are. To be called every few seconds and after a publish.
-    pub fn sweep(&self) {
+    /// are.
+    fn sweep(&self) {
         let view = self.views.view();
         let now = self.clock.now();
         let mut endpoints = self.endpoints.borrow_mut();

@@ -1,0 +1,223 @@
+//! Start, change and stop of the whole: who is started in which order, and who waits for whom.
+//!
+//! Not here: where a config comes from and what a rejected one means (`reload`), signals and words for people (`cli`).
+
+use crate::admin::{self, Phase, Readiness};
+use crate::config::Config;
+use crate::domain::Generation;
+use crate::edge::{self, Bound, Order};
+use crate::health::{Published, Supervisor};
+use crate::proxy::Worker;
+use crate::runtime::clock::Clock;
+use crate::runtime::{tasks, thread};
+use crate::telemetry::cells::WorkerIndex;
+use crate::telemetry::control::{Control, Reload};
+use crate::telemetry::metrics::Workers;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// A running Hotspare. Belongs to the office: the thread that starts it, whose tokio `LocalRuntime` runs the admin listener.
+#[derive(Debug)]
+pub struct Hotspare {
+    supervisor: Supervisor,
+    control: Arc<Control>,
+    readiness: Readiness,
+    cells: Arc<Workers>,
+    workers: Vec<WorkerThread>,
+    /// Every listening socket there is; workers hold clones. One with connections in its queue is never closed.
+    sockets: BTreeMap<SocketAddr, Bound>,
+    admin: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct WorkerThread {
+    orders: mpsc::Sender<Order>,
+    thread: thread::Thread<()>,
+}
+
+/// Orders that wait for a worker; each is served at once, so more than a few mean that it hangs.
+const WAITING_ORDERS: usize = 64;
+
+/// Why it does not run, or not with the new config. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error("cannot listen on {address}: {}", explain(.error, *.address))]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("cannot serve the admin listener on {address}: {}", explain(.error, *.address))]
+    Admin { address: SocketAddr, error: io::Error },
+    #[error("cannot start a thread: {0}; is there a limit on threads or memory (ulimit -u, cgroup)?")]
+    Thread(io::Error),
+    #[error("the supervisor has ended, so nothing can be changed any more; restart hotspare")]
+    Supervisor,
+}
+
+fn explain(error: &io::Error, address: SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program listens there already; find it with `ss -ltnp 'sport = :{}'`, or choose another port",
+            address.port()
+        ),
+        io::ErrorKind::PermissionDenied => "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE \
+             (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE) or root"
+            .to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+impl Hotspare {
+    /// Binds everything, then starts the supervisor, then accepts: after the first round of probes or one probe timeout.
+    ///
+    /// # Errors
+    /// See [`Trouble`]; then nothing runs.
+    pub async fn start(config: Config, clock: Clock) -> Result<Hotspare, Trouble> {
+        let config = Arc::new(config);
+        let workers = config.workers.get();
+        let sockets = bind_new(&config, &BTreeMap::new(), workers)?;
+        let admin_address = config.admin.address;
+        let admin = TcpListener::bind(admin_address).map_err(|error| Trouble::Admin { address: admin_address, error })?;
+
+        let control = Arc::new(Control::new());
+        let supervisor = Supervisor::start(config, workers, clock, control.clone(), fastrand::u64(..)).map_err(Trouble::Thread)?;
+        let cells = Arc::new(Workers::new(workers));
+        let readiness = Readiness::new();
+        let admin = tasks::spawn(serve_admin(
+            admin,
+            admin::State {
+                published: supervisor.published.clone(),
+                control: control.clone(),
+                workers: cells.clone(),
+                clock,
+                readiness: readiness.clone(),
+                recent: recent(&supervisor),
+            },
+        ));
+        supervisor.first_round().await;
+
+        let threads = (0..workers).map(|index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, clock));
+        let threads = threads.collect::<io::Result<Vec<_>>>().map_err(Trouble::Thread)?;
+        let hotspare = Hotspare { supervisor, control, readiness, cells, workers: threads, sockets, admin };
+        for bound in hotspare.sockets.values() {
+            hotspare.listen(bound).await?;
+        }
+        hotspare.readiness.set(Phase::Ready);
+        Ok(hotspare)
+    }
+
+    /// Puts another config in force: binds what is new, swaps, gives up what is gone. Listeners that stay keep their sockets.
+    ///
+    /// # Errors
+    /// See [`Trouble`]; then nothing has changed, not one socket.
+    pub async fn reconfigure(&mut self, config: Config) -> Result<Generation, Trouble> {
+        let config = Arc::new(config);
+        let before = self.published().load();
+        let new = bind_new(&config, &self.sockets, self.workers.len())?;
+        let generation = self.supervisor.reconfigure(config.clone()).await.map_err(|_| Trouble::Supervisor)?;
+        for (address, bound) in new {
+            self.listen(&bound).await?;
+            self.sockets.insert(address, bound);
+        }
+        let gone = self.sockets.extract_if(.., |address, _| config.listener(*address).is_none());
+        for (address, bound) in gone.collect::<Vec<_>>() {
+            self.order(|_| Ok(Order::Unlisten { address })).await?;
+            drop(bound); // the workers empty the queue of their clone before they close it
+        }
+        say_what_needs_a_restart(&before.config, &config);
+        Ok(generation)
+    }
+
+    pub fn published(&self) -> &Arc<Published> {
+        &self.supervisor.published
+    }
+
+    /// What the workers count.
+    pub fn workers(&self) -> &Arc<Workers> {
+        &self.cells
+    }
+
+    /// Counts a reload.
+    pub fn note_reload(&self, reload: Reload) {
+        self.control.reload(reload);
+    }
+
+    /// Drains: stops accepting, finishes what runs (for at most `drain_timeout`), and ends all threads.
+    pub async fn stop(self) {
+        self.readiness.set(Phase::Draining);
+        let timeout = self.published().load().config.drain_timeout;
+        // A worker that is gone has nothing to drain.
+        let _gone = self.order(|_| Ok(Order::Drain { timeout })).await;
+        for worker in self.workers {
+            drop(worker.orders);
+            if let Err(died) = worker.thread.join().await {
+                tracing::error!("{died}");
+            }
+        }
+        self.admin.abort();
+    }
+
+    async fn listen(&self, bound: &Bound) -> Result<(), Trouble> {
+        let address = bound.address();
+        let socket = |worker| bound.clone_for(worker).map_err(|error| Trouble::Listen { address, error });
+        self.order(|worker| Ok(Order::Listen { address, socket: socket(worker)? })).await
+    }
+
+    /// Gives each worker an order.
+    async fn order(&self, order: impl Fn(WorkerIndex) -> Result<Order, Trouble>) -> Result<(), Trouble> {
+        for (index, worker) in self.workers.iter().enumerate() {
+            if worker.orders.send(order(WorkerIndex(index))?).await.is_err() {
+                tracing::error!("worker {index} has ended; restart hotspare to have all of its workers back");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WorkerThread {
+    fn start(index: WorkerIndex, supervisor: &Supervisor, cells: &Arc<Workers>, clock: Clock) -> io::Result<WorkerThread> {
+        let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
+        let (published, reporter, cells) = (supervisor.published.clone(), supervisor.reporter(index), cells.clone());
+        let seed = fastrand::u64(..);
+        let thread = thread::spawn(&format!("worker-{}", index.0), move || async move {
+            let worker = Rc::new(Worker::new(index, clock, &published, reporter, cells, seed));
+            let house = tasks::spawn(Worker::keep_house(worker.clone()));
+            edge::serve(worker, waiting).await;
+            house.abort();
+        })?;
+        Ok(WorkerThread { orders, thread })
+    }
+}
+
+/// Binds each listener that is not bound yet: all of them, or none.
+fn bind_new(
+    config: &Config,
+    bound: &BTreeMap<SocketAddr, Bound>,
+    workers: usize,
+) -> Result<BTreeMap<SocketAddr, Bound>, Trouble> {
+    let new = config.listeners.iter().filter(|listener| !bound.contains_key(&listener.address));
+    let bind = |listener: &Arc<crate::config::Listener>| match edge::bind(listener, workers) {
+        Ok(bound) => Ok((listener.address, bound)),
+        Err(error) => Err(Trouble::Listen { address: listener.address, error }),
+    };
+    new.map(bind).collect()
+}
+
+async fn serve_admin(listener: TcpListener, state: admin::State) {
+    match admin::serve(listener, state).await {
+        Ok(never) => match never {},
+        Err(error) => tracing::error!("the admin listener can't be used: {error}"),
+    }
+}
+
+fn say_what_needs_a_restart(before: &Config, after: &Config) {
+    if before.workers != after.workers {
+        tracing::warn!("`workers` has changed: that takes effect when hotspare is started anew");
+    }
+    if before.admin != after.admin {
+        tracing::warn!("`admin.address` has changed: that takes effect when hotspare is started anew");
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line: what can be asked for, and the exit status: 0, 1 (problem), 2 (usage; clap's own).
+
+pub mod check;
+pub mod output;
+pub mod quick;
+pub mod run;
+pub mod status;
+
+use crate::config::Color;
+use crate::telemetry::log::{self, Format};
+use clap::{Args, Parser, Subcommand};
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where the config is when nothing is said.
+const DEFAULT_CONFIG: &str = "/etc/hotspare/hotspare.toml";
+
+/// Where `status` looks when nothing is said: the default of `[admin] address`.
+const DEFAULT_ADMIN: &str = "127.0.0.1:9900";
+
+/// A health-aware reverse proxy: your users do not see the outage.
+#[derive(Debug, Parser)]
+#[command(name = "hotspare", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve user sites. SIGHUP reads the config again; SIGTERM and SIGINT drain and end.
+    Run(Run),
+    /// Check a config and say all that is wrong with it. Changes nothing, listens nowhere.
+    Check {
+        /// The config.
+        #[arg(default_value = DEFAULT_CONFIG)]
+        file: PathBuf,
+    },
+    /// Show what a running hotspare knows: pools, endpoints, what it waits for, what happened.
+    Status {
+        /// Its admin listener.
+        #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADMIN)]
+        admin: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Two small data centres, a front door before them, and faults to switch on. Needs no file, no network, no root.
+    Demo(crate::demo::Options),
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The config.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "primary")]
+    config: PathBuf,
+    /// Without a config file: the primary pool's endpoint (again for another one), as host:port.
+    #[arg(long, value_name = "ADDR")]
+    primary: Vec<String>,
+    /// Without a config file: the secondary pool's endpoint (again for another one).
+    #[arg(long, value_name = "ADDR", requires = "primary")]
+    secondary: Vec<String>,
+    /// Without a config file: where to accept clients.
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8443", requires = "primary")]
+    listen: SocketAddr,
+    /// Without a config file: the certificate, PEM. Without one, a self-signed one is made under certs/.
+    #[arg(long, value_name = "FILE", requires_all = ["primary", "key"])]
+    cert: Option<PathBuf>,
+    /// The certificate's key, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Log lines as JSON.
+    #[arg(long)]
+    log_json: bool,
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(options) => run::run(options),
+        Command::Check { file } => Ok(check::run(&file, color(), &mut io::stdout(), &mut io::stderr())),
+        Command::Status { admin, json } => {
+            let format = if json { status::Format::Json } else { status::Format::Table };
+            status::run(&admin, format, &mut io::stdout(), &mut io::stderr()).map_err(Into::into)
+        }
+        Command::Demo(options) => crate::demo::run(options),
+    };
+    match done {
+        Ok(Verdict::Fine) => ExitCode::SUCCESS,
+        Ok(Verdict::Problem) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn color() -> Color {
+    if io::stderr().is_terminal() { Color::Always } else { Color::Never }
+}

@@ -1,0 +1,65 @@
+//! `hotspare run`: the office's thread. Signals in, reloads and the drain out.
+
+use super::{Run, Verdict, color, quick};
+use crate::app::Hotspare;
+use crate::reload::{self, Source};
+use crate::runtime::clock::Clock;
+use crate::runtime::signals::{Signal, Signals};
+use crate::telemetry::log::{self, Format};
+use anyhow::Context;
+use tokio::runtime::{Builder, LocalOptions};
+
+/// Serves until a signal ends it.
+pub fn run(options: Run) -> anyhow::Result<Verdict> {
+    log::start(if options.log_json { Format::Json } else { Format::Human })?;
+    let source = if options.primary.is_empty() {
+        Source::File(options.config)
+    } else {
+        quick::source(&options)?
+    };
+    let config = match source.load() {
+        Ok(config) => config,
+        Err(problems) => {
+            eprint!("{}{}. hotspare was not started.\n", problems.render(color()), problems.count_in_words());
+            return Ok(Verdict::Problem);
+        }
+    };
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.context("cannot start")?.block_on(async {
+        let signals = Signals::listen().context("cannot take over signals")?;
+        let hotspare = Hotspare::start(config, Clock::start()).await?;
+        let view = hotspare.published().load();
+        for listener in &view.config.listeners {
+            let scheme = if listener.tls.is_some() { "https" } else { "http" };
+            tracing::info!("accepting {scheme} on {}", listener.address);
+        }
+        tracing::info!("metrics and status on http://{}", view.config.admin.address);
+        drop(view);
+        Ok(serve(hotspare, source, signals).await)
+    })
+}
+
+async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> Verdict {
+    loop {
+        match signals.next().await {
+            Signal::Hangup => reload::reload(&mut hotspare, &source).await,
+            Signal::Terminate | Signal::Interrupt => break,
+        }
+    }
+    tracing::info!("draining: what runs is finished, nothing new is accepted; a second signal ends it at once");
+    let second = async {
+        while signals.next().await == Signal::Hangup {
+            tracing::warn!("draining: the config is not read again");
+        }
+    };
+    tokio::select! {
+        () = hotspare.stop() => {
+            tracing::info!("drained");
+            Verdict::Fine
+        }
+        () = second => {
+            tracing::warn!("ended by a second signal, with requests cut");
+            Verdict::Problem
+        }
+    }
+}
