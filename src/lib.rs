@@ -17,3 +17,5 @@ pub mod health;
 pub mod proxy;
 // Floor 5.
 pub mod admin;
+// Floor 6.
+pub mod cli;
