@@ -15,3 +15,7 @@ pub mod upstream;
 pub mod health;
 // Floor 4.
 pub mod proxy;
+// Floor 5.
+pub mod admin;
+// Floor 6.
+pub mod cli;

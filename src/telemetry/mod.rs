@@ -1,3 +1,12 @@
 //! Metrics and logs.
+//!
+//! - [`cells`]: counters with one writer. - [`metrics`]: what workers count. - [`control`]: what the control side counts.
+//! - [`names`]: what each metric is called. - [`words`]: decisions told to people. - [`log`]: where lines go.
+//!
+//! Not here: serving any of it (`admin`).
 pub mod cells;
+pub mod control;
+pub mod log;
 pub mod metrics;
+pub mod names;
+pub mod words;

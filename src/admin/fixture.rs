@@ -1,0 +1,152 @@
+//! Views made by hand for tests: one backend, `sites`, whose first pool serves.
+
+use super::{Readiness, State};
+use crate::config::{
+    Admin, Backend, Certificate, Config, Endpoint, Limits, Listener, Pool, Probe, ProbeKind, Protocols, Sites,
+    Timeouts, Tls,
+};
+use crate::domain::{
+    BackendSnapshot, EndpointId, EndpointSnapshot, Failback, Generation, Health, Moment, Percent, PoolHealth,
+    PoolIndex, PoolSnapshot, Routing, Rules,
+};
+use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View};
+use crate::runtime::clock::Clock;
+use crate::telemetry::cells::PerWorker;
+use crate::telemetry::control::Control;
+use rustls::crypto::aws_lc_rs;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub const WORKERS: usize = 2;
+
+/// A pool's name and its endpoints.
+pub type Place<'a> = (&'a str, &'a [&'a str]);
+
+/// New Jersey with two endpoints, Oregon with one.
+pub const SITES: &[Place] = &[("new-jersey", &["10.1.0.11:8080", "10.1.0.12:8080"]), ("oregon", &["10.2.0.11:8080"])];
+
+/// All endpoints up; ids count from 0.
+pub fn view(pools: &[Place]) -> View {
+    let backend = Arc::new(backend(pools));
+    let mut ids = (0..).map(EndpointId);
+    let mut views = Vec::new();
+    let mut snapshots = Vec::new();
+    for pool in &backend.pools {
+        let mut endpoints = Vec::new();
+        let mut told = Vec::new();
+        for endpoint in &pool.endpoints {
+            let id = ids.next().unwrap();
+            let tally = Arc::new(Tally { id, cells: PerWorker::new(WORKERS) });
+            endpoints.push(Arc::new(EndpointView { address: endpoint.address, tally }));
+            let health = Health::Up { failures: 0 };
+            told.push(EndpointSnapshot { id, name: endpoint.name.clone(), health, since: Moment::ZERO });
+        }
+        let up = (0..endpoints.len()).collect();
+        views.push(PoolView { usable: true, endpoints: endpoints.into(), up });
+        snapshots.push(PoolSnapshot { name: pool.name.clone(), health: PoolHealth::Up, endpoints: told });
+    }
+    let snapshot = BackendSnapshot {
+        name: backend.name.clone(),
+        serving: PoolIndex(0),
+        serving_since: Moment::ZERO,
+        routing: Routing::Serving,
+        pools: snapshots,
+        waiting: None,
+    };
+    let config = Config {
+        workers: NonZeroUsize::new(WORKERS).unwrap(),
+        drain_timeout: Duration::from_secs(30),
+        admin: Admin { address: "127.0.0.1:9900".parse().unwrap() },
+        listeners: vec![Arc::new(listener())],
+        sites: Sites::default(),
+        backends: vec![backend.clone()],
+    };
+    let cells = Arc::new(PerWorker::new(WORKERS));
+    let view = BackendView { config: backend, snapshot: Arc::new(snapshot), pools: views.into(), cells };
+    View { generation: Generation(7), config: Arc::new(config), backends: [Arc::new(view)].into() }
+}
+
+/// The same view with its backend's snapshot changed.
+pub fn with_snapshot(mut view: View, change: impl FnOnce(&mut BackendSnapshot)) -> View {
+    let backend = Arc::get_mut(&mut view.backends[0]).unwrap();
+    change(Arc::get_mut(&mut backend.snapshot).unwrap());
+    view
+}
+
+pub fn state(view: View) -> State {
+    State {
+        published: Arc::new(Published::new(view)),
+        control: Arc::new(Control::new()),
+        workers: Arc::new(PerWorker::new(WORKERS)),
+        clock: Clock::start(),
+        readiness: Readiness::new(),
+        recent: Arc::new(Vec::new),
+    }
+}
+
+fn backend(pools: &[Place]) -> Backend {
+    let endpoint = |name: &&str| Endpoint { name: (*name).into(), address: name.parse().unwrap() };
+    let pool =
+        |(name, endpoints): &Place| Pool { name: (*name).into(), endpoints: endpoints.iter().map(endpoint).collect() };
+    let second = Duration::from_secs(1);
+    Backend {
+        name: "sites".into(),
+        pools: pools.iter().map(pool).collect(),
+        probe: Probe { kind: ProbeKind::Tcp, interval: second, timeout: second, fast_interval: second },
+        rules: Rules {
+            fall: 3,
+            rise: 2,
+            trip: 20,
+            consecutive: 5,
+            ejection_time: 10 * second,
+            min_up: Percent(50),
+            min_dwell: 5 * second,
+            failback: Failback::Auto,
+            stable_for: 60 * second,
+        },
+        timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
+        retry: true,
+    }
+}
+
+fn listener() -> Listener {
+    let second = Duration::from_secs(1);
+    Listener {
+        address: "[::]:443".parse().unwrap(),
+        only_v6: false,
+        tls: Some(Arc::new(tls())),
+        protocols: Protocols { http1: true, h2: true },
+        redirect: None,
+        limits: Limits {
+            handshake_timeout: second,
+            header_timeout: second,
+            body_idle_timeout: second,
+            idle_timeout: second,
+            send_timeout: second,
+            max_header_size: 32 * 1024,
+            max_headers: 100,
+            max_streams: 100,
+        },
+    }
+}
+
+/// One certificate for `sites.example`, from `certs/site.pem`, that expires in 2100.
+fn tls() -> Tls {
+    let made = rcgen::generate_simple_self_signed(["sites.example".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    let key = Arc::new(rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], key));
+    let certificate = Certificate {
+        file: "certs/site.pem".into(),
+        names: vec!["sites.example".into()],
+        not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800),
+        key: key.clone(),
+    };
+    let server = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
+    Tls { certificates: vec![Arc::new(certificate)], server: Arc::new(server) }
+}

@@ -1,0 +1,105 @@
+//! What operators and their tools see: `/metrics`, `/healthz`, `/readyz`, `/status`. It reads; it changes nothing.
+//!
+//! - [`server`]: connections and paths. - [`metrics`]: the exposition. - [`status`]: the schema of `/status`.
+//! - [`process`]: the process as the kernel sees it.
+//!
+//! It runs on the office's thread: neither a scrape nor a stuck reader delays a worker or the supervisor.
+//!
+//! Not here: what is counted (`telemetry`, `health`), the command that prints the status for people (`cli`).
+
+mod departed;
+mod family;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod metrics;
+mod picture;
+pub mod process;
+pub mod server;
+pub mod status;
+
+pub use server::serve;
+
+use crate::domain::Transition;
+use crate::health::Published;
+use crate::runtime::clock::Clock;
+use crate::telemetry::control::Control;
+use crate::telemetry::metrics::Workers;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::SystemTime;
+
+/// All that is shown, handed in by the app.
+#[derive(Clone)]
+pub struct State {
+    pub published: Arc<Published>,
+    pub control: Arc<Control>,
+    pub workers: Arc<Workers>,
+    pub clock: Clock,
+    pub readiness: Readiness,
+    pub recent: Recent,
+}
+
+/// The newest transitions, oldest first; called at each `/status`. Bounded by who keeps them.
+pub type Recent = Arc<dyn Fn() -> Vec<RecentTransition> + Send + Sync>;
+
+/// A transition and when it was, in wall time.
+#[derive(Clone, Debug)]
+pub struct RecentTransition {
+    pub at: SystemTime,
+    pub transition: Transition,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("readiness", &self.readiness.get()).finish_non_exhaustive()
+    }
+}
+
+/// Whether this process should be sent clients. Shared: the app sets it, `/readyz` shows it.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<AtomicU8>);
+
+/// The three parts of a process's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The first round of probes runs; nothing is accepted yet.
+    Starting,
+    Ready,
+    /// What runs is finished, nothing new is accepted.
+    Draining,
+}
+
+impl Phase {
+    const ALL: [Phase; 3] = [Phase::Starting, Phase::Ready, Phase::Draining];
+
+    /// The word for it in status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Ready => "ready",
+            Phase::Draining => "draining",
+        }
+    }
+}
+
+impl Readiness {
+    /// [`Phase::Starting`].
+    pub fn new() -> Readiness {
+        Readiness(Arc::new(AtomicU8::new(Phase::Starting as u8)))
+    }
+
+    pub fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Relaxed);
+    }
+
+    pub fn get(&self) -> Phase {
+        Phase::ALL[usize::from(self.0.load(Relaxed))]
+    }
+}
+
+impl Default for Readiness {
+    fn default() -> Readiness {
+        Readiness::new()
+    }
+}

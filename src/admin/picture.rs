@@ -1,0 +1,405 @@
+//! The picture of a moment: the published view, the workers' cells and the recent transitions as a [`Status`], and what is wrong
+//! in it, in words.
+//!
+//! Not here: what the fields mean (`status`), how an endpoint or a pool came to its health (`domain`).
+
+use super::metrics::{by_outcome, in_flight_at, sum_of};
+use super::status::{
+    BackendStatus, CertificateStatus, EndpointStatus, ListenerStatus, PoolStatus, RECENT, SCHEMA, Status,
+    TransitionStatus, WaitingStatus,
+};
+use super::{Phase, RecentTransition, State};
+use crate::config::Listener;
+use crate::domain::{
+    BackendSnapshot, Change, EndpointSnapshot, Health, Moment, Out, PoolHealth, PoolIndex, PoolSnapshot, Routing,
+    Waiting,
+};
+use crate::health::{BackendView, EndpointView, PoolView, View};
+use crate::telemetry::words;
+use std::time::{Duration, SystemTime};
+
+/// Certificates are a problem when they end within this; renewal usually happens a month before.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// The picture of this moment.
+pub fn picture(state: &State) -> Status {
+    let view = state.published.load(); // one picture for the whole answer
+    let now = Now { moment: state.clock.now(), wall: state.clock.wall() };
+    let mut status = Status {
+        schema: SCHEMA,
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        now: time(now.wall),
+        uptime_seconds: now.moment.since_start().as_secs_f64(),
+        readiness: state.readiness.get().name().to_owned(),
+        generation: view.generation.0,
+        problems: Vec::new(),
+        backends: view.backends.iter().map(|backend| now.backend(backend)).collect(),
+        listeners: view.config.listeners.iter().map(|found| now.listener(found)).collect(),
+        recent: (state.recent)().iter().rev().take(RECENT).map(|recent| now.transition(recent)).collect(),
+    };
+    status.problems = problems(&status, &view, now);
+    status
+}
+/// The moment of the picture, on both clocks.
+#[derive(Clone, Copy)]
+struct Now {
+    moment: Moment,
+    wall: SystemTime,
+}
+
+impl Now {
+    fn ago(self, since: Moment) -> Duration {
+        self.moment.since(since)
+    }
+
+    fn wall_at(self, moment: Moment) -> String {
+        time(self.wall.checked_sub(self.ago(moment)).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
+    fn backend(self, view: &BackendView) -> BackendStatus {
+        let BackendView { snapshot, pools, cells, .. } = view;
+        let told = snapshot.pools.iter().zip(pools).enumerate();
+        BackendStatus {
+            name: snapshot.name.to_string(),
+            serving: snapshot.pools[snapshot.serving.0].name.to_string(),
+            serving_since: self.wall_at(snapshot.serving_since),
+            serving_for_seconds: self.ago(snapshot.serving_since).as_secs_f64(),
+            routing: routing(snapshot.routing).to_owned(),
+            waiting: snapshot.waiting.map(|waiting| self.waiting(snapshot, waiting)),
+            in_flight: sum_of(cells, |cell| cell.in_flight.get()),
+            waiting_writes: sum_of(cells, |cell| cell.waiting.get()),
+            pools: told.map(|(i, (pool, view))| self.pool(pool, view, i == snapshot.serving.0)).collect(),
+        }
+    }
+
+    fn waiting(self, backend: &BackendSnapshot, waiting: Waiting) -> WaitingStatus {
+        let name = |pool: PoolIndex| backend.pools[pool.0].name.to_string();
+        match waiting {
+            Waiting::NotWell { pool } => {
+                let (to, from) = (&backend.pools[pool.0], &backend.pools[backend.serving.0]);
+                let words = if to.health.is_usable() {
+                    format!("failback waits: {} has only {}, {} has {}", to.name, up(to), from.name, up(from))
+                } else {
+                    format!("failback waits: {} is down, {}", to.name, up(to))
+                };
+                WaitingStatus { pool: name(pool), reason: "not_well".to_owned(), left_seconds: None, words }
+            }
+            Waiting::HoldDown { pool, until } => {
+                let left = until.since(self.moment);
+                let words = format!("failback to {} in {} if it stays well", name(pool), words::span(left));
+                let left_seconds = Some(left.as_secs_f64());
+                WaitingStatus { pool: name(pool), reason: "hold_down".to_owned(), left_seconds, words }
+            }
+            Waiting::Manual { pool } => {
+                let words =
+                    format!("{} has been well for long enough, but failback.mode is \"manual\" here", name(pool));
+                WaitingStatus { pool: name(pool), reason: "manual".to_owned(), left_seconds: None, words }
+            }
+        }
+    }
+
+    fn pool(self, pool: &PoolSnapshot, view: &PoolView, serving: bool) -> PoolStatus {
+        let endpoints = pool.endpoints.iter().zip(&view.endpoints);
+        PoolStatus {
+            name: pool.name.to_string(),
+            serving,
+            health: pool.health.name().to_owned(),
+            endpoints: endpoints.map(|(endpoint, view)| self.endpoint(endpoint, view)).collect(),
+        }
+    }
+
+    fn endpoint(self, endpoint: &EndpointSnapshot, view: &EndpointView) -> EndpointStatus {
+        let (out, words) = match endpoint.health {
+            Health::Down(Out::Ejected { until, .. }) if until > self.moment => {
+                let left = words::span(until.since(self.moment));
+                (Some("ejected"), format!("{}, for {left} more", words::health(endpoint.health)))
+            }
+            Health::Down(out) => (Some(way_out(out)), words::health(endpoint.health).to_owned()),
+            Health::Unproven | Health::Up { .. } | Health::Probation { .. } => {
+                (None, words::health(endpoint.health).to_owned())
+            }
+        };
+        EndpointStatus {
+            name: endpoint.name.to_string(),
+            health: endpoint.health.name().to_owned(),
+            out: out.map(str::to_owned),
+            words,
+            since: self.wall_at(endpoint.since),
+            for_seconds: self.ago(endpoint.since).as_secs_f64(),
+            in_flight: sum_of(&view.tally.cells, in_flight_at),
+            attempts: by_outcome(&view.tally).map(|(outcome, count)| (outcome.to_owned(), count)).collect(),
+        }
+    }
+
+    fn listener(self, listener: &Listener) -> ListenerStatus {
+        let certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
+        ListenerStatus {
+            address: listener.address.to_string(),
+            tls: listener.tls.is_some(),
+            certificates: certificates
+                .map(|certificate| CertificateStatus {
+                    file: certificate.file.to_string(),
+                    names: certificate.names.iter().map(|name| name.to_string()).collect(),
+                    not_after: time(certificate.not_after),
+                    left_seconds: self.left(certificate.not_after),
+                })
+                .collect(),
+        }
+    }
+
+    /// Seconds until `then`, negative when it has passed.
+    fn left(self, then: SystemTime) -> f64 {
+        match then.duration_since(self.wall) {
+            Ok(left) => left.as_secs_f64(),
+            Err(passed) => -passed.duration().as_secs_f64(),
+        }
+    }
+
+    fn transition(self, recent: &RecentTransition) -> TransitionStatus {
+        let transition = &recent.transition;
+        let (what, who, from, to) = match &transition.change {
+            Change::Endpoint { pool, endpoint, from, to, .. } => {
+                ("endpoint", format!("{pool}/{endpoint}"), from.name(), to.name())
+            }
+            Change::Pool { pool, from, to } => ("pool", pool.to_string(), from.name(), to.name()),
+            Change::Serving { from, to } => ("serving", transition.backend.to_string(), &**from, &**to),
+            Change::Routing { from, to } => ("routing", transition.backend.to_string(), routing(*from), routing(*to)),
+        };
+        TransitionStatus {
+            at: time(recent.at),
+            ago_seconds: self.ago(transition.at).as_secs_f64(),
+            backend: transition.backend.to_string(),
+            what: what.to_owned(),
+            who,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            cause: transition.cause.name().to_owned(),
+            words: words::transition(transition),
+        }
+    }
+}
+
+/// What is wrong, worst first: users refused, users on the spare, less in reserve, trouble to come.
+fn problems(status: &Status, view: &View, now: Now) -> Vec<String> {
+    let mut problems: Vec<(Severity, String)> = Vec::new();
+    if status.readiness != Phase::Ready.name() {
+        problems.push((Severity::Refused, format!("not ready: {}", status.readiness)));
+    }
+    for backend in &view.backends {
+        of_backend(&backend.snapshot, now, &mut problems);
+    }
+    let waiting = status.backends.iter().filter(|backend| backend.waiting_writes > 0);
+    problems.extend(waiting.map(|backend| {
+        let writes = words::count(u64::try_from(backend.waiting_writes).unwrap_or(0), "write");
+        (Severity::Refused, format!("{}: {writes} waiting for a verdict", backend.name))
+    }));
+    let mut certificates: Vec<_> = status.listeners.iter().flat_map(|listener| &listener.certificates).collect();
+    certificates.sort_by(|a, b| a.file.cmp(&b.file));
+    certificates.dedup_by(|a, b| a.file == b.file);
+    for certificate in certificates {
+        let span = words::span(Duration::from_secs_f64(certificate.left_seconds.abs()));
+        if certificate.left_seconds < 0.0 {
+            problems.push((Severity::Refused, format!("certificate {} expired {span} ago", certificate.file)));
+        } else if certificate.left_seconds < EXPIRES_SOON.as_secs_f64() {
+            problems.push((Severity::ToCome, format!("certificate {} expires in {span}", certificate.file)));
+        }
+    }
+    problems.sort_by_key(|(severity, _)| *severity); // stable: the order of the configuration within each
+    problems.into_iter().map(|(_, words)| words).collect()
+}
+
+/// What a problem means to users; worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Severity {
+    Refused,
+    OnTheSpare,
+    LessInReserve,
+    ToCome,
+}
+
+fn of_backend(backend: &BackendSnapshot, now: Now, problems: &mut Vec<(Severity, String)>) {
+    let name = &backend.name;
+    if backend.routing == Routing::Panic {
+        problems.push((Severity::Refused, format!("{name}: no pool is usable, every endpoint is tried (panic)")));
+    }
+    if backend.serving.0 != 0 {
+        let (to, from) = (&backend.pools[backend.serving.0].name, &backend.pools[0].name);
+        let waits = match backend.waiting {
+            Some(waiting) => format!("; {}", now.waiting(backend, waiting).words),
+            None => String::new(),
+        };
+        let span = words::span(now.ago(backend.serving_since));
+        problems.push((Severity::OnTheSpare, format!("{name}: {to} has served instead of {from} for {span}{waits}")));
+    }
+    let told = match backend.waiting {
+        Some(Waiting::NotWell { pool }) if backend.serving.0 != 0 => Some(pool.0), // just now, with what waits for it
+        Some(_) | None => None,
+    };
+    for (index, pool) in backend.pools.iter().enumerate() {
+        if pool.health != PoolHealth::Up && told != Some(index) {
+            let words = format!("{name}: pool {} is {}: {}", pool.name, pool.health.name(), up(pool));
+            problems.push((Severity::LessInReserve, words));
+        }
+    }
+}
+
+/// `1 of 2 endpoints up`.
+fn up(pool: &PoolSnapshot) -> String {
+    let up = pool.endpoints.iter().filter(|endpoint| endpoint.health.counts_as_up()).count();
+    let of = u64::try_from(pool.endpoints.len()).unwrap_or(u64::MAX);
+    format!("{up} of {} up", words::count(of, "endpoint"))
+}
+
+fn routing(routing: Routing) -> &'static str {
+    match routing {
+        Routing::Serving => "serving",
+        Routing::Panic => "panic",
+    }
+}
+
+fn way_out(out: Out) -> &'static str {
+    match out {
+        Out::ByProbes { .. } => "probes",
+        Out::ByRefusals { .. } => "refusals",
+        Out::Ejected { .. } => "ejected",
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn time(at: SystemTime) -> String {
+    match jiff::Timestamp::try_from(at) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        Err(_) => "outside the calendar".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{SITES, state, view, with_snapshot};
+    use super::*;
+    use crate::domain::{Cause, Evidence, FailureKind, Transition};
+    use crate::telemetry::cells::WorkerIndex;
+    use std::sync::Arc;
+
+    fn ready(view: View) -> State {
+        let state = state(view);
+        state.readiness.set(Phase::Ready);
+        state
+    }
+
+    fn failed_over(waiting: Waiting, health: PoolHealth) -> State {
+        ready(with_snapshot(view(SITES), |backend| {
+            backend.serving = PoolIndex(1);
+            backend.waiting = Some(waiting);
+            backend.pools[0].health = health;
+            backend.pools[0].endpoints[0].health = Health::Down(Out::ByRefusals { passes: 0 });
+        }))
+    }
+
+    fn waits(waiting: Waiting, health: PoolHealth) -> WaitingStatus {
+        picture(&failed_over(waiting, health)).backends.remove(0).waiting.unwrap()
+    }
+
+    #[test]
+    fn nothing_is_wrong_when_all_is_up() {
+        let status = picture(&ready(view(SITES)));
+        assert_eq!(status.problems, [] as [&str; 0]);
+        assert_eq!((status.backends[0].serving.as_str(), &status.backends[0].waiting), ("new-jersey", &None));
+    }
+
+    #[test]
+    fn what_failback_waits_for_is_said_in_words() {
+        let pool = PoolIndex(0);
+        let down = waits(Waiting::NotWell { pool }, PoolHealth::Down);
+        assert_eq!(down.words, "failback waits: new-jersey is down, 1 of 2 endpoints up");
+        let less = waits(Waiting::NotWell { pool }, PoolHealth::Degraded);
+        assert_eq!(
+            less.words,
+            "failback waits: new-jersey has only 1 of 2 endpoints up, oregon has 1 of 1 endpoint up",
+        );
+        let until = Moment::at(Duration::from_secs(100_000));
+        let held = waits(Waiting::HoldDown { pool, until }, PoolHealth::Up);
+        assert!(held.words.starts_with("failback to new-jersey in 1d 3h if it stays well"), "{}", held.words);
+        assert!(held.left_seconds.unwrap() > 90_000.0);
+        let manual = waits(Waiting::Manual { pool }, PoolHealth::Up);
+        assert!(manual.words.contains("\"manual\""), "{}", manual.words);
+    }
+
+    #[test]
+    fn the_worst_problem_comes_first() {
+        let waiting = Waiting::NotWell { pool: PoolIndex(0) };
+        let state = failed_over(waiting, PoolHealth::Down);
+        state.readiness.set(Phase::Draining);
+        let problems = picture(&state).problems;
+        assert_eq!(problems[0], "not ready: draining");
+        assert!(problems[1].starts_with("sites: oregon has served instead of new-jersey"), "{problems:?}");
+        assert!(problems[1].ends_with("failback waits: new-jersey is down, 1 of 2 endpoints up"), "{problems:?}");
+        assert_eq!(problems.len(), 2, "nothing is said twice: {problems:?}");
+    }
+
+    #[test]
+    fn a_pool_in_reserve_that_is_not_whole_is_a_problem_though_nobody_notices() {
+        let state = ready(with_snapshot(view(SITES), |backend| {
+            backend.pools[1].health = PoolHealth::Down;
+            backend.pools[1].endpoints[0].health = Health::Down(Out::ByProbes { passes: 0 });
+        }));
+        assert_eq!(picture(&state).problems, ["sites: pool oregon is down: 0 of 1 endpoint up"]);
+    }
+
+    #[test]
+    fn an_endpoint_tells_its_health_and_what_was_tried_there() {
+        let state = failed_over(Waiting::NotWell { pool: PoolIndex(0) }, PoolHealth::Down);
+        let view = state.published.load();
+        let cell = view.backends[0].pools[0].endpoints[0].tally.cells.of(WorkerIndex(1));
+        cell.good.add(5);
+        cell.failed[FailureKind::Refused as usize].add(2);
+        cell.in_flight.add(1);
+        let endpoint = picture(&state).backends.remove(0).pools.remove(0).endpoints.remove(0);
+        assert_eq!((endpoint.health.as_str(), endpoint.out.as_deref()), ("down", Some("refusals")));
+        assert_eq!((endpoint.attempts["good"], endpoint.attempts["refused"], endpoint.in_flight), (5, 2, 1));
+    }
+
+    #[test]
+    fn certificates_tell_when_they_end() {
+        let status = picture(&ready(view(SITES)));
+        let certificate = &status.listeners[0].certificates[0];
+        assert_eq!(
+            (certificate.file.as_str(), certificate.not_after.as_str()),
+            ("certs/site.pem", "2100-01-01T00:00:00.000Z")
+        );
+        assert!(certificate.left_seconds > 0.0);
+    }
+
+    #[test]
+    fn recent_transitions_come_newest_first_and_bounded() {
+        let mut state = ready(view(SITES));
+        state.recent = Arc::new(|| {
+            (0..50)
+                .map(|second| RecentTransition {
+                    at: SystemTime::UNIX_EPOCH + Duration::from_secs(second),
+                    transition: Transition {
+                        at: Moment::ZERO,
+                        backend: "sites".into(),
+                        change: Change::Serving { from: "new-jersey".into(), to: "oregon".into() },
+                        cause: Cause::PoolUnusable,
+                        evidence: Evidence::Endpoints { up: 0, of: 2, needed: 1 },
+                    },
+                })
+                .collect()
+        });
+        let recent = picture(&state).recent;
+        assert_eq!((recent.len(), recent[0].at.as_str()), (RECENT, "1970-01-01T00:00:49.000Z"));
+        assert_eq!(
+            recent[0].words,
+            "sites: oregon serves now instead of new-jersey (pool_unusable): 0 of 2 endpoints up; 1 needed",
+        );
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_back() {
+        let status = picture(&failed_over(Waiting::Manual { pool: PoolIndex(0) }, PoolHealth::Up));
+        let text = serde_json::to_string(&status).unwrap();
+        let read: Status = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+}

@@ -1,0 +1,125 @@
+//! The picture as data: what `/status` answers, and `hotspare status` reads. Its schema is documented here, field by field.
+//!
+//! Fields may be added within a [`SCHEMA`]; removing one or changing what it means makes the next. Times are RFC 3339 in UTC,
+//! spans are seconds; states are the words of the metrics; what is meant for people is in `problems` and `words`.
+//!
+//! Not here: how it is filled in (`picture`), how people see it (`cli::status`).
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of what follows.
+pub const SCHEMA: u32 = 1;
+
+/// How many of the newest transitions are told.
+pub const RECENT: usize = 20;
+
+/// Everything.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The release that runs.
+    pub release: String,
+    /// When this was written.
+    pub now: String,
+    pub uptime_seconds: f64,
+    /// `starting`, `ready` or `draining`.
+    pub readiness: String,
+    /// The number of the configuration in force.
+    pub generation: u64,
+    /// What is not as it should be, in sentences, worst first. Empty: all is well.
+    pub problems: Vec<String>,
+    /// In the order of the configuration.
+    pub backends: Vec<BackendStatus>,
+    pub listeners: Vec<ListenerStatus>,
+    /// Newest first; at most [`RECENT`].
+    pub recent: Vec<TransitionStatus>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BackendStatus {
+    pub name: String,
+    /// The pool that new requests go to, and since when.
+    pub serving: String,
+    pub serving_since: String,
+    pub serving_for_seconds: f64,
+    /// `serving`: at the serving pool's up endpoints; `panic`: at every endpoint, since no pool is usable.
+    pub routing: String,
+    /// What failback waits for; null while the first pool serves.
+    pub waiting: Option<WaitingStatus>,
+    /// Requests whose response has not ended, and unsafe requests that wait for a verdict.
+    pub in_flight: i64,
+    pub waiting_writes: i64,
+    /// By rank, primary first.
+    pub pools: Vec<PoolStatus>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitingStatus {
+    /// The pool that failback leads to.
+    pub pool: String,
+    /// `not_well`, `hold_down` or `manual`.
+    pub reason: String,
+    /// Of the hold-down; null for the other reasons.
+    pub left_seconds: Option<f64>,
+    pub words: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PoolStatus {
+    pub name: String,
+    pub serving: bool,
+    /// `up`, `degraded` or `down`.
+    pub health: String,
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Its address as configured.
+    pub name: String,
+    /// `unproven`, `up`, `down` or `probation`.
+    pub health: String,
+    /// How it went down: `probes`, `refusals` or `ejected`; null unless down.
+    pub out: Option<String>,
+    /// The health in words.
+    pub words: String,
+    pub since: String,
+    pub for_seconds: f64,
+    /// Attempts whose response has not ended.
+    pub in_flight: i64,
+    /// Attempts since it was configured, by outcome: `good`, and each kind of failure.
+    pub attempts: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    pub address: String,
+    pub tls: bool,
+    pub certificates: Vec<CertificateStatus>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    pub file: String,
+    pub names: Vec<String>,
+    pub not_after: String,
+    /// Negative: expired.
+    pub left_seconds: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TransitionStatus {
+    pub at: String,
+    pub ago_seconds: f64,
+    pub backend: String,
+    /// What changed: `endpoint`, `pool`, `serving` or `routing`.
+    pub what: String,
+    /// Its name; the backend's for `serving` and `routing`.
+    pub who: String,
+    pub from: String,
+    pub to: String,
+    pub cause: String,
+    pub words: String,
+}

@@ -1,0 +1,171 @@
+//! Every metric, once: its name, kind, unit, labels and help. Whoever emits and whoever reads a metric uses these
+//! constants; docs/metrics.md explains each (a test compares the two, both ways).
+//!
+//! Not here: what is counted (`metrics`, `control`, `health::tally`), and how it is written out (`admin::metrics`).
+
+/// What Prometheus calls the type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    /// The word for it in the exposition format and in the docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric family.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// What one of it is: `requests`, `seconds`, `bytes`; `0 or 1` and `info` say that for themselves.
+    pub unit: &'static str,
+    /// Label names, in the order in which their values are handed over.
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+/// Declares the constants and [`ALL`] from one list, so that a metric can't be in one and not in the other.
+macro_rules! metrics {
+    ($($id:ident = $kind:ident $name:literal $unit:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $id: Metric =
+                Metric { name: $name, kind: Kind::$kind, unit: $unit, labels: &[$($label),*], help: $help };
+        )*
+        /// Every metric of the exposition.
+        pub const ALL: &[Metric] = &[$($id),*];
+    };
+}
+
+metrics! {
+    // Requests, by backend.
+    REQUESTS = Counter "hotspare_requests_total" "requests" ["backend", "class"]
+        "Requests of clients, by the class of the status that was sent (1xx: an upgrade).";
+    REQUEST_DURATION = Histogram "hotspare_request_duration_seconds" "seconds" ["backend"]
+        "From a request's head read to its response's head handed to the client's connection.";
+    REQUESTS_IN_FLIGHT = Gauge "hotspare_requests_in_flight" "requests" ["backend"]
+        "Requests whose response has not ended yet.";
+    REQUEST_BODY_BYTES = Counter "hotspare_request_body_bytes_total" "bytes" ["backend"]
+        "Bytes of request bodies that came from clients.";
+    RESPONSE_BODY_BYTES = Counter "hotspare_response_body_bytes_total" "bytes" ["backend"]
+        "Bytes of response bodies that went to clients.";
+    RESCUED = Counter "hotspare_requests_rescued_total" "requests" ["backend", "by"]
+        "Requests that got a good answer after an attempt had failed, by what saved them.";
+    BUDGET_EXHAUSTED = Counter "hotspare_retry_budget_exhausted_total" "retries" ["backend"]
+        "Retries that were not made because the retry budget was used up.";
+    WAITING_WRITES = Gauge "hotspare_waiting_writes" "requests" ["backend"]
+        "Unsafe requests that wait now for a verdict about where to send them.";
+
+    // Attempts at endpoints.
+    ATTEMPTS = Counter "hotspare_attempts_total" "attempts" ["backend", "pool", "endpoint", "outcome"]
+        "Tries of real requests at an endpoint, by outcome: good, or why it failed.";
+    ATTEMPT_HEAD = Histogram "hotspare_attempt_head_seconds" "seconds" ["backend", "pool"]
+        "From an attempt's begin to the head of the endpoint's response.";
+    ENDPOINT_IN_FLIGHT = Gauge "hotspare_endpoint_in_flight" "attempts" ["backend", "pool", "endpoint"]
+        "Attempts at an endpoint whose response has not ended.";
+
+    // Health and the serving pool.
+    ENDPOINT_HEALTH = Gauge "hotspare_endpoint_health" "0 or 1" ["backend", "pool", "endpoint", "state"]
+        "1 for the state that the endpoint is in, 0 for the others.";
+    POOL_HEALTH = Gauge "hotspare_pool_health" "0 or 1" ["backend", "pool", "state"]
+        "1 for the state that the pool is in, 0 for the others.";
+    SERVING_POOL = Gauge "hotspare_serving_pool" "0 or 1" ["backend", "pool"]
+        "1 for the pool that new requests go to, 0 for the others.";
+    PANIC = Gauge "hotspare_panic" "0 or 1" ["backend"]
+        "1 while no pool is usable and every endpoint is tried.";
+    FAILOVERS = Counter "hotspare_failovers_total" "failovers" ["backend", "cause"]
+        "Times the serving pool was left because of its health, by cause.";
+    FAILBACKS = Counter "hotspare_failbacks_total" "failbacks" ["backend"]
+        "Times an earlier pool became the serving pool again after its hold-down.";
+    PANICS = Counter "hotspare_panics_total" "panics" ["backend"]
+        "Times that no pool was usable any more.";
+    ENDPOINT_TRANSITIONS = Counter "hotspare_endpoint_transitions_total" "transitions" ["backend", "to"]
+        "Changes of endpoints' health, by the state that was entered.";
+    PROBES = Counter "hotspare_probes_total" "probes" ["backend", "result"]
+        "Probes that ended, by result: passed, or why it failed.";
+    PROBE_DURATION = Histogram "hotspare_probe_duration_seconds" "seconds" ["backend"]
+        "How long probes took, failed ones too.";
+    VOID_PROBES = Counter "hotspare_void_probes_total" "probes" []
+        "Probes that count for nothing because Hotspare itself was ill while they ran.";
+
+    // Clients' connections.
+    REPLIES = Counter "hotspare_replies_total" "replies" ["kind"]
+        "Responses that Hotspare made itself, by what they say.";
+    CONNECTIONS_ACCEPTED = Counter "hotspare_connections_accepted_total" "connections" []
+        "Connections of clients that were accepted.";
+    CONNECTIONS_OPEN = Gauge "hotspare_connections_open" "connections" []
+        "Connections of clients that are open.";
+    HANDSHAKES = Counter "hotspare_tls_handshakes_total" "handshakes" []
+        "TLS handshakes with clients that succeeded.";
+    HANDSHAKE_FAILURES = Counter "hotspare_tls_handshake_failures_total" "handshakes" []
+        "TLS handshakes with clients that failed or took too long.";
+    ACCEPT_ERRORS = Counter "hotspare_accept_errors_total" "errors" []
+        "Times that accepting a connection failed.";
+    CLIENT_TIMEOUTS = Counter "hotspare_client_timeouts_total" "connections" []
+        "Connections that ended because the client took too long.";
+    CONNECTION_PANICS = Counter "hotspare_connection_panics_total" "panics" []
+        "Bugs of Hotspare (Rust panics) that were caught in one connection.";
+
+    // The process.
+    RELOADS = Counter "hotspare_reloads_total" "reloads" ["result"]
+        "Reloads of the configuration, by result.";
+    CONFIG_GENERATION = Gauge "hotspare_config_generation" "generations" []
+        "The number of the configuration in force.";
+    CERTIFICATE_EXPIRY = Gauge "hotspare_certificate_expiry_timestamp_seconds" "seconds" ["file"]
+        "Unix time at which the certificate in this file expires.";
+    LOOP_LAG = Gauge "hotspare_loop_lag_seconds" "seconds" ["worker"]
+        "How late the worker's loop woke from a timer when that was last measured.";
+    BUILD_INFO = Gauge "hotspare_build_info" "info" ["version"]
+        "1; the label says which release runs.";
+    PROCESS_CPU = Counter "process_cpu_seconds_total" "seconds" []
+        "CPU time that the process used, in user and in system mode.";
+    PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" "bytes" []
+        "Resident memory.";
+    PROCESS_VIRTUAL = Gauge "process_virtual_memory_bytes" "bytes" []
+        "Virtual memory.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" "descriptors" []
+        "File descriptors in use.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds" "descriptors" []
+        "How many file descriptors the process may use.";
+    PROCESS_START = Gauge "process_start_time_seconds" "seconds" []
+        "Unix time at which the process started.";
+    PROCESS_THREADS = Gauge "process_threads" "threads" []
+        "Threads of the process.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        for metric in ALL {
+            let name = metric.name;
+            assert!(name.starts_with("hotspare_") || name.starts_with("process_"), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
+            for unit in ["seconds", "bytes"] {
+                let named = name.trim_end_matches("_total").ends_with(&format!("_{unit}"));
+                assert_eq!(named, metric.unit == unit, "{name} counts {}", metric.unit);
+            }
+            assert!(metric.help.ends_with('.'), "{name}: a help is a sentence");
+        }
+    }
+
+    #[test]
+    fn no_name_stands_for_two_metrics() {
+        let mut names: Vec<_> = ALL.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+}
