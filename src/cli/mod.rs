@@ -7,7 +7,6 @@ pub mod run;
 pub mod status;
 
 use crate::config::Color;
-use crate::telemetry::log::{self, Format};
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -16,9 +15,6 @@ use std::process::ExitCode;
 
 /// Where the config is when nothing is said.
 const DEFAULT_CONFIG: &str = "/etc/hotspare/hotspare.toml";
-
-/// Where `status` looks when nothing is said: the default of `[admin] address`.
-const DEFAULT_ADMIN: &str = "127.0.0.1:9900";
 
 /// A health-aware reverse proxy: your users do not see the outage.
 #[derive(Debug, Parser)]
@@ -41,7 +37,7 @@ enum Command {
     /// Show what a running hotspare knows: pools, endpoints, what it waits for, what happened.
     Status {
         /// Its admin listener.
-        #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADMIN)]
+        #[arg(long, value_name = "ADDR", default_value = status::DEFAULT_ADMIN)]
         admin: String,
         /// As JSON.
         #[arg(long)]
@@ -75,6 +71,14 @@ pub struct Run {
     /// Log lines as JSON.
     #[arg(long)]
     log_json: bool,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Fine,
+    /// Something is wrong, and has been said.
+    Problem,
 }
 
 /// Does what the command line says.

@@ -2,7 +2,7 @@
 //!
 //! Not here: what is in it (`admin::status`), how it is laid out (`output`), arguments (`cli`).
 
-use super::output;
+use super::{Verdict, output};
 use crate::admin::status::{SCHEMA, Status};
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
@@ -25,24 +25,6 @@ pub enum Format {
     Table,
     /// `/status` as it came.
     Json,
-}
-
-/// The exit status of the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// All is well: 0.
-    Fine,
-    /// Something is wrong there, or nobody answers: 1.
-    Problem,
-}
-
-impl From<Verdict> for u8 {
-    fn from(verdict: Verdict) -> u8 {
-        match verdict {
-            Verdict::Fine => 0,
-            Verdict::Problem => 1,
-        }
-    }
 }
 
 /// Why there is no status to print.
