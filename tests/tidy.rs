@@ -16,7 +16,7 @@ mod tree;
 
 use std::path::Path;
 use std::process::Command;
-use std::{env, fmt};
+use std::{env, fmt, fs};
 use tree::Tree;
 
 /// One breach of a rule.
@@ -69,13 +69,30 @@ fn the_decision_core_reaches_for_no_clock_socket_or_thread() {
 
 #[test]
 fn the_decision_core_compiles_alone_without_a_warning() {
+    compiles_alone("domain", Path::new("src/domain/mod.rs")).unwrap_or_else(|errors| panic!("{errors}"));
+}
+
+#[test]
+fn a_core_that_needs_a_crate_or_leaves_a_warning_does_not_compile_alone() {
+    for (name, text) in
+        [("needy", "use tokio as _;"), ("careless", "fn unused() {}"), ("climbing", "use super::config;")]
+    {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.rs"));
+        fs::write(&file, text).expect("cargo gives tests a directory to write to");
+        assert!(compiles_alone(name, &file).is_err(), "{text}");
+    }
+}
+
+/// Compiles one file, and what it is the root of, with std alone and warnings as errors; else what rustc said.
+fn compiles_alone(name: &str, file: &Path) -> Result<(), String> {
     let output = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
-        .args(["--edition", "2024", "--crate-type", "lib", "--crate-name", "domain", "--emit", "metadata"])
-        .args(["-D", "warnings", "--out-dir", env!("CARGO_TARGET_TMPDIR"), "src/domain/mod.rs"])
+        .args(["--edition", "2024", "--crate-type", "lib", "--crate-name", name, "--emit", "metadata"])
+        .args(["-D", "warnings", "--out-dir", env!("CARGO_TARGET_TMPDIR")])
+        .arg(file)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("rustc is there where cargo is");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 #[test]

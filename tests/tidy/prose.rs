@@ -59,14 +59,31 @@ fn literals(file: &str, text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Lines of Markdown with their numbers, without fenced blocks; code spans are emptied (they do not cross lines here).
+/// Lines of Markdown with their numbers, without fenced blocks and code spans.
 fn without_code(text: &str) -> Vec<(usize, String)> {
-    outside_fences(text).map(|(line, said)| (line, said.split('`').step_by(2).collect::<Vec<_>>().join("``"))).collect()
+    split_code(text).into_iter().map(|(line, prose, _)| (line, prose)).collect()
 }
 
-/// The code spans of each line of Markdown.
-fn code_spans(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    outside_fences(text).flat_map(|(line, said)| said.split('`').skip(1).step_by(2).map(move |span| (line, span)))
+/// Each line of Markdown outside fenced blocks: its number, its prose, and its code spans. A span may go on over a line's
+/// end, but not over a paragraph's.
+fn split_code(text: &str) -> Vec<(usize, String, Vec<&str>)> {
+    let mut in_span = false;
+    let mut lines = Vec::new();
+    for (line, said) in outside_fences(text) {
+        in_span &= !said.trim().is_empty();
+        let (mut prose, mut spans) = (String::new(), Vec::new());
+        for (at, part) in said.split('`').enumerate() {
+            in_span ^= at > 0;
+            if in_span {
+                spans.push(part);
+                prose.push_str("``");
+            } else {
+                prose.push_str(part);
+            }
+        }
+        lines.push((line, prose, spans));
+    }
+    lines
 }
 
 fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -101,8 +118,8 @@ pub fn pointers<'a>(
             }
         }
     }
-    for (line, span) in code_spans(text).filter(|(_, span)| is_project_path(span)) {
-        if !is_there(span) {
+    for (line, _, spans) in split_code(text) {
+        for span in spans.into_iter().filter(|span| is_project_path(span) && !is_there(span)) {
             findings.push(Finding::new(file, line, format!("`{span}` is named, but not there")));
         }
     }
@@ -173,6 +190,8 @@ mod tests {
     fn http_and_other_programs_keep_their_own_words() {
         let text = "The Origin field; `cluster`; inode; node_exporter; upstream\n```\nnode LB\n```\nan albatross\n";
         assert_eq!(lines(words("a.md", text)), []);
+        assert_eq!(lines(words("a.md", "run `a\nnode` then\na node `b")), [3]);
+        assert_eq!(lines(words("a.md", "an open ` here\n\na node")), [3]);
     }
 
     #[test]
