@@ -1,0 +1,31 @@
+# The project's few commands. `make` alone lists them.
+
+.PHONY: help demo test bench deny tools
+.DEFAULT_GOAL := help
+
+# Which binary process tests run: release speed without the long link.
+FAST_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/fast/hotspare
+CARGO_DENY := 0.20.2
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## two small data centres and the front door, on this machine alone
+	cargo run --release -- demo
+
+test: tools ## everything: format, lints, all tests; installs missing outside programs from Debian
+	cargo fmt --check
+	cargo clippy --all-targets --features real -- -D warnings
+	cargo build --profile fast
+	HOTSPARE_BIN="$(FAST_BIN)" INSTA_UPDATE=no cargo test --features real
+	@echo "make test: all passed"
+
+bench: tools ## requests per second and CPU beside nginx
+	./benches/compare/run
+
+deny: ## licences, sources and bans of all dependencies; installs cargo-deny when it is missing
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version $(CARGO_DENY)
+	cargo deny check bans licenses sources
+
+tools: ## the outside programs that tests need (nginx, h2load, curl, promtool, setpriv)
+	@tests/tools.sh
