@@ -1,0 +1,12 @@
+//! `hotspare demo`: two small data centres inside the process, and what goes wrong in them.
+//!
+//! - [`data_centre`], [`answer`], [`site`], [`guest_book`], [`mirror`]: what is served, and how it fails.
+
+pub mod answer;
+pub mod data_centre;
+pub mod fault;
+pub mod guest_book;
+pub mod local_thread;
+pub mod mirror;
+pub mod port;
+pub mod site;
