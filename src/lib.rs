@@ -19,3 +19,4 @@ pub mod proxy;
 pub mod admin;
 // Floor 6.
 pub mod cli;
+pub mod demo;
