@@ -10,6 +10,11 @@
 //!
 //! Not here: what evidence proves and when to move (`domain`), how a request is sent (`upstream`, `proxy`).
 
+pub mod probe;
+pub mod prober;
+pub mod schedule;
+#[cfg(test)]
+mod scripted;
 pub mod signals;
 pub mod tally;
 pub mod view;
