@@ -3,23 +3,28 @@
 //! - [`view`]: what workers read. - [`tally`], [`signals`]: what workers count, and how they say so.
 //! - [`prober`], [`schedule`], [`probe`]: who is probed, when, and how.
 //! - [`supervisor`]: the one task that owns the model and publishes the view; [`assembly`]: how it makes one;
-//!   [`recent`], [`story`]: what it decided, kept for a while and told in words.
+//!   [`recent`]: what it decided, kept for a while.
 //!
 //! Always true: the supervisor alone stores a view; a view is never changed, and shares what did not change with the one
 //! before it; a tally has one reader; nothing that a worker does here takes a lock or waits.
 //!
 //! Not here: what evidence proves and when to move (`domain`), how a request is sent (`upstream`, `proxy`).
 
+mod assembly;
 pub mod probe;
 pub mod prober;
+pub mod recent;
 pub mod schedule;
 #[cfg(test)]
 mod scripted;
 pub mod signals;
+pub mod supervisor;
 pub mod tally;
 pub mod view;
 
+pub use recent::Told;
 pub use signals::{Reporter, Signals};
+pub use supervisor::Supervisor;
 pub use tally::Tally;
 pub use view::{BackendView, EndpointView, PoolView, View};
 
