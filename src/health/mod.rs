@@ -1,18 +1,33 @@
 //! What we know of endpoints: probes and tallies in, one published [`View`] out.
 //!
-//! - [`view`]: what workers read. - [`tally`]: what workers count. - [`prober`]: when and how to probe.
-//! - [`supervisor`]: the one task that owns the model and publishes the view.
+//! - [`view`]: what workers read. - [`tally`], [`signals`]: what workers count, and how they say so.
+//! - [`prober`], [`schedule`], [`probe`]: who is probed, when, and how.
+//! - [`supervisor`]: the one task that owns the model and publishes the view; [`assembly`]: how it makes one;
+//!   [`recent`]: what it decided, kept for a while.
+//!
+//! Always true: the supervisor alone stores a view; a view is never changed, and shares what did not change with the one
+//! before it; a tally has one reader; nothing that a worker does here takes a lock or waits.
 //!
 //! Not here: what evidence proves and when to move (`domain`), how a request is sent (`upstream`, `proxy`).
 
+mod assembly;
+pub mod probe;
+pub mod prober;
+pub mod recent;
+pub mod schedule;
+#[cfg(test)]
+mod scripted;
+pub mod signals;
+pub mod supervisor;
 pub mod tally;
 pub mod view;
 
+pub use recent::Told;
+pub use signals::{Reporter, Signals};
+pub use supervisor::Supervisor;
 pub use tally::Tally;
 pub use view::{BackendView, EndpointView, PoolView, View};
 
-use crate::domain::FailureKind;
-use crate::telemetry::cells::WorkerIndex;
 use arc_swap::{ArcSwap, Cache};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -53,15 +68,22 @@ impl Published {
     }
 }
 
+type Cached = Cache<Arc<ArcSwap<View>>, Arc<View>>;
+
 /// A worker's way to the view: no lock, and no count that another thread shares.
 #[derive(Debug)]
 pub struct Reader {
-    inner: RefCell<(Cache<Arc<ArcSwap<View>>, Arc<View>>, Rc<Arc<View>>)>,
+    #[allow(
+        clippy::redundant_allocation,
+        reason = "an Rc is cloned without touching a count that other threads share"
+    )]
+    inner: RefCell<(Cached, Rc<Arc<View>>)>,
     changes: watch::Receiver<()>,
 }
 
 impl Reader {
     /// The view in force now. Keep it for the whole of a request.
+    #[allow(clippy::redundant_allocation, reason = "as above")]
     pub fn view(&self) -> Rc<Arc<View>> {
         let (cache, current) = &mut *self.inner.borrow_mut();
         let newest = cache.load();
@@ -76,31 +98,5 @@ impl Reader {
         let mut changes = self.changes.clone();
         changes.mark_unchanged();
         changes
-    }
-}
-
-/// A worker's line to the supervisor: it counts, and says that there is something to read.
-#[derive(Debug)]
-pub struct Reporter {
-    pub worker: WorkerIndex,
-}
-
-impl Reporter {
-    /// A real request was answered well there.
-    pub fn good(&self, tally: &Tally) {
-        let _ = tally;
-        todo!()
-    }
-
-    /// A real request failed there; wakes the supervisor (many at once wake it once).
-    pub fn failed(&self, tally: &Tally, kind: FailureKind) {
-        let _ = (tally, kind);
-        todo!()
-    }
-
-    /// A request waits until it is known whether this endpoint is down: probe it now. Bounded; asking twice is asking once.
-    pub fn ask_verdict(&self, tally: &Tally) {
-        let _ = tally;
-        todo!()
     }
 }

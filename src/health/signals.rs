@@ -1,0 +1,201 @@
+//! How workers tell the supervisor that there is something to read or to ask, without a lock or a queue: a bit for each
+//! endpoint, and one wake-up however many ask for it.
+//!
+//! Not here: the counts themselves (`tally`), what is done about them (`supervisor`).
+
+use super::tally::Tally;
+use crate::domain::{EndpointId, FailureKind};
+use crate::telemetry::cells::{PerWorker, WorkerIndex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+use tokio::sync::Notify;
+
+/// Which bit stands for an endpoint. A bit is a hint where to look: two endpoints may share one, and then both are looked
+/// at, which costs a look and no count. So slots need no owner, and a late bit of a removed endpoint does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot(u16);
+
+/// A bitmap is half a KiB, read whole 20 times a second; ids are given one after the other, so that few endpoints share a
+/// bit until there are as many as this.
+const SLOTS: u16 = 4_096;
+const WORDS: usize = SLOTS as usize / 64;
+
+impl Slot {
+    pub(super) fn of(id: EndpointId) -> Slot {
+        let bit = id.0 % u32::from(SLOTS);
+        Slot(u16::try_from(bit).expect("the remainder of a division by a u16 fits one"))
+    }
+
+    fn word(self) -> usize {
+        usize::from(self.0 / 64)
+    }
+
+    fn mask(self) -> u64 {
+        1 << (self.0 % 64)
+    }
+}
+
+/// Slots that somebody marked and nobody took yet.
+#[derive(Debug)]
+struct Marks([AtomicU64; WORDS]);
+
+impl Default for Marks {
+    fn default() -> Marks {
+        Marks(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Marks {
+    /// Certain to be taken after this: the write joins the order of all writes to that word.
+    fn mark(&self, slot: Slot) {
+        self.0[slot.word()].fetch_or(slot.mask(), AcqRel);
+    }
+
+    /// Mostly only reads. When the mark is taken just as it is seen to be there, what was counted before this may be missed
+    /// by that look; the supervisor looks at each marked slot a second time, one round later.
+    fn mark_unless_seen(&self, slot: Slot) {
+        if self.0[slot.word()].load(Relaxed) & slot.mask() == 0 {
+            self.mark(slot);
+        }
+    }
+
+    fn take(&self, slots: &mut BTreeSet<Slot>) {
+        for (at, word) in (0..SLOTS / 64).zip(&self.0) {
+            if word.load(Relaxed) == 0 {
+                continue;
+            }
+            let mut bits = word.swap(0, Acquire);
+            while bits != 0 {
+                let bit = u16::try_from(bits.trailing_zeros()).expect("a u64 has 64 bits");
+                slots.insert(Slot(at * 64 + bit));
+                bits &= bits - 1;
+            }
+        }
+    }
+}
+
+/// What all workers and the supervisor share.
+#[derive(Debug)]
+pub struct Signals {
+    touched: PerWorker<Marks>,
+    asked: Marks,
+    /// One permit: many wake-ups before the supervisor comes to it are one.
+    wake: Notify,
+}
+
+impl Signals {
+    pub fn new(workers: usize) -> Signals {
+        Signals { touched: PerWorker::new(workers), asked: Marks::default(), wake: Notify::new() }
+    }
+
+    /// Slots in which some worker counted something since the last call.
+    pub(super) fn take_touched(&self) -> BTreeSet<Slot> {
+        let mut slots = BTreeSet::new();
+        self.touched.iter().for_each(|marks| marks.take(&mut slots));
+        slots
+    }
+
+    /// Slots for which a verdict was asked since the last call.
+    pub(super) fn take_asked(&self) -> BTreeSet<Slot> {
+        let mut slots = BTreeSet::new();
+        self.asked.take(&mut slots);
+        slots
+    }
+
+    /// Returns when a worker has counted a failure or asked for a verdict since it last returned.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+/// A worker's line to the supervisor: it counts, and says that there is something to read.
+#[derive(Debug)]
+pub struct Reporter {
+    pub worker: WorkerIndex,
+    signals: Arc<Signals>,
+}
+
+impl Reporter {
+    /// For that worker's thread alone. From a running supervisor: `Supervisor::reporter`.
+    pub fn new(worker: WorkerIndex, signals: Arc<Signals>) -> Reporter {
+        Reporter { worker, signals }
+    }
+
+    /// A real request was answered well there.
+    pub fn good(&self, tally: &Tally) {
+        tally.note_good(self.worker);
+        self.signals.touched.of(self.worker).mark_unless_seen(Slot::of(tally.id));
+    }
+
+    /// A real request failed there; wakes the supervisor (many at once wake it once).
+    pub fn failed(&self, tally: &Tally, kind: FailureKind) {
+        tally.note_failure(self.worker, kind);
+        self.signals.touched.of(self.worker).mark(Slot::of(tally.id));
+        self.signals.wake.notify_one();
+    }
+
+    /// A request waits until it is known whether this endpoint is down: probe it now. Bounded: asking twice is asking once,
+    /// and probes that were asked for keep the pace of `fast_interval`.
+    pub fn ask_verdict(&self, tally: &Tally) {
+        self.signals.asked.mark(Slot::of(tally.id));
+        self.signals.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::tally::TallyReader;
+    use std::sync::atomic::{AtomicBool, Ordering::Release};
+
+    #[test]
+    fn a_mark_is_taken_once_whoever_made_it() {
+        let signals = Arc::new(Signals::new(2));
+        let reporters = [0, 1].map(|worker| Reporter::new(WorkerIndex(worker), signals.clone()));
+        let tallies = [0, 63, 64, 4_095, 4_097].map(|id| Tally::new(EndpointId(id), 2));
+        for (at, tally) in tallies.iter().enumerate() {
+            reporters[at % 2].good(tally);
+        }
+        let slots: Vec<u16> = signals.take_touched().into_iter().map(|slot| slot.0).collect();
+        assert_eq!(slots, [0, 1, 63, 64, 4_095]); // 4,097 shares the bit of 1
+        assert!(signals.take_touched().is_empty());
+        assert!(signals.take_asked().is_empty());
+    }
+
+    /// The marks alone must lead a reader to every count: nothing is read that is not marked, or was in the last round.
+    #[test]
+    fn no_count_stays_unread_behind_a_mark_that_was_taken() {
+        const ROUNDS: u32 = 100_000;
+        let signals = Arc::new(Signals::new(1));
+        let tally = Arc::new(Tally::new(EndpointId(7), 1));
+        let mut reader = TallyReader::new(tally.clone());
+        let reporter = Reporter::new(WorkerIndex(0), signals.clone());
+        let done = AtomicBool::new(false);
+        let mut good = 0;
+        let mut look = |again: &mut BTreeSet<Slot>| {
+            let touched = signals.take_touched();
+            if touched.union(again).next().is_some() {
+                good += reader.delta().map_or(0, |delta| delta.good);
+            }
+            *again = touched;
+        };
+        std::thread::scope(|scope| {
+            let done = &done;
+            scope.spawn(move || {
+                (0..ROUNDS).for_each(|_| reporter.good(&tally));
+                done.store(true, Release);
+            });
+            let mut again = BTreeSet::new();
+            while !done.load(Acquire) {
+                look(&mut again);
+            }
+            look(&mut again);
+            look(&mut again);
+        });
+        assert_eq!(good, ROUNDS);
+    }
+}

@@ -1,0 +1,122 @@
+//! What the rest of the process holds of the supervisor: starts its thread, talks to it, and ends it.
+
+use super::{FirstRound, Reconfigure, Task, Tools};
+use crate::config::Config;
+use crate::domain::Generation;
+use crate::health::prober::Prober;
+use crate::health::recent::{Recent, Told};
+use crate::health::{Published, Reporter, Signals};
+use crate::runtime::clock::Clock;
+use crate::telemetry::cells::WorkerIndex;
+use crate::telemetry::control::Control;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A running supervisor. Dropping it stops its probes and its thread; the last view stays.
+#[derive(Debug)]
+pub struct Supervisor {
+    /// The first view is there from the start.
+    pub published: Arc<Published>,
+    signals: Arc<Signals>,
+    recent: Arc<Recent>,
+    first_round: watch::Receiver<FirstRound>,
+    /// `None` only while it is being dropped: closing it is how the thread is told to stop.
+    commands: Option<mpsc::Sender<Reconfigure>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The supervisor's thread has ended; nothing is decided any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the supervisor is not running")]
+pub struct Stopped;
+
+/// Reloads that wait in line; whoever asks for one more waits to ask.
+const WAITING_RELOADS: usize = 16;
+
+impl Supervisor {
+    /// Starts the supervisor's thread for `workers` workers, as generation 1. Probing begins at once; `seed` spreads it.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no poller.
+    pub fn start(
+        config: Arc<Config>,
+        workers: usize,
+        clock: Clock,
+        control: Arc<Control>,
+        seed: u64,
+    ) -> io::Result<Supervisor> {
+        let signals = Arc::new(Signals::new(workers));
+        let recent = Arc::new(Recent::default());
+        let (first_round, first_round_over) = watch::channel(FirstRound::Running);
+        let (commands, waiting) = mpsc::channel(WAITING_RELOADS);
+        let tools = Tools { clock, control, signals: signals.clone(), recent: recent.clone() };
+        let task = Task::new(config, workers, tools, first_round);
+        let published = task.published.clone();
+        let runtime =
+            move || Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("supervisor".into()).spawn(move || match runtime() {
+            Ok(runtime) => {
+                let _ = ready.send(Ok(()));
+                runtime.block_on(task.run(Prober::new(clock, fastrand::Rng::with_seed(seed)), waiting));
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        })?;
+        started.recv().map_err(io::Error::other)??;
+        Ok(Supervisor {
+            published,
+            signals,
+            recent,
+            first_round: first_round_over,
+            commands: Some(commands),
+            thread: Some(thread),
+        })
+    }
+
+    /// That worker's line to the supervisor, for its thread alone.
+    pub fn reporter(&self, worker: WorkerIndex) -> Reporter {
+        Reporter::new(worker, self.signals.clone())
+    }
+
+    /// Puts a config in force: returns, with its generation, once the view is swapped. What stays as it was keeps its
+    /// health, tallies and counters; what is gone is no longer probed.
+    ///
+    /// # Errors
+    /// [`Stopped`]: nothing changed, and nothing will.
+    pub async fn reconfigure(&self, config: Arc<Config>) -> Result<Generation, Stopped> {
+        let (done, swapped) = oneshot::channel();
+        let commands = self.commands.as_ref().ok_or(Stopped)?;
+        commands.send(Reconfigure { config, done }).await.map_err(|_| Stopped)?;
+        swapped.await.map_err(|_| Stopped)
+    }
+
+    /// Returns when every endpoint has been probed once, or one probe timeout (the longest) has passed since the start.
+    pub async fn first_round(&self) {
+        // An error: the supervisor is gone, and there is nothing to wait for.
+        let _ = self.first_round.clone().wait_for(|round| *round == FirstRound::Over).await;
+    }
+
+    /// Whether anything is decided any more: `false` only after a bug of ours ended the thread.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// The newest transitions, oldest first; at most 256.
+    pub fn recent(&self) -> Vec<Told> {
+        self.recent.all()
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.commands = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the supervisor's thread had panicked");
+        }
+    }
+}
