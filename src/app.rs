@@ -76,6 +76,11 @@ impl Hotspare {
     /// # Errors
     /// See [`Trouble`]; then nothing runs.
     pub async fn start(config: Config, clock: Clock) -> Result<Hotspare, Trouble> {
+        Hotspare::start_with(config, clock, axum::Router::new()).await
+    }
+
+    /// The same, with more paths on the admin listener.
+    pub async fn start_with(config: Config, clock: Clock, more: axum::Router) -> Result<Hotspare, Trouble> {
         let config = Arc::new(config);
         let workers = config.workers.get();
         let sockets = bind_new(&config, &BTreeMap::new(), workers)?;
@@ -94,8 +99,9 @@ impl Hotspare {
                 workers: cells.clone(),
                 clock,
                 readiness: readiness.clone(),
-                recent: recent(&supervisor),
+                recent: supervisor.recent(),
             },
+            more,
         ));
         supervisor.first_round().await;
 
@@ -206,8 +212,8 @@ fn bind_new(
     new.map(bind).collect()
 }
 
-async fn serve_admin(listener: TcpListener, state: admin::State) {
-    match admin::serve(listener, state).await {
+async fn serve_admin(listener: TcpListener, state: admin::State, more: axum::Router) {
+    match admin::serve(listener, state, more).await {
         Ok(never) => match never {},
         Err(error) => tracing::error!("the admin listener can't be used: {error}"),
     }

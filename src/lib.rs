@@ -17,6 +17,9 @@ pub mod health;
 pub mod proxy;
 // Floor 5.
 pub mod admin;
+pub mod edge;
 // Floor 6.
+pub mod app;
 pub mod cli;
 pub mod demo;
+pub mod reload;

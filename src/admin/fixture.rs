@@ -81,7 +81,7 @@ pub fn state(view: View) -> State {
         workers: Arc::new(PerWorker::new(WORKERS)),
         clock: Clock::start(),
         readiness: Readiness::new(),
-        recent: Arc::new(Vec::new),
+        recent: Arc::default(),
     }
 }
 

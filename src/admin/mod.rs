@@ -19,41 +19,22 @@ pub mod status;
 
 pub use server::serve;
 
-use crate::domain::Transition;
-use crate::health::Published;
+use crate::health::{Published, Recent};
 use crate::runtime::clock::Clock;
 use crate::telemetry::control::Control;
 use crate::telemetry::metrics::Workers;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::time::SystemTime;
 
 /// All that is shown, handed in by the app.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct State {
     pub published: Arc<Published>,
     pub control: Arc<Control>,
     pub workers: Arc<Workers>,
     pub clock: Clock,
     pub readiness: Readiness,
-    pub recent: Recent,
-}
-
-/// The newest transitions, oldest first; called at each `/status`. Bounded by who keeps them.
-pub type Recent = Arc<dyn Fn() -> Vec<RecentTransition> + Send + Sync>;
-
-/// A transition and when it was, in wall time.
-#[derive(Clone, Debug)]
-pub struct RecentTransition {
-    pub at: SystemTime,
-    pub transition: Transition,
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("readiness", &self.readiness.get()).finish_non_exhaustive()
-    }
+    pub recent: Arc<Recent>,
 }
 
 /// Whether this process should be sent clients. Shared: the app sets it, `/readyz` shows it.

@@ -8,13 +8,13 @@ use super::status::{
     BackendStatus, CertificateStatus, EndpointStatus, ListenerStatus, PoolStatus, RECENT, SCHEMA, Status,
     TransitionStatus, WaitingStatus,
 };
-use super::{Phase, RecentTransition, State};
+use super::{Phase, State};
 use crate::config::Listener;
 use crate::domain::{
     BackendSnapshot, Change, EndpointSnapshot, Health, Moment, Out, PoolHealth, PoolIndex, PoolSnapshot, Routing,
     Waiting,
 };
-use crate::health::{BackendView, EndpointView, PoolView, View};
+use crate::health::{BackendView, EndpointView, PoolView, Told, View};
 use crate::telemetry::words;
 use std::time::{Duration, SystemTime};
 
@@ -35,7 +35,7 @@ pub fn picture(state: &State) -> Status {
         problems: Vec::new(),
         backends: view.backends.iter().map(|backend| now.backend(backend)).collect(),
         listeners: view.config.listeners.iter().map(|found| now.listener(found)).collect(),
-        recent: (state.recent)().iter().rev().take(RECENT).map(|recent| now.transition(recent)).collect(),
+        recent: state.recent.all().iter().rev().take(RECENT).map(|told| now.transition(told)).collect(),
     };
     status.problems = problems(&status, &view, now);
     status
@@ -155,8 +155,8 @@ impl Now {
         }
     }
 
-    fn transition(self, recent: &RecentTransition) -> TransitionStatus {
-        let transition = &recent.transition;
+    fn transition(self, told: &Told) -> TransitionStatus {
+        let transition = &told.transition;
         let (what, who, from, to) = match &transition.change {
             Change::Endpoint { pool, endpoint, from, to, .. } => {
                 ("endpoint", format!("{pool}/{endpoint}"), from.name(), to.name())
@@ -166,7 +166,7 @@ impl Now {
             Change::Routing { from, to } => ("routing", transition.backend.to_string(), routing(*from), routing(*to)),
         };
         TransitionStatus {
-            at: time(recent.at),
+            at: time(told.wall),
             ago_seconds: self.ago(transition.at).as_secs_f64(),
             backend: transition.backend.to_string(),
             what: what.to_owned(),
@@ -372,26 +372,22 @@ mod tests {
 
     #[test]
     fn recent_transitions_come_newest_first_and_bounded() {
-        let mut state = ready(view(SITES));
-        state.recent = Arc::new(|| {
-            (0..50)
-                .map(|second| RecentTransition {
-                    at: SystemTime::UNIX_EPOCH + Duration::from_secs(second),
-                    transition: Transition {
-                        at: Moment::ZERO,
-                        backend: "sites".into(),
-                        change: Change::Serving { from: "new-jersey".into(), to: "oregon".into() },
-                        cause: Cause::PoolUnusable,
-                        evidence: Evidence::Endpoints { up: 0, of: 2, needed: 1 },
-                    },
-                })
-                .collect()
-        });
+        let state = ready(view(SITES));
+        for second in 0..50 {
+            let transition = Transition {
+                at: Moment::ZERO,
+                backend: "sites".into(),
+                change: Change::Serving { from: "new-jersey".into(), to: "oregon".into() },
+                cause: Cause::PoolUnusable,
+                evidence: Evidence::Endpoints { up: 0, of: 2, needed: 1 },
+            };
+            state.recent.push(Told { wall: SystemTime::UNIX_EPOCH + Duration::from_secs(second), transition });
+        }
         let recent = picture(&state).recent;
         assert_eq!((recent.len(), recent[0].at.as_str()), (RECENT, "1970-01-01T00:00:49.000Z"));
         assert_eq!(
             recent[0].words,
-            "sites: oregon serves now instead of new-jersey (pool_unusable): 0 of 2 endpoints up; 1 needed",
+            "sites: failover new-jersey → oregon: new-jersey is not usable (pool_unusable): 0 of 2 endpoints up; 1 needed",
         );
     }
 

@@ -44,12 +44,12 @@ const PATHS: &str = "\
 /status   JSON: backends, pools, endpoints, recent transitions (`hotspare status` prints it)
 ";
 
-/// Serves the admin paths on `listener` until the future is dropped, which closes every connection. Fails only at once: when
+/// Serves the admin paths, and `more`, on `listener` until the future is dropped, which closes every connection. Fails only at once: when
 /// the listener can't be used.
-pub async fn serve(listener: std::net::TcpListener, state: State) -> io::Result<Infallible> {
+pub async fn serve(listener: std::net::TcpListener, state: State, more: Router) -> io::Result<Infallible> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let router = router(state);
+    let router = router(state).merge(more);
     let mut connections = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -131,6 +131,7 @@ fn trouble(what: String) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get as get_handler;
     use super::super::fixture::{SITES, state, view};
     use super::*;
     use std::net::SocketAddr;
@@ -138,10 +139,14 @@ mod tests {
 
     /// Runs `test` beside a server; a test that hangs fails.
     async fn with_server<T>(state: State, test: impl AsyncFnOnce(SocketAddr) -> T) -> T {
+        with_more(state, Router::new(), test).await
+    }
+
+    async fn with_more<T>(state: State, more: Router, test: impl AsyncFnOnce(SocketAddr) -> T) -> T {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         tokio::select! {
-            served = serve(listener, state) => panic!("the server ended: {served:?}"),
+            served = serve(listener, state, more) => panic!("the server ended: {served:?}"),
             result = test(address) => result,
             () = tokio::time::sleep(Duration::from_secs(20)) => panic!("the test took too long"),
         }
@@ -205,10 +210,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_one_connection_and_no_more() {
-        let mut state = state(view(SITES));
-        state.recent = Arc::new(|| panic!("on purpose"));
-        with_server(state, async |address| {
-            assert_eq!(get(address, "/status").await, "");
+        let more = Router::new().route("/more", get_handler(|| async { panic!("on purpose") }));
+        with_more(state(view(SITES)), more, async |address| {
+            assert_eq!(get(address, "/more").await, "");
             assert!(get(address, "/healthz").await.ends_with("ok\n"));
         })
         .await;

@@ -22,7 +22,7 @@ pub mod supervisor;
 pub mod tally;
 pub mod view;
 
-pub use recent::Told;
+pub use recent::{Recent, Told};
 pub use signals::{Reporter, Signals};
 pub use supervisor::Supervisor;
 pub use tally::Tally;

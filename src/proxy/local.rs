@@ -10,7 +10,8 @@ use crate::telemetry::cells::{PerWorker, WorkerIndex};
 use crate::telemetry::metrics::{BackendCells, WorkerCells, Workers};
 use crate::upstream::Kept;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct LocalEndpoint {
     pub kept: Kept,
+    /// Where the kept connections lead: a name may resolve to another address after a reload.
+    address: SocketAddr,
     tally: Arc<Tally>,
     worker: WorkerIndex,
 }
@@ -83,8 +86,15 @@ impl Worker {
 
     /// This worker's side of an endpoint.
     pub fn endpoint(&self, endpoint: &EndpointView) -> Rc<LocalEndpoint> {
-        let local = || LocalEndpoint { kept: Kept::default(), tally: endpoint.tally.clone(), worker: self.index };
-        self.endpoints.borrow_mut().entry(endpoint.tally.id).or_insert_with(|| Rc::new(local())).clone()
+        let mut endpoints = self.endpoints.borrow_mut();
+        if let Some(known) = endpoints.get(&endpoint.tally.id).filter(|known| known.address == endpoint.address) {
+            return known.clone();
+        }
+        let tally = endpoint.tally.clone();
+        let local =
+            Rc::new(LocalEndpoint { kept: Kept::default(), address: endpoint.address, tally, worker: self.index });
+        endpoints.insert(endpoint.tally.id, local.clone());
+        local
     }
 
     /// This worker's side of a backend.
@@ -124,7 +134,7 @@ impl Worker {
         if !endpoints.is_empty() {
             let all =
                 view.backends.iter().flat_map(|backend| backend.pools.iter()).flat_map(|pool| pool.endpoints.iter());
-            let known: std::collections::HashSet<EndpointId> = all.map(|endpoint| endpoint.tally.id).collect();
+            let known: HashSet<EndpointId> = all.map(|endpoint| endpoint.tally.id).collect();
             endpoints.retain(|id, local| {
                 local.kept.sweep(now);
                 known.contains(id)

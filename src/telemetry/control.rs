@@ -47,7 +47,7 @@ impl Reload {
 }
 
 /// The ways in which the serving pool moves, as people ask for them.
-enum Moved {
+pub(super) enum Moved {
     Failover,
     Failback,
     /// The configuration asked for it: nothing failed.
@@ -149,7 +149,7 @@ impl Default for Control {
 }
 
 /// What a change of the serving pool was, by its cause. Causes of endpoints' and pools' own changes never move it.
-fn moved(cause: Cause) -> Moved {
+pub(super) fn moved(cause: Cause) -> Moved {
     match cause {
         Cause::PoolUnusable => Moved::Failover,
         Cause::Reconfigured | Cause::EndpointsChanged => Moved::Reconfigured,

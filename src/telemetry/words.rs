@@ -2,6 +2,7 @@
 //!
 //! Not here: what to decide (`domain`), how a page or a table is laid out (`admin`, `cli`).
 
+use super::control::{Moved, moved};
 use crate::domain::{Change, Evidence, FailureCounts, FailureKind, Health, Moment, Out, Routing, Transition};
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -19,7 +20,12 @@ pub fn transition(transition: &Transition) -> String {
             format!("{backend}: pool {pool} went from {} to {} ({}): {reason}", from.name(), to.name(), cause.name())
         }
         Change::Serving { from, to } => {
-            format!("{backend}: {to} serves now instead of {from} ({}): {reason}", cause.name())
+            let what = match moved(*cause) {
+                Moved::Failover => format!("failover {from} → {to}: {from} is not usable"),
+                Moved::Failback => format!("failback {from} → {to}"),
+                Moved::Reconfigured => format!("{to} serves now instead of {from}"),
+            };
+            format!("{backend}: {what} ({}): {reason}", cause.name())
         }
         Change::Routing { to: Routing::Panic, .. } => {
             format!("{backend}: panic: no pool is usable, every endpoint is tried: {reason}")

@@ -112,8 +112,10 @@ async fn a_request_past_its_total_time_is_answered_504() {
 
 #[tokio::test]
 async fn an_endpoint_that_fails_harms_no_other_request() {
-    let primary = Endpoint::start("main").await.on("/bad", Act::WriteAndClose(b"\0\0\0".to_vec())).on("/good", ok("good"));
-    let door = Door::builder().primary(&primary).backend(r#"tally = { trip = 1000, consecutive = 1000 }"#).start().await;
+    let primary =
+        Endpoint::start("main").await.on("/bad", Act::WriteAndClose(b"\0\0\0".to_vec())).on("/good", ok("good"));
+    let door =
+        Door::builder().primary(&primary).backend(r#"tally = { trip = 1000, consecutive = 1000 }"#).start().await;
     let mut good = door.client().raw().await;
     for _ in 0..10 {
         door.client().get("/bad").await;

@@ -55,7 +55,8 @@ async fn with_every_pool_down_everything_is_tried_and_the_first_answer_ends_it()
     let door = Door::builder().primary(&primary).secondary(&secondary).start().await;
     primary.kill().await;
     secondary.kill().await;
-    crate::harness::eventually("no pool is usable", || door.view().backends[0].pools.iter().all(|pool| !pool.usable)).await;
+    crate::harness::eventually("no pool is usable", || door.view().backends[0].pools.iter().all(|pool| !pool.usable))
+        .await;
     let sorry = door.client().get("/").await;
     assert_eq!(sorry.status(), 502);
     assert_eq!(sorry.headers()["retry-after"], "2");
@@ -70,12 +71,7 @@ async fn with_every_pool_down_everything_is_tried_and_the_first_answer_ends_it()
 async fn hold_down_keeps_users_where_they_are() {
     let mut primary = Endpoint::start("main").await;
     let secondary = Endpoint::start("spare").await;
-    let door = Door::builder()
-        .primary(&primary)
-        .secondary(&secondary)
-        .backend("")
-        .start()
-        .await;
+    let door = Door::builder().primary(&primary).secondary(&secondary).backend("").start().await;
     primary.kill().await;
     door.serves_from("spare").await;
     primary.listen().await;

@@ -11,9 +11,10 @@ use std::time::Duration;
 async fn a_page_comes_from_the_primary_over_both_versions() {
     let primary = Endpoint::start("main").await.on("/page", ok("the page"));
     let door = Door::builder().primary(&primary).start().await;
-    for sent in [door.client().send(request("GET", "/page", "")).await, door.client().send_h2(
-        http::Request::get("https://localhost/page").body(Full::default()).unwrap(),
-    ).await] {
+    for sent in [
+        door.client().send(request("GET", "/page", "")).await,
+        door.client().send_h2(http::Request::get("https://localhost/page").body(Full::default()).unwrap()).await,
+    ] {
         let page = sent.unwrap();
         assert_eq!((page.status().as_u16(), &page.body()[..]), (200, &b"the page"[..]));
     }
@@ -72,7 +73,8 @@ async fn a_body_without_length_is_chunked_to_the_endpoint() {
 
 #[tokio::test]
 async fn what_concerns_one_connection_does_not_pass() {
-    let fields = [("connection", "keep-alive, x-inner"), ("keep-alive", "timeout=5"), ("x-inner", "1"), ("x-kept", "2")];
+    let fields =
+        [("connection", "keep-alive, x-inner"), ("keep-alive", "timeout=5"), ("x-inner", "1"), ("x-kept", "2")];
     let primary = Endpoint::start("main").await.on("/", Act::Write(response(200, &fields, b"")));
     let door = Door::builder().primary(&primary).start().await;
     let page = door.client().get("/").await;
@@ -140,7 +142,11 @@ async fn a_client_that_goes_away_cancels_the_attempt() {
     eventually("it is not any more", || in_flight(&door) == 0).await;
     let view = door.view();
     let cells = &view.backends[0].pools[0].endpoints[0].tally.cells;
-    assert_eq!(cells.sum(|cell| cell.failed.iter().map(|count| count.get()).sum()), 0, "a client going away is no evidence");
+    assert_eq!(
+        cells.sum(|cell| cell.failed.iter().map(|count| count.get()).sum()),
+        0,
+        "a client going away is no evidence"
+    );
     door.stop().await;
 }
 

@@ -58,7 +58,11 @@ async fn one_message_means_one_thing() {
         let mut raw = door.client().raw().await;
         raw.write(bytes).await;
         // A request of its own behind it: whoever reads the first one as shorter or longer than we do would see another.
-        let _closed = tokio::io::AsyncWriteExt::write_all(&mut raw.0, HIDDEN.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await;
+        let _closed = tokio::io::AsyncWriteExt::write_all(
+            &mut raw.0,
+            HIDDEN.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .await;
         let answer = raw.read_to_end().await;
         let seen = primary.seen()[before..].to_vec();
         let own: Vec<_> = seen.iter().filter(|seen| !seen.line().contains("/hidden")).collect();
@@ -70,8 +74,11 @@ async fn one_message_means_one_thing() {
             Pass { with, without } => {
                 assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {answer:?}");
                 assert_eq!(own.len(), 1, "{name}: the endpoint saw {seen:?}");
-                with.iter().for_each(|text| assert!(own[0].head.contains(text), "{name}: no {text:?} in {:?}", own[0].head));
-                without.iter().for_each(|text| assert!(!own[0].head.contains(text), "{name}: {text:?} in {:?}", own[0].head));
+                with.iter()
+                    .for_each(|text| assert!(own[0].head.contains(text), "{name}: no {text:?} in {:?}", own[0].head));
+                without
+                    .iter()
+                    .for_each(|text| assert!(!own[0].head.contains(text), "{name}: {text:?} in {:?}", own[0].head));
             }
             OneAtMost => {
                 assert!(seen.len() <= 1, "{name}: the endpoint saw {seen:?}");

@@ -4,7 +4,7 @@ use super::{FirstRound, Reconfigure, Task, Tools};
 use crate::config::Config;
 use crate::domain::Generation;
 use crate::health::prober::Prober;
-use crate::health::recent::{Recent, Told};
+use crate::health::recent::Recent;
 use crate::health::{Published, Reporter, Signals};
 use crate::runtime::clock::Clock;
 use crate::telemetry::cells::WorkerIndex;
@@ -107,8 +107,8 @@ impl Supervisor {
     }
 
     /// The newest transitions, oldest first; at most 256.
-    pub fn recent(&self) -> Vec<Told> {
-        self.recent.all()
+    pub fn recent(&self) -> Arc<Recent> {
+        self.recent.clone()
     }
 }
 

@@ -103,7 +103,7 @@ async fn traffic_moves_off_a_killed_primary_and_back_when_it_returns() {
     let _primary = Endpoint::start_at(address, ALIVE);
     serves(&supervisor, 0).await;
     let causes: Vec<Cause> = supervisor
-        .recent()
+        .recent().all()
         .into_iter()
         .filter(|told| matches!(told.transition.change, Change::Serving { .. }))
         .map(|told| told.transition.cause)
@@ -186,7 +186,7 @@ async fn refused_requests_take_an_endpoint_down_before_any_probe_does() {
     serves(&supervisor, 1).await;
     let cause =
         |told: &Told| matches!(told.transition.change, Change::Endpoint { .. }).then_some(told.transition.cause);
-    assert!(supervisor.recent().iter().filter_map(cause).any(|cause| cause == Cause::Refused));
+    assert!(supervisor.recent().all().iter().filter_map(cause).any(|cause| cause == Cause::Refused));
 }
 
 #[tokio::test]

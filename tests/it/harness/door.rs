@@ -147,11 +147,8 @@ impl Builder {
         let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("hotspare=info").try_init();
         let (address, admin) = (free_address(), free_address());
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "*.example.org".to_owned()]).unwrap();
-        let certificate = Certificate {
-            der: made.cert.der().clone(),
-            chain: made.cert.pem(),
-            key: made.signing_key.serialize_pem(),
-        };
+        let certificate =
+            Certificate { der: made.cert.der().clone(), chain: made.cert.pem(), key: made.signing_key.serialize_pem() };
         let config = self.config(address, admin, &certificate);
         let hotspare = Hotspare::start(config, Clock::start()).await.unwrap();
         Door { address, admin, hotspare, built: self, certificate }
@@ -196,6 +193,7 @@ impl Builder {
             Some("key") => Ok(certificate.key.clone().into_bytes()),
             _ => Err(std::io::ErrorKind::NotFound.into()),
         };
-        config::parse("test.toml", &text, &files).unwrap_or_else(|problems| panic!("{}\n{text}", problems.render(config::Color::Never)))
+        config::parse("test.toml", &text, &files)
+            .unwrap_or_else(|problems| panic!("{}\n{text}", problems.render(config::Color::Never)))
     }
 }
