@@ -24,7 +24,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -61,11 +60,10 @@ pub async fn run<H: Handler>(
     let _ = tcp.set_nodelay(true);
     let pulse = Rc::new(Pulse::new(handler.clock()));
     let wire = Wire::new(tcp, pulse.clone());
-    let Some((stream, protocol, secure)) = Box::pin(greet(wire, &listener, &pulse, handler.cells())).await else {
-        return;
-    };
+    let mut watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);
+    let greeted = Box::pin(greet(wire, &listener, &pulse, &mut watchdog, handler.cells())).await;
+    let Some((stream, protocol, secure)) = greeted else { return };
     pulse.speaks(protocol);
-    let watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);
     let client = Rc::new(Client { address, listener: listener.clone(), secure, upgrade: RefCell::new(None) });
     let service = service(handler.clone(), client.clone());
     let front = Front { service, handler: handler.clone(), listener, pulse: pulse.clone(), roster: roster.clone() };
@@ -103,7 +101,8 @@ impl<H: Handler> Drop for Open<H> {
 fn service<H: Handler>(
     handler: Rc<H>,
     client: Rc<Client>,
-) -> impl tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static {
+) -> impl tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static
+{
     tower::service_fn(move |request| {
         let (handler, client) = (handler.clone(), client.clone());
         async move { Ok(handler.handle(&client, request).await) }
@@ -115,32 +114,33 @@ async fn greet(
     wire: Wire,
     listener: &Listener,
     pulse: &Pulse,
+    watchdog: &mut Watchdog,
     cells: &WorkerCells,
 ) -> Option<(Stream, Protocol, Option<Secure>)> {
     let Some(tls) = listener.tls.clone() else {
-        let (stream, protocol) = tls::sniff(wire, listener.protocols, listener.limits.header_timeout).await.ok()?;
+        let (stream, protocol) = tls::sniff(wire, listener.protocols, watchdog).await.ok()?;
         return Some((stream, protocol, None));
     };
-    match timeout(listener.limits.handshake_timeout, tls::handshake(wire, tls, listener.protocols)).await {
+    pulse.shakes_hands();
+    match watchdog.guard(tls::handshake(wire, tls, listener.protocols)).await {
         Ok(Ok((stream, protocol, secure))) => {
             cells.handshakes.add(1);
             pulse.shook_hands();
-            Some((stream, protocol, Some(secure)))
+            return Some((stream, protocol, Some(secure)));
         }
+        // Whoever connects and leaves without a byte tests whether the port is open; no handshake failed.
+        Ok(Err(_)) if !pulse.has_spoken() => {}
         Ok(Err(error)) => {
-            // Whoever connects and leaves without a byte tests whether the port is open; no handshake failed.
-            if pulse.has_spoken() || error.kind() != io::ErrorKind::UnexpectedEof {
-                cells.handshakes_failed.add(1);
-                tracing::debug!(%error, "TLS handshake failed");
-            }
-            None
+            cells.handshakes_failed.add(1);
+            tracing::debug!(%error, "TLS handshake failed");
         }
+        Err(Late::Drained) => {}
         Err(_) => {
             cells.handshakes_failed.add(1);
             cells.client_timeouts.add(1);
-            None
         }
     }
+    None
 }
 
 /// What a connection ended by.
@@ -196,7 +196,7 @@ where
             pulse.spoil(); // or the kernel goes on offering what the client does not take
             return None;
         }
-        Ended::Late(Late::Idle | Late::Drained | Late::Farewell) => {}
+        Ended::Late(Late::Handshake | Late::Idle | Late::Drained | Late::Farewell) => {}
     }
     Some((stream, parts.read_buf))
 }
@@ -226,8 +226,8 @@ where
                 watchdog.leave();
                 connection.as_mut().graceful_shutdown();
             }
-            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                return Poll::Ready(drop(result)); // the client's doing, whatever it was
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(()); // what went wrong, if anything, was the client's doing
             }
             let Poll::Ready(late) = watchdog.poll(cx) else { return Poll::Pending };
             match late {
@@ -238,7 +238,7 @@ where
                 }
                 Late::Farewell => return Poll::Ready(()),
                 Late::Head | Late::Silent => handler.cells().client_timeouts.add(1),
-                Late::Idle | Late::Drained => {}
+                Late::Handshake | Late::Idle | Late::Drained => {}
             }
             watchdog.leave();
             connection.as_mut().graceful_shutdown();
@@ -264,7 +264,7 @@ async fn close(mut stream: Stream) {
         stream.shutdown().await?;
         let mut scrap = vec![0; 4096];
         while !stream.pulse().has_ended() && stream.read(&mut scrap).await? > 0 {}
-        io::Result::Ok(())
+        std::io::Result::Ok(())
     };
     // Late or failed: it is closed all the same.
     let _ = timeout(FAREWELL, farewell).await;

@@ -101,7 +101,11 @@ fn plain(status: StatusCode) -> Response<Full<Bytes>> {
     reply
 }
 
-fn send<B>(mut response: Response<Either<Full<Bytes>, B>>, mut running: Running, roster: &Roster) -> Response<Outgoing<B>> {
+fn send<B>(
+    mut response: Response<Either<Full<Bytes>, B>>,
+    mut running: Running,
+    roster: &Roster,
+) -> Response<Outgoing<B>> {
     // Before the head is written: later, hyper could only close without having said so. HTTP/2 has GOAWAY instead.
     let last = roster.stage() != Stage::Serving && running.protocol() == Protocol::Http1;
     if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -6,10 +6,10 @@
 //!
 //! Not here: what becomes of a connection ([`super::conn`]).
 
-use super::conn;
 use super::roster::Roster;
-use super::{Handler, worker::Shared};
+use super::{Handler, conn};
 use crate::config::Listener;
+use crate::runtime::tasks::Tasks;
 use crate::telemetry::cells::WorkerIndex;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -53,8 +53,10 @@ impl Bound {
 pub fn bind(listener: &Listener, workers: usize) -> io::Result<Bound> {
     bind_all(listener, workers).map_err(|error| {
         let why = match error.kind() {
-            io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
-            io::ErrorKind::PermissionDenied => "no permission for a port below 1024".to_owned(),
+            io::ErrorKind::AddrInUse => "something else listens there; stop it, or choose another address".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                "no permission; a port below 1024 needs root or CAP_NET_BIND_SERVICE".to_owned()
+            }
             _ => error.to_string(),
         };
         io::Error::new(error.kind(), format!("cannot listen on {}: {why}", listener.address))
@@ -90,7 +92,8 @@ fn socket(listener: &Listener) -> io::Result<Socket> {
 
 /// A worker's end of one listener.
 pub(super) struct Acceptor<H> {
-    pub shared: Shared<H>,
+    pub handler: Rc<H>,
+    pub tasks: Tasks,
     pub address: SocketAddr,
     pub roster: Rc<Roster>,
     /// The listener as last seen in a view: connections that come while it is being removed are still served.
@@ -121,7 +124,7 @@ impl<H: Handler> Acceptor<H> {
         if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
             return; // that client's own affair
         }
-        self.shared.handler.cells().accept_errors.add(1);
+        self.handler.cells().accept_errors.add(1);
         tracing::debug!(address = %self.address, %error, "accept failed");
         tokio::time::sleep(BACK_OFF).await;
     }
@@ -143,16 +146,16 @@ impl<H: Handler> Acceptor<H> {
     }
 
     fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
-        self.shared.handler.cells().connections_accepted.add(1);
-        let view = self.shared.handler.views().view();
+        self.handler.cells().connections_accepted.add(1);
+        let view = self.handler.views().view();
         if let Some(listener) = view.config.listener(self.address) {
             self.listener = Some(listener.clone());
         }
         let Some(listener) = self.listener.clone() else { return };
         // A client of a dual-stack socket is still the IPv4 client it is.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let connection = conn::run(self.shared.handler.clone(), stream, address, listener, self.roster.clone());
-        self.shared.tasks.spawn(self.roster.enrol(connection));
+        let connection = conn::run(self.handler.clone(), stream, address, listener, self.roster.clone());
+        self.tasks.spawn(self.roster.enrol(connection));
     }
 }
 
@@ -192,7 +195,10 @@ mod tests {
         }
         let error = bind(&listener(&address.to_string()), 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(error.to_string(), format!("cannot listen on {address}: something else listens there"));
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on {address}: something else listens there; stop it, or choose another address")
+        );
         drop(first);
         bind(&listener(&address.to_string()), 1).expect("a port is free again when its owner is gone");
     }

@@ -42,6 +42,8 @@ pub enum Protocol {
 /// What the connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The rest of the TLS handshake.
+    Handshake { since: Moment },
     /// The first byte of its first request.
     Fresh { since: Moment },
     /// The rest of a request's head (HTTP/1.1; over HTTP/2 heads of many requests may be on their way).
@@ -85,6 +87,10 @@ impl Pulse {
         self.protocol.set(protocol);
     }
 
+    pub fn shakes_hands(&self) {
+        self.phase.set(Phase::Handshake { since: self.now() });
+    }
+
     /// The handshake is over: the client's first request is awaited from now on.
     pub fn shook_hands(&self) {
         self.phase.set(Phase::Fresh { since: self.now() });
@@ -107,7 +113,7 @@ impl Pulse {
         match self.phase.get() {
             Phase::Fresh { since } => self.phase.set(Phase::Head { since }),
             Phase::Idle { .. } => self.phase.set(Phase::Head { since: self.now() }),
-            Phase::Head { .. } | Phase::Busy => {}
+            Phase::Handshake { .. } | Phase::Head { .. } | Phase::Busy => {}
         }
     }
 

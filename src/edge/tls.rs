@@ -4,20 +4,19 @@
 
 use super::pulse::Protocol;
 use super::stream::{Stream, Wire};
+use super::watchdog::Watchdog;
 use crate::config::{Protocols, Tls};
 use crate::proxy::Secure;
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 /// What a client of HTTP/2 sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The whole handshake. Its time limit is the caller's.
+/// The whole handshake. Its time limit is its caller's.
 ///
 /// # Errors
 /// The client failed it, went away, or agreed on no protocol that the listener speaks.
@@ -34,12 +33,12 @@ pub async fn handshake(wire: Wire, tls: Arc<Tls>, protocols: Protocols) -> io::R
     Ok((Stream::tls(stream), protocol, Secure { sni, tls }))
 }
 
-/// Which HTTP a client without TLS speaks, by its first bytes where both are spoken. One that has not made it clear within
-/// `limit` is left to HTTP/1.1, which has words for that.
+/// Which HTTP a client without TLS speaks, by its first bytes where both are spoken. One that has not made it clear in time
+/// is left to HTTP/1.1, which has words for that.
 ///
 /// # Errors
 /// The client went away.
-pub async fn sniff(mut wire: Wire, protocols: Protocols, limit: Duration) -> io::Result<(Stream, Protocol)> {
+pub async fn sniff(mut wire: Wire, protocols: Protocols, watchdog: &mut Watchdog) -> io::Result<(Stream, Protocol)> {
     match protocols {
         Protocols { http1: true, h2: true } => {}
         Protocols { http1: false, h2: true } => return Ok((Stream::plain(wire, Bytes::new()), Protocol::Http2)),
@@ -57,7 +56,7 @@ pub async fn sniff(mut wire: Wire, protocols: Protocols, limit: Duration) -> io:
         }
         io::Result::Ok(())
     };
-    if let Ok(looked) = timeout(limit, look).await {
+    if let Ok(looked) = watchdog.guard(look).await {
         looked?;
     }
     let protocol = if first == *PREFACE { Protocol::Http2 } else { Protocol::Http1 };

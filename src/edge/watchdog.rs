@@ -11,8 +11,8 @@ use super::roster::Roster;
 use crate::config::Limits;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub const FAREWELL: Duration = Duration::from_secs(2);
 /// What took too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Late {
+    /// The TLS handshake.
+    Handshake,
     /// A request's head, of which some bytes are there.
     Head,
     /// The first byte of the first request.
@@ -72,6 +74,16 @@ impl Watchdog {
         self.leaving.is_some()
     }
 
+    /// The future's output, or what was too late before.
+    pub async fn guard<F: Future>(&mut self, future: F) -> Result<F::Output, Late> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll(cx).map(Err),
+        })
+        .await
+    }
+
     /// To be polled whenever the connection was, after it. Ready when a deadline has passed; may be polled on after that.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
         loop {
@@ -107,6 +119,12 @@ impl Watchdog {
 
     /// The deadline in force, and what is too late then. `None`: it is our turn or an endpoint's.
     fn deadline(&mut self) -> Option<(Moment, Late)> {
+        if let Phase::Handshake { since } = self.pulse.phase() {
+            return Some(match self.roster.draining_since() {
+                Some(drain) if !self.pulse.has_spoken() => (since.max(drain).after(DRAIN_WINDOW), Late::Drained),
+                Some(_) | None => (since.after(self.limits.handshake_timeout), Late::Handshake),
+            });
+        }
         if self.pulse.is_owed() {
             if self.progress != self.pulse.progress() {
                 self.progress = self.pulse.progress();
@@ -116,7 +134,7 @@ impl Watchdog {
             return Some((self.progressed.after(self.limits.send_timeout), Late::Stalled));
         }
         match self.pulse.phase() {
-            Phase::Busy => None,
+            Phase::Busy | Phase::Handshake { .. } => None,
             Phase::Head { since } => Some((since.after(self.limits.header_timeout), Late::Head)),
             Phase::Fresh { since } => Some(self.waiting(since, self.limits.header_timeout, Late::Silent)),
             Phase::Idle { since } => Some(self.waiting(since, self.limits.idle_timeout, Late::Idle)),

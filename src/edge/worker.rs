@@ -28,12 +28,6 @@ pub enum Order {
     Drain { timeout: Duration },
 }
 
-/// What all of a worker's connections share.
-pub(super) struct Shared<H> {
-    pub handler: Rc<H>,
-    pub tasks: Tasks,
-}
-
 /// One listener, until its last connection is gone.
 struct Open {
     address: SocketAddr,
@@ -118,7 +112,8 @@ impl<H: Handler> Serving<H> {
         let (accepting, stop) = oneshot::channel();
         let roster = Roster::new();
         let acceptor = Acceptor {
-            shared: Shared { handler: self.handler.clone(), tasks: self.tasks.clone() },
+            handler: self.handler.clone(),
+            tasks: self.tasks.clone(),
             address,
             listener: self.handler.views().view().config.listener(address).cloned(),
             roster: roster.clone(),
