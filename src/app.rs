@@ -3,7 +3,7 @@
 //! Not here: where a config comes from and what a rejected one means (`reload`), signals and words for people (`cli`).
 
 use crate::admin::{self, Phase, Readiness};
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::domain::Generation;
 use crate::edge::{self, Bound, Order};
 use crate::health::{Published, Supervisor};
@@ -46,28 +46,14 @@ const WAITING_ORDERS: usize = 64;
 /// Why it does not run, or not with the new config. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    #[error("cannot listen on {address}: {}", explain(.error, *.address))]
-    Listen { address: SocketAddr, error: io::Error },
-    #[error("cannot serve the admin listener on {address}: {}", explain(.error, *.address))]
-    Admin { address: SocketAddr, error: io::Error },
+    #[error("{0}")]
+    Listen(io::Error),
+    #[error("the admin listener: {0}")]
+    Admin(io::Error),
     #[error("cannot start a thread: {0}; is there a limit on threads or memory (ulimit -u, cgroup)?")]
     Thread(io::Error),
     #[error("the supervisor has ended, so nothing can be changed any more; restart hotspare")]
     Supervisor,
-}
-
-fn explain(error: &io::Error, address: SocketAddr) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "another program listens there already; find it with `ss -ltnp 'sport = :{}'`, or choose another port",
-            address.port()
-        ),
-        io::ErrorKind::PermissionDenied => "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE \
-             (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE) or root"
-            .to_owned(),
-        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 impl Hotspare {
@@ -85,7 +71,7 @@ impl Hotspare {
         let workers = config.workers.get();
         let sockets = bind_new(&config, &BTreeMap::new(), workers)?;
         let admin_address = config.admin.address;
-        let admin = TcpListener::bind(admin_address).map_err(|error| Trouble::Admin { address: admin_address, error })?;
+        let admin = TcpListener::bind(admin_address).map_err(|error| Trouble::Admin(edge::explain(admin_address, &error)))?;
 
         let control = Arc::new(Control::new());
         let supervisor = Supervisor::start(config, workers, clock, control.clone(), fastrand::u64(..)).map_err(Trouble::Thread)?;
@@ -168,7 +154,7 @@ impl Hotspare {
 
     async fn listen(&self, bound: &Bound) -> Result<(), Trouble> {
         let address = bound.address();
-        let socket = |worker| bound.clone_for(worker).map_err(|error| Trouble::Listen { address, error });
+        let socket = |worker| bound.socket(worker).map_err(|error| Trouble::Listen(edge::explain(address, &error)));
         self.order(|worker| Ok(Order::Listen { address, socket: socket(worker)? })).await
     }
 
@@ -205,10 +191,7 @@ fn bind_new(
     workers: usize,
 ) -> Result<BTreeMap<SocketAddr, Bound>, Trouble> {
     let new = config.listeners.iter().filter(|listener| !bound.contains_key(&listener.address));
-    let bind = |listener: &Arc<crate::config::Listener>| match edge::bind(listener, workers) {
-        Ok(bound) => Ok((listener.address, bound)),
-        Err(error) => Err(Trouble::Listen { address: listener.address, error }),
-    };
+    let bind = |listener: &Arc<Listener>| Ok((listener.address, edge::bind(listener, workers).map_err(Trouble::Listen)?));
     new.map(bind).collect()
 }
 

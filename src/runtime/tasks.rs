@@ -3,11 +3,15 @@
 //! [`Tasks`] counts tasks that somebody must wait for (a drain). Not here: what to do about a task that does not end.
 
 use futures_util::FutureExt;
+use futures_util::future::CatchUnwind;
+use pin_project_lite::pin_project;
 use std::any::Any;
 use std::cell::Cell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -19,7 +23,7 @@ thread_local! {
 /// Starts a task on this thread.
 pub fn spawn(task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
     #[allow(clippy::disallowed_methods, reason = "this is the one place that may start a task")]
-    tokio::task::spawn_local(caught(task))
+    tokio::task::spawn_local(Caught { task: AssertUnwindSafe(task).catch_unwind() })
 }
 
 /// How many tasks of this thread have panicked.
@@ -27,11 +31,24 @@ pub fn panics() -> u64 {
     PANICS.get()
 }
 
-async fn caught(task: impl Future<Output = ()>) {
-    // What the task shared with others it shared by cells, which are never left half written.
-    if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
-        PANICS.set(PANICS.get() + 1);
-        tracing::error!(panic = said(&*panic), "a task panicked; it alone has ended");
+pin_project! {
+    /// The task itself, and nothing but it: as an `async fn` this would take its room twice.
+    struct Caught<F> {
+        // What a task shares with others it shares by cells, which are never left half written.
+        #[pin]
+        task: CatchUnwind<AssertUnwindSafe<F>>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Caught<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Err(panic) = ready!(self.project().task.poll(cx)) {
+            PANICS.set(PANICS.get() + 1);
+            tracing::error!(panic = said(&*panic), "a task panicked; it alone has ended");
+        }
+        Poll::Ready(())
     }
 }
 
@@ -53,8 +70,16 @@ struct Shared {
     none_left: Notify,
 }
 
+pin_project! {
+    struct Counted<F> {
+        #[pin]
+        task: F,
+        count: Count,
+    }
+}
+
 /// Counts one task for as long as it lives, however it ends.
-struct Counted(Rc<Shared>);
+struct Count(Rc<Shared>);
 
 impl Tasks {
     pub fn new() -> Tasks {
@@ -64,11 +89,7 @@ impl Tasks {
     /// Starts a task, as [`spawn`] does, and counts it until it has ended.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
         self.shared.running.set(self.shared.running.get() + 1);
-        let counted = Counted(self.shared.clone());
-        spawn(async move {
-            let _counted = counted;
-            task.await;
-        })
+        spawn(Counted { task, count: Count(self.shared.clone()) })
     }
 
     pub fn running(&self) -> usize {
@@ -87,7 +108,15 @@ impl Tasks {
     }
 }
 
-impl Drop for Counted {
+impl<F: Future<Output = ()>> Future for Counted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx)
+    }
+}
+
+impl Drop for Count {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
         if self.0.running.get() == 0 {

@@ -1,0 +1,270 @@
+//! One client connection, from accept to close.
+//!
+//! hyper speaks HTTP; what it has no idea of is here: how long a client may take ([`super::watchdog`]), how a drain ends a
+//! connection without losing a request, what follows an upgrade, and closing so that the last reply arrives. hyper's own
+//! header timeout is off: it runs while a connection idles, too, and says nothing to the client.
+//!
+//! Each stage is boxed, and gone when the next begins: a connection that idles holds what idling needs.
+
+use super::front::Front;
+use super::pulse::{Phase, Protocol, Pulse};
+use super::roster::Roster;
+use super::stream::{Stream, Wire};
+use super::watchdog::{FAREWELL, Late, Watchdog};
+use super::{Handler, tls};
+use crate::config::{Limits, Listener};
+use crate::proxy::{Client, Secure};
+use crate::runtime::tasks::LocalExec;
+use crate::telemetry::metrics::{ReplyKind, WorkerCells};
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// The fields that hyper has room for without allocating; telling it this number would make it allocate.
+const HYPERS_MAX_HEADERS: usize = 100;
+
+/// hyper's own bound on what it buffers, and the least of it for us.
+const HYPERS_BUFFER: usize = 8192 + 4096 * 100;
+
+/// Said to a client whose head does not come. By hand: hyper has nothing to answer yet.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    cache-control: no-store\r\n\
+    content-length: 20\r\n\
+    connection: close\r\n\r\n\
+    408 Request Timeout\n";
+
+/// Runs one connection until it ends; whatever ends it.
+pub async fn run<H: Handler>(
+    handler: Rc<H>,
+    tcp: TcpStream,
+    address: SocketAddr,
+    listener: Arc<Listener>,
+    roster: Rc<Roster>,
+) {
+    let _open = Open::new(handler.clone());
+    // Where this fails the connection is gone, which the first read will tell.
+    let _ = tcp.set_nodelay(true);
+    let pulse = Rc::new(Pulse::new(handler.clock()));
+    let wire = Wire::new(tcp, pulse.clone());
+    let mut watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);
+    let greeted = Box::pin(greet(wire, &listener, &pulse, &mut watchdog, handler.cells())).await;
+    let Some((stream, protocol, secure)) = greeted else { return };
+    pulse.speaks(protocol);
+    let client = Rc::new(Client::new(address, listener.clone(), secure));
+    let service = service(handler.clone(), client.clone());
+    let front = Front { service, handler: handler.clone(), listener, pulse: pulse.clone(), roster: roster.clone() };
+    match protocol {
+        Protocol::Http1 => {
+            let left = Box::pin(serve_http1(stream, front, watchdog)).await;
+            let Some((stream, early)) = left else { return };
+            let upgrade = client.upgrade.borrow_mut().take();
+            match upgrade {
+                Some(tunnel) => Box::pin(tunnel.run(stream, early)).await,
+                None => Box::pin(close(stream)).await,
+            }
+        }
+        Protocol::Http2 => Box::pin(serve_http2(stream, front, watchdog)).await,
+    }
+}
+
+/// Counts the connection for as long as it is open.
+struct Open<H: Handler>(Rc<H>);
+
+impl<H: Handler> Open<H> {
+    fn new(handler: Rc<H>) -> Open<H> {
+        handler.cells().connections_open.add(1);
+        Open(handler)
+    }
+}
+
+impl<H: Handler> Drop for Open<H> {
+    fn drop(&mut self) {
+        self.0.cells().connections_open.add(-1);
+    }
+}
+
+/// The proxy, or whatever answers in its place, for one client. Layers for every request belong around this.
+fn service<H: Handler>(
+    handler: Rc<H>,
+    client: Rc<Client>,
+) -> impl tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static
+{
+    tower::service_fn(move |request| {
+        let (handler, client) = (handler.clone(), client.clone());
+        async move { Ok(handler.handle(&client, request).await) }
+    })
+}
+
+/// All that comes before HTTP. `None`: it came to nothing.
+async fn greet(
+    wire: Wire,
+    listener: &Listener,
+    pulse: &Pulse,
+    watchdog: &mut Watchdog,
+    cells: &WorkerCells,
+) -> Option<(Stream, Protocol, Option<Secure>)> {
+    let Some(tls) = listener.tls.clone() else {
+        let (stream, protocol) = tls::sniff(wire, listener.protocols, watchdog).await.ok()?;
+        return Some((stream, protocol, None));
+    };
+    pulse.shakes_hands();
+    match watchdog.guard(tls::handshake(wire, tls, listener.protocols)).await {
+        Ok(Ok((stream, protocol, secure))) => {
+            cells.handshakes.add(1);
+            pulse.shook_hands();
+            return Some((stream, protocol, Some(secure)));
+        }
+        // Whoever connects and leaves without a byte tests whether the port is open; no handshake failed.
+        Ok(Err(_)) if !pulse.has_spoken() => {}
+        Ok(Err(error)) => {
+            cells.handshakes_failed.add(1);
+            tracing::debug!(%error, "TLS handshake failed");
+        }
+        Err(Late::Drained) => {}
+        Err(_) => {
+            cells.handshakes_failed.add(1);
+            cells.client_timeouts.add(1);
+        }
+    }
+    None
+}
+
+/// What a connection ended by.
+enum Ended {
+    Done(hyper::Result<()>),
+    Late(Late),
+}
+
+/// HTTP/1.1 until it is over. What is left of the connection, and bytes that were read past the last request, if it may
+/// still be used: to close it well, or for an upgrade.
+async fn serve_http1<H, S>(stream: Stream, front: Front<H, S>, mut watchdog: Watchdog) -> Option<(Stream, Bytes)>
+where
+    H: Handler,
+    S: tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static,
+{
+    let (pulse, roster, handler) = (front.pulse.clone(), front.roster.clone(), front.handler.clone());
+    let mut connection = http1_builder(&front.listener.limits).serve_connection(TokioIo::new(stream), front);
+    let mut last = false;
+    let ended = poll_fn(|cx| {
+        // hyper would close an idle connection at once; its next request may be on its way (see `Watchdog`).
+        if !last && roster.draining_since().is_some() && pulse.phase() == Phase::Busy {
+            last = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        match connection.poll_without_shutdown(cx) {
+            Poll::Ready(result) => Poll::Ready(Ended::Done(result)),
+            Poll::Pending => watchdog.poll(cx).map(Ended::Late),
+        }
+    })
+    .await;
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    match ended {
+        Ended::Done(Ok(())) => {}
+        Ended::Done(Err(error)) => {
+            let cells = handler.cells();
+            if error.is_parse() && !error.is_parse_version_h2() {
+                let kind = if error.is_parse_too_large() { ReplyKind::Limit } else { ReplyKind::BadRequest };
+                cells.replies[kind as usize].add(1); // hyper has written it
+            } else {
+                tracing::trace!(%error, "connection ended");
+                return None; // the client is gone, or must not take this for an end
+            }
+        }
+        Ended::Late(Late::Head) => {
+            handler.cells().client_timeouts.add(1);
+            handler.cells().replies[ReplyKind::Limit as usize].add(1);
+            timeout(FAREWELL, stream.write_all(TOO_SLOW)).await.ok()?.ok()?;
+        }
+        Ended::Late(Late::Silent) => handler.cells().client_timeouts.add(1),
+        Ended::Late(Late::Stalled) => {
+            handler.cells().client_timeouts.add(1);
+            pulse.spoil(); // or the kernel goes on offering what the client does not take
+            return None;
+        }
+        Ended::Late(Late::Handshake | Late::Idle | Late::Drained | Late::Farewell) => {}
+    }
+    Some((stream, parts.read_buf))
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.half_close(false).header_read_timeout(None);
+    builder.max_header_size(limits.max_header_size).max_buf_size(HYPERS_BUFFER.max(limits.max_header_size));
+    if limits.max_headers != HYPERS_MAX_HEADERS {
+        builder.max_headers(limits.max_headers);
+    }
+    builder
+}
+
+/// HTTP/2 until it is over. hyper closes it itself.
+async fn serve_http2<H, S>(stream: Stream, front: Front<H, S>, mut watchdog: Watchdog)
+where
+    H: Handler,
+    S: tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
+{
+    let (pulse, roster, handler) = (front.pulse.clone(), front.roster.clone(), front.handler.clone());
+    let builder = http2_builder(&front.listener.limits);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), front));
+    poll_fn(|cx| {
+        loop {
+            if !watchdog.is_leaving() && roster.draining_since().is_some() && pulse.phase() == Phase::Busy {
+                watchdog.leave();
+                connection.as_mut().graceful_shutdown();
+            }
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(()); // what went wrong, if anything, was the client's doing
+            }
+            let Poll::Ready(late) = watchdog.poll(cx) else { return Poll::Pending };
+            match late {
+                Late::Stalled => {
+                    handler.cells().client_timeouts.add(1);
+                    pulse.spoil();
+                    return Poll::Ready(());
+                }
+                Late::Farewell => return Poll::Ready(()),
+                Late::Head | Late::Silent => handler.cells().client_timeouts.add(1),
+                Late::Handshake | Late::Idle | Late::Drained => {}
+            }
+            watchdog.leave();
+            connection.as_mut().graceful_shutdown();
+        }
+    })
+    .await;
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<LocalExec> {
+    let mut builder = http2::Builder::new(LocalExec);
+    // The windows stay hyper's: h2 counts small frames against them, and shrinking them breaks honest streams.
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));
+    builder
+}
+
+/// Ends our side, then waits a little for the client's. Closing while it still sends would reset the connection, and the
+/// reset overtakes our last reply (RFC 9112, section 9.6).
+async fn close(mut stream: Stream) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let mut scrap = vec![0; 4096];
+        while !stream.pulse().has_ended() && stream.read(&mut scrap).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Late or failed: it is closed all the same.
+    let _ = timeout(FAREWELL, farewell).await;
+}

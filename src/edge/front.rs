@@ -1,0 +1,181 @@
+//! The seam between hyper and what answers: refuses requests past a limit, redirects, notes beginnings and ends.
+//!
+//! What answers is a tower service, so that whatever must be around every request can be a layer there.
+//! Not here: limits that end connections ([`super::watchdog`]), and those that hyper keeps (set in [`super::conn`]).
+
+use super::Handler;
+use super::pulse::{Protocol, Pulse, Running};
+use super::redirect;
+use super::roster::{Roster, Stage};
+use crate::config::{Limits, Listener};
+use crate::telemetry::metrics::ReplyKind;
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tower::ServiceExt;
+
+/// One connection's front.
+#[derive(Debug)]
+pub struct Front<H, S> {
+    pub service: S,
+    pub handler: Rc<H>,
+    pub listener: Arc<Listener>,
+    pub pulse: Rc<Pulse>,
+    pub roster: Rc<Roster>,
+}
+
+/// A response to come. Boxed: hyper keeps room for a whole future in every HTTP/1.1 connection, idle ones too.
+type Answer<B> = Pin<Box<dyn Future<Output = Result<Response<Outgoing<B>>, Infallible>>>>;
+
+impl<H, S> hyper::service::Service<Request<Incoming>> for Front<H, S>
+where
+    H: Handler,
+    S: tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
+{
+    type Response = Response<Outgoing<H::Body>>;
+    type Error = Infallible;
+    type Future = Answer<H::Body>;
+
+    fn call(&self, request: Request<Incoming>) -> Answer<H::Body> {
+        let running = Running::begin(&self.pulse, request.version());
+        if let Some((kind, reply)) = reply(&request, &self.listener) {
+            self.handler.cells().replies[kind as usize].add(1);
+            return Box::pin(std::future::ready(Ok(send(reply.map(Either::Left), running, &self.roster))));
+        }
+        let (service, roster) = (self.service.clone(), self.roster.clone());
+        Box::pin(async move {
+            let response = service.oneshot(request).await?;
+            Ok(send(response.map(Either::Right), running, &roster))
+        })
+    }
+}
+
+/// The reply that the listener makes itself, if it does.
+fn reply<B>(request: &Request<B>, listener: &Listener) -> Option<(ReplyKind, Response<Full<Bytes>>)> {
+    if let Some(status) = past_limit(request, &listener.limits) {
+        return Some((ReplyKind::Limit, plain(status)));
+    }
+    let to = listener.redirect?;
+    Some(match redirect::location(request, to) {
+        Some(location) => {
+            let mut reply = plain(StatusCode::PERMANENT_REDIRECT);
+            reply.headers_mut().insert(header::LOCATION, location);
+            (ReplyKind::Redirect, reply)
+        }
+        None => (ReplyKind::BadRequest, plain(StatusCode::BAD_REQUEST)),
+    })
+}
+
+/// hyper and h2 refuse heads past `max_header_size` before this; neither knows of half of it for the target, nor h2 of a
+/// number of fields.
+fn past_limit<B>(request: &Request<B>, limits: &Limits) -> Option<StatusCode> {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |path| PathAndQuery::as_str(path).len())
+        + uri.authority().map_or(0, |authority| Authority::as_str(authority).len());
+    if target > limits.max_header_size / 2 {
+        return Some(StatusCode::URI_TOO_LONG);
+    }
+    (request.headers().len() > limits.max_headers).then_some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+}
+
+fn plain(status: StatusCode) -> Response<Full<Bytes>> {
+    let text = format!("{} {}\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let mut reply = Response::new(Full::from(text));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if !status.is_redirection() {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    reply
+}
+
+fn send<B>(
+    mut response: Response<Either<Full<Bytes>, B>>,
+    mut running: Running,
+    roster: &Roster,
+) -> Response<Outgoing<B>> {
+    // Before the head is written: later, hyper could only close without having said so. HTTP/2 has GOAWAY instead.
+    let last = roster.stage() != Stage::Serving && running.protocol() == Protocol::Http1;
+    if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    running.clients_turn();
+    response.map(|body| Outgoing { body, running })
+}
+
+pin_project! {
+    /// A response's body, noting whose turn it is: hyper asks for the next piece once the client has room for it.
+    #[derive(Debug)]
+    pub struct Outgoing<B> {
+        #[pin]
+        body: Either<Full<Bytes>, B>,
+        running: Running,
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>> Body for Outgoing<B> {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Box<dyn Error + Send + Sync>>>> {
+        let this = self.project();
+        this.running.our_turn();
+        let frame = ready!(this.body.poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => this.running.clients_turn(),
+            Some(Err(_)) => this.running.cut(),
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_over_half_the_header_size_and_a_field_too_many_are_refused() {
+        let second = std::time::Duration::from_secs(1);
+        let limits = Limits {
+            handshake_timeout: second,
+            header_timeout: second,
+            body_idle_timeout: second,
+            idle_timeout: second,
+            send_timeout: second,
+            max_header_size: 20,
+            max_headers: 2,
+            max_streams: 1,
+        };
+        let status = |uri: &str, fields: usize| {
+            let request = (0..fields).fold(Request::builder().uri(uri), |request, _| request.header("a", "b"));
+            past_limit(&request.body(()).unwrap(), &limits).map(|status| status.as_u16())
+        };
+        assert_eq!(status("/123456789", 2), None);
+        assert_eq!(status("/1234567890", 2), Some(414));
+        assert_eq!(status("/", 3), Some(431));
+    }
+}

@@ -1,0 +1,228 @@
+//! Listening sockets: bound once for all workers, accepted from by each.
+//!
+//! Every worker has a socket and an accept queue of its own (`SO_REUSEPORT`), so no thread wakes for another's connection.
+//! The price: what waits in a queue is lost when its last descriptor closes. So [`Bound`] stays with its owner for as long as
+//! the listener is wanted, and a worker that stops takes what is in its queue first.
+//!
+//! Not here: what becomes of a connection ([`super::conn`]).
+
+use super::roster::Roster;
+use super::{Handler, conn};
+use crate::config::Listener;
+use crate::runtime::tasks::Tasks;
+use crate::telemetry::cells::WorkerIndex;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+/// Connections that the kernel keeps for one worker until it accepts them; past that it lets clients try again.
+const BACKLOG: i32 = 4096;
+
+/// After an accept that failed for want of something: long enough not to spin, short enough not to be noticed.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// A listener's sockets, one a worker.
+#[derive(Debug)]
+pub struct Bound {
+    address: SocketAddr,
+    sockets: Vec<TcpListener>,
+}
+
+impl Bound {
+    /// Where it listens: as configured, with the port that the kernel chose if that was 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Another descriptor of that worker's socket.
+    pub fn socket(&self, worker: WorkerIndex) -> io::Result<TcpListener> {
+        self.sockets[worker.0].try_clone()
+    }
+}
+
+/// Binds and listens, for that many workers.
+///
+/// # Errors
+/// As the kernel's, of the same kind, with the address in the text: [`io::ErrorKind::AddrInUse`] if anything else listens
+/// there, a second Hotspare too; [`io::ErrorKind::PermissionDenied`] for a port below 1024 without the right to it.
+pub fn bind(listener: &Listener, workers: usize) -> io::Result<Bound> {
+    bind_all(listener, workers).map_err(|error| explain(listener.address, &error))
+}
+
+/// An error of the same kind that says where, what, and what to do.
+pub fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "something else listens there already; find it with `ss -ltnp 'sport = :{}'`, or choose another port",
+            address.port()
+        ),
+        io::ErrorKind::PermissionDenied => "permission denied; a port below 1024 needs root or CAP_NET_BIND_SERVICE \
+             (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+            .to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address".to_owned(),
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {why}"))
+}
+
+fn bind_all(listener: &Listener, workers: usize) -> io::Result<Bound> {
+    // With SO_REUSEPORT the kernel would let a second Hotspare of the same user share the port, and half the requests
+    // with it. So first one socket without, which finds whoever is there.
+    let alone = socket(listener)?;
+    alone.bind(&listener.address.into())?;
+    let address = alone.local_addr()?.as_socket().unwrap_or(listener.address);
+    drop(alone);
+    let each = || {
+        let socket = socket(listener)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    Ok(Bound { address, sockets: (0..workers).map(|_| each()).collect::<io::Result<_>>()? })
+}
+
+fn socket(listener: &Listener) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(listener.address), Type::STREAM, Some(Protocol::TCP))?;
+    if listener.address.is_ipv6() {
+        socket.set_only_v6(listener.only_v6)?;
+    }
+    socket.set_reuse_address(true)?; // connections of the last run that linger do not hold the port
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A worker's end of one listener.
+pub(super) struct Acceptor<H> {
+    pub handler: Rc<H>,
+    pub tasks: Tasks,
+    pub address: SocketAddr,
+    pub roster: Rc<Roster>,
+    /// The listener as last seen in a view: connections that come while it is being removed are still served.
+    pub listener: Option<Arc<Listener>>,
+}
+
+impl<H: Handler> Acceptor<H> {
+    /// Accepts until told to stop, or until whoever would tell is gone; then takes what is in the queue, and ends.
+    pub(super) async fn run(mut self, socket: tokio::net::TcpListener, mut stop: oneshot::Receiver<()>) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = &mut stop => break,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.begin(stream, peer),
+                Err(error) => self.wait_out(error).await,
+            }
+        }
+        if let Err(error) = self.take_queue(socket) {
+            tracing::warn!(address = %self.address, %error, "connections may be lost: the queue could not be emptied");
+        }
+    }
+
+    async fn wait_out(&self, error: io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return; // that client's own affair
+        }
+        self.handler.cells().accept_errors.add(1);
+        tracing::debug!(address = %self.address, %error, "accept failed");
+        tokio::time::sleep(BACK_OFF).await;
+    }
+
+    /// Asks the kernel itself: tokio's idea of the socket's readiness may be older than the last connection.
+    fn take_queue(&mut self, socket: tokio::net::TcpListener) -> io::Result<()> {
+        let socket = socket.into_std()?;
+        loop {
+            match socket.accept() {
+                Ok((stream, peer)) => {
+                    stream.set_nonblocking(true)?;
+                    self.begin(TcpStream::from_std(stream)?, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
+        self.handler.cells().connections_accepted.add(1);
+        let view = self.handler.views().view();
+        if let Some(listener) = view.config.listener(self.address) {
+            self.listener = Some(listener.clone());
+        }
+        let Some(listener) = self.listener.clone() else { return };
+        // A client of a dual-stack socket is still the IPv4 client it is.
+        let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let connection = conn::run(self.handler.clone(), stream, address, listener, self.roster.clone());
+        self.tasks.spawn(self.roster.enrol(connection));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Limits, Protocols};
+
+    fn listener(address: &str) -> Listener {
+        let second = Duration::from_secs(1);
+        Listener {
+            address: address.parse().unwrap(),
+            only_v6: false,
+            tls: None,
+            protocols: Protocols { http1: true, h2: true },
+            redirect: None,
+            limits: Limits {
+                handshake_timeout: second,
+                header_timeout: second,
+                body_idle_timeout: second,
+                idle_timeout: second,
+                send_timeout: second,
+                max_header_size: 1,
+                max_headers: 1,
+                max_streams: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn all_workers_of_one_hotspare_share_a_port_and_nobody_else_does() {
+        let first = bind(&listener("127.0.0.1:0"), 3).unwrap();
+        let address = first.address();
+        assert_ne!(address.port(), 0);
+        for worker in 0..3 {
+            assert_eq!(first.socket(WorkerIndex(worker)).unwrap().local_addr().unwrap(), address);
+        }
+        let error = bind(&listener(&address.to_string()), 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on {address}: something else listens there; stop it, or choose another address")
+        );
+        drop(first);
+        bind(&listener(&address.to_string()), 1).expect("a port is free again when its owner is gone");
+    }
+
+    #[test]
+    fn a_port_that_another_program_has_is_in_use_even_if_it_would_share_it() {
+        let other = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        other.set_reuse_port(true).unwrap();
+        other.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        other.listen(1).unwrap();
+        let address = other.local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(bind(&listener(&address.to_string()), 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_is_an_error_that_names_it() {
+        let error = bind(&listener("192.0.2.1:80"), 1).unwrap_err().to_string();
+        assert!(error.starts_with("cannot listen on 192.0.2.1:80: "), "{error}");
+    }
+}

@@ -1,0 +1,176 @@
+//! A client's bytes: the socket, TLS around it or not, and what both tell the connection's [`Pulse`].
+//!
+//! Reading is noted above TLS, where the bytes are HTTP; sending below it, where bytes are taken by the client's side and
+//! not just by a buffer of ours.
+
+use super::pulse::Pulse;
+use bytes::Bytes;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// The socket.
+#[derive(Debug)]
+pub struct Wire {
+    tcp: TcpStream,
+    pulse: Rc<Pulse>,
+}
+
+impl Wire {
+    pub fn new(tcp: TcpStream, pulse: Rc<Pulse>) -> Wire {
+        Wire { tcp, pulse }
+    }
+
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(_) => self.pulse.took(),
+            Poll::Pending => self.pulse.block(),
+        }
+        written
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.pulse.is_spoilt() {
+            // An error means that the connection is gone already.
+            let _ = self.tcp.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.pulse.spoke();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// The stream that HTTP runs on.
+#[derive(Debug)]
+pub struct Stream {
+    carrier: Carrier,
+    /// Bytes that were looked at already and come first.
+    early: Bytes,
+    pulse: Rc<Pulse>,
+}
+
+#[derive(Debug)]
+enum Carrier {
+    Plain(Wire),
+    /// Boxed: its size would be every plain connection's too.
+    Tls(Box<TlsStream<Wire>>),
+}
+
+impl Stream {
+    pub fn plain(wire: Wire, early: Bytes) -> Stream {
+        Stream { pulse: wire.pulse.clone(), carrier: Carrier::Plain(wire), early }
+    }
+
+    pub fn tls(stream: TlsStream<Wire>) -> Stream {
+        let pulse = stream.get_ref().0.pulse.clone();
+        Stream { carrier: Carrier::Tls(Box::new(stream)), early: Bytes::new(), pulse }
+    }
+
+    pub fn pulse(&self) -> &Rc<Pulse> {
+        &self.pulse
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
+        if self.early.is_empty() {
+            ready!(match &mut self.carrier {
+                Carrier::Plain(wire) => Pin::new(wire).poll_read(cx, buffer),
+                Carrier::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+            })?;
+        } else {
+            let length = self.early.len().min(room);
+            buffer.put_slice(&self.early.split_to(length));
+        }
+        if buffer.filled().len() > before {
+            self.pulse.received();
+        } else if room > 0 {
+            self.pulse.end();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.carrier {
+            Carrier::Plain(wire) => Pin::new(wire).poll_write(cx, bytes),
+            Carrier::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.carrier {
+            Carrier::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, slices),
+            Carrier::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.carrier {
+            Carrier::Plain(wire) => wire.is_write_vectored(),
+            Carrier::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.carrier {
+            Carrier::Plain(wire) => Pin::new(wire).poll_flush(cx),
+            Carrier::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.carrier {
+            Carrier::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
+            Carrier::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A worker thread's main: it carries out orders until it is told to drain, and measures how late it is meanwhile.
+//!
+//! Not here: how a connection runs or drains ([`super::conn`]); who gives the orders (`app`, `reload`).
+
+use super::Handler;
+use super::listener::Acceptor;
+use super::roster::Roster;
+use crate::domain::Moment;
+use crate::proxy;
+use crate::runtime::tasks::{self, Tasks};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How often a worker looks at how late its timers are, and at drains that must end.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Order {
+    /// Accept from this socket; `address` is the listener's, as in the configuration.
+    Listen { address: SocketAddr, socket: TcpListener },
+    /// The listener is gone: take what is in its queue, drain its connections for at most the configured time.
+    Unlisten { address: SocketAddr },
+    /// Stop accepting, drain everything for at most that long, then return. A second one can only make it shorter.
+    Drain { timeout: Duration },
+}
+
+/// One listener, until its last connection is gone.
+struct Open {
+    address: SocketAddr,
+    roster: Rc<Roster>,
+    /// Dropped to stop accepting.
+    accepting: Option<oneshot::Sender<()>>,
+    /// When its connections are cut, if it drains.
+    cut_at: Option<Moment>,
+}
+
+/// Runs a worker until it is told to drain and has, or until nobody is left to tell it anything, which is the same.
+pub async fn serve(worker: Rc<proxy::Worker>, orders: mpsc::Receiver<Order>) {
+    serve_with(worker, orders).await;
+}
+
+/// [`serve`] with any handler.
+pub async fn serve_with<H: Handler>(handler: Rc<H>, mut orders: mpsc::Receiver<Order>) {
+    let mut worker = Serving::new(handler.clone());
+    let mut changes = handler.views().changes();
+    let (mut ordered, mut publishing) = (true, true);
+    let mut beat = handler.clock().now().after(BEAT);
+    loop {
+        tokio::select! {
+            order = orders.recv(), if ordered => match order {
+                Some(order) => worker.carry_out(order),
+                None => {
+                    ordered = false;
+                    let timeout = handler.views().view().config.drain_timeout;
+                    worker.carry_out(Order::Drain { timeout });
+                }
+            },
+            // A worker that idles would keep the old view, and all that it holds, alive.
+            change = changes.changed(), if publishing => match change {
+                Ok(()) => drop(handler.views().view()),
+                Err(_) => publishing = false,
+            },
+            () = worker.tasks.none_left(), if worker.draining => break,
+            () = tokio::time::sleep_until(handler.clock().instant(beat)) => {
+                worker.beat(beat);
+                beat = handler.clock().now().after(BEAT);
+            }
+        }
+    }
+    worker.count_panics();
+}
+
+struct Serving<H> {
+    handler: Rc<H>,
+    tasks: Tasks,
+    listeners: Vec<Open>,
+    draining: bool,
+    /// Panics that are in the cells already.
+    counted: u64,
+}
+
+impl<H: Handler> Serving<H> {
+    fn new(handler: Rc<H>) -> Serving<H> {
+        Serving { handler, tasks: Tasks::new(), listeners: Vec::new(), draining: false, counted: tasks::panics() }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Listen { address, socket } => {
+                if let Err(error) = self.listen(address, socket) {
+                    tracing::error!(%address, %error, "this worker cannot accept there");
+                }
+            }
+            Order::Unlisten { address } => {
+                let timeout = self.handler.views().view().config.drain_timeout;
+                self.drain(timeout, |open| open.address == address);
+            }
+            Order::Drain { timeout } => {
+                self.draining = true;
+                self.drain(timeout, |_| true);
+            }
+        }
+    }
+
+    fn listen(&mut self, address: SocketAddr, socket: TcpListener) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        let (accepting, stop) = oneshot::channel();
+        let roster = Roster::new();
+        let acceptor = Acceptor {
+            handler: self.handler.clone(),
+            tasks: self.tasks.clone(),
+            address,
+            listener: self.handler.views().view().config.listener(address).cloned(),
+            roster: roster.clone(),
+        };
+        self.tasks.spawn(acceptor.run(socket, stop));
+        self.listeners.push(Open { address, roster, accepting: Some(accepting), cut_at: None });
+        Ok(())
+    }
+
+    fn drain(&mut self, timeout: Duration, which: impl Fn(&Open) -> bool) {
+        let now = self.handler.clock().now();
+        for open in self.listeners.iter_mut().filter(|open| which(open)) {
+            open.accepting = None;
+            open.roster.drain(now);
+            let cut_at = now.after(timeout);
+            open.cut_at = Some(open.cut_at.map_or(cut_at, |earlier| earlier.min(cut_at)));
+        }
+    }
+
+    fn beat(&mut self, due: Moment) {
+        let now = self.handler.clock().now();
+        let late = i64::try_from(now.since(due).as_micros()).unwrap_or(i64::MAX);
+        self.handler.cells().loop_lag_micros.set(late);
+        self.count_panics();
+        self.listeners.retain(|open| {
+            let over = open.cut_at.is_some_and(|cut_at| cut_at <= now);
+            if over {
+                open.roster.cut();
+            }
+            !over
+        });
+    }
+
+    fn count_panics(&mut self) {
+        let panics = tasks::panics();
+        self.handler.cells().panics.add(panics - self.counted);
+        self.counted = panics;
+    }
+}

@@ -1,0 +1,136 @@
+//! A drain: what was begun is answered, what comes late is told so, and it ends in time.
+
+use crate::harness::{Edge, LONG, SHORT, listener, run};
+use crate::http2::{connect_plain, get};
+use hotspare::edge::Order;
+use std::time::Duration;
+
+#[test]
+fn a_request_in_flight_is_answered_with_connection_close_and_the_worker_ends() {
+    let edge = Edge::start(listener());
+    let mut client = edge.connect();
+    client.get("/");
+    client.response();
+    client.get("/wait");
+    edge.eventually("begun", |_| edge.begun() == 2);
+    edge.drain(LONG);
+    edge.refuses();
+    edge.gate.add_permits(1);
+    let response = client.response();
+    assert!(response.ends_with("waited") && response.contains("\r\nconnection: close\r\n"), "{response}");
+    assert_eq!(client.rest(), "");
+    edge.ended();
+}
+
+#[test]
+fn a_late_request_on_a_kept_connection_is_answered_with_connection_close() {
+    let edge = Edge::start(listener());
+    let (mut kept, mut silent) = (edge.connect(), edge.connect());
+    kept.get("/");
+    assert!(!kept.response().contains("connection: close"));
+    edge.eventually("both are open", |cells| cells.connections_open.get() == 2);
+    edge.drain(LONG);
+    edge.refuses();
+    kept.get("/");
+    let response = kept.response();
+    assert!(response.ends_with("hello") && response.contains("\r\nconnection: close\r\n"), "{response}");
+    assert_eq!(kept.rest(), "");
+    silent.get("/");
+    assert!(silent.response().contains("\r\nconnection: close\r\n"), "a first request is late, too, and answered");
+    drop(silent);
+    edge.ended();
+}
+
+#[test]
+fn connections_without_requests_hold_a_drain_for_a_moment_only() {
+    let edge = Edge::start(listener());
+    let (mut kept, mut fresh) = (edge.connect(), edge.connect());
+    kept.get("/");
+    kept.response();
+    edge.eventually("both are open", |cells| cells.connections_open.get() == 2);
+    edge.drain(LONG);
+    assert_eq!(kept.rest(), "");
+    assert_eq!(fresh.rest(), "");
+    drop((kept, fresh));
+    edge.ended();
+}
+
+#[test]
+fn http_2_is_told_goaway_and_its_streams_end() {
+    let edge = Edge::start(listener());
+    run(async {
+        let (mut sender, connection) = connect_plain(&edge).await;
+        assert_eq!(get(&mut sender, "/").await.0, 200);
+        let (_idle, idle_connection) = connect_plain(&edge).await;
+        let mut other = sender.clone();
+        let stream = hotspare::runtime::tasks::spawn(async move {
+            assert_eq!(get(&mut other, "/wait").await, (200, "waited".to_owned()));
+        });
+        while edge.begun() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        edge.drain(LONG);
+        idle_connection.await.unwrap();
+        assert!(!connection.is_finished());
+        edge.gate.add_permits(1);
+        stream.await.unwrap();
+        connection.await.unwrap();
+        assert!(sender.ready().await.is_err(), "no request is sent after GOAWAY");
+    });
+    edge.ended();
+}
+
+#[test]
+fn what_outlasts_the_drain_timeout_is_cut() {
+    let edge = Edge::start(listener());
+    let (mut waiting, mut taking) = (edge.connect(), edge.connect());
+    waiting.get("/wait");
+    taking.get("/big");
+    edge.eventually("begun", |_| edge.begun() == 2);
+    edge.drain(SHORT);
+    assert_eq!(waiting.rest(), "");
+    edge.ended();
+}
+
+#[test]
+fn connections_in_the_accept_queue_are_served() {
+    let edge = Edge::start(listener());
+    // More than one turn of the worker accepts; some are in the queue when the order comes.
+    let mut clients: Vec<_> = (0..100).map(|_| edge.connect()).collect();
+    edge.drain(LONG);
+    for client in &mut clients {
+        client.get("/");
+    }
+    for client in &mut clients {
+        assert!(client.response().ends_with("hello"));
+    }
+    drop(clients);
+    edge.ended();
+}
+
+#[test]
+fn a_removed_listener_drains_while_the_worker_goes_on() {
+    let edge = Edge::start(listener());
+    let mut client = edge.connect();
+    client.get("/wait");
+    edge.eventually("begun", |_| edge.begun() == 1);
+    edge.order(Order::Unlisten { address: edge.address });
+    edge.refuses();
+    edge.gate.add_permits(1);
+    assert!(client.response().ends_with("waited"));
+    drop(client);
+    edge.eventually("closed", |cells| cells.connections_open.get() == 0);
+    edge.drain(LONG);
+    edge.ended();
+}
+
+#[test]
+fn a_worker_that_nobody_can_order_anymore_drains() {
+    let mut edge = Edge::start(listener());
+    let mut client = edge.connect();
+    client.get("/");
+    client.response();
+    drop(client);
+    edge.abandon();
+    edge.ended();
+}
