@@ -114,7 +114,7 @@ fn histories() -> impl Strategy<Value = History> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(250) })]
 
     #[test] // 1, 2, 3, 8, 9: the bench checks each step
     fn the_same_inputs_make_the_same_transitions_and_every_step_keeps_the_rules(history in histories()) {
@@ -180,16 +180,19 @@ proptest! {
             Health::Unproven | Health::Up { .. } | Health::Down(_) | Health::Probation { .. } => None,
         });
         let ejection = left.max().unwrap_or_default();
-        let hold_down = (0..bench.serving()).map(|pool| bench.reference.hold_down(pool, &bench.rules())).max();
-        // Each probe missed past two wants 99 that pass.
-        let missed = (0..bench.serving()).map(|pool| bench.reference.missed(pool)).max().unwrap_or(0);
-        let allowed = ejection + Duration::from_secs(60 + 10 + 100 * missed) + hold_down.unwrap_or_default();
+        // Asked each time: in a panic that outlives the faults, the last failover comes after them. Each probe missed past
+        // two wants 99 that pass.
+        let allowed = |bench: &Bench| {
+            let hold_down = (0..bench.serving()).map(|pool| bench.reference.hold_down(pool, &bench.rules())).max();
+            let missed = (0..bench.serving()).map(|pool| bench.reference.missed(pool)).max().unwrap_or(0);
+            ejection + Duration::from_secs(60 + 10 + 100 * missed) + hold_down.unwrap_or_default()
+        };
         let well = |bench: &Bench| {
             let home = bench.serving() == 0 || bench.rules().failback == Failback::Manual;
             home && bench.all().into_iter().all(|at| bench.health(at).name() == "up")
         };
         while !well(&bench) {
-            prop_assert!(bench.now.since(healed) <= allowed, "{:#?} after {allowed:?}", bench.snapshot());
+            prop_assert!(bench.now.since(healed) <= allowed(&bench), "{:#?} at {}", bench.snapshot(), bench.now);
             for at in bench.all() {
                 if bench.health(at).counts_as_up() {
                     bench.tally(at, tally(200, 0, FailureKind::Status));
