@@ -150,20 +150,20 @@ impl Serving {
         let usable = pools[self.pool].health.is_usable();
         // In panic nothing fails back; whether an operator may, changes all the same.
         let failback_counts = usable || rules.failback == Failback::Manual;
-        let returns = self.returns(pools, rules).filter(|back| failback_counts && back.probes_agree);
-        let returns = returns.map(|back| (back.until, Why::HoldDownOver));
+        let back = self.next_return(pools, rules).filter(|back| failback_counts && back.probes_agree);
+        let back = back.map(|back| (back.until, Why::HoldDownOver));
         let barred = |index: &usize| !usable && pools[*index].health.is_usable();
         let dwells = (0..pools.len()).filter(barred).filter_map(|index| pools[index].record.left);
         let dwells = dwells.map(|left| (left.after(rules.min_dwell), Why::DwellOver));
-        returns.chain(dwells).filter(|(at, _)| *at > now).min_by_key(|(at, _)| *at)
+        back.into_iter().chain(dwells).filter(|(at, _)| *at > now).min_by_key(|(at, _)| *at)
     }
 
-    /// What failback waits for: of the earlier pools that are well the one whose hold-down ends first.
+    /// What failback waits for.
     pub(super) fn waiting(&self, now: Moment, pools: &[Pool], rules: &Rules) -> Option<Waiting> {
         if self.pool == 0 {
             return None;
         }
-        let Some(next) = self.returns(pools, rules).min_by_key(|back| back.until) else {
+        let Some(next) = self.next_return(pools, rules) else {
             return Some(Waiting::NotWell { pool: PoolIndex(0) });
         };
         let pool = PoolIndex(next.pool);
@@ -172,6 +172,11 @@ impl Serving {
             Failback::Manual if over => Some(Waiting::Manual { pool }),
             Failback::Manual | Failback::Auto => Some(Waiting::HoldDown { pool, until: next.until }),
         }
+    }
+
+    /// Of the earlier pools that are well the one to be returned to first.
+    fn next_return(&self, pools: &[Pool], rules: &Rules) -> Option<Return> {
+        self.returns(pools, rules).min_by_key(|back| (!back.probes_agree, back.until))
     }
 
     /// The earlier pools that are well, by rank.
