@@ -15,3 +15,5 @@ pub mod upstream;
 pub mod health;
 // Floor 4.
 pub mod proxy;
+// Floor 6: wiring.
+pub mod cli;
