@@ -1,20 +1,38 @@
 //! The TOML file as a valid [`Config`], or all that is wrong with it at once.
 //!
-//! Past this module no value can be wrong: sizes are bytes, durations are `Duration`s, routes are compiled, certificates
-//! are loaded and fit their keys, addresses are resolved. A `Config` is never changed, only replaced by the next one.
+//! Past this module no value can be wrong: sizes are bytes, durations are `Duration`s, routes are compiled,
+//! certificates are loaded and fit their keys, addresses are resolved. A `Config` is never changed, only replaced by
+//! the next one.
 //!
 //! Not here: when to read it (`reload`), what is bound from it (`edge`), what follows from it (`health`).
 
+mod backend;
 pub mod certificate;
+mod forms;
+mod listener;
+mod load;
+mod message;
+mod near;
+mod parse;
+pub mod problem;
+mod render;
 pub mod sites;
+mod table;
+pub mod tls;
+mod units;
 
 use crate::domain::{Name, Rules, Setup};
-pub use certificate::{Certificate, Tls};
+pub use certificate::Certificate;
+pub use load::load;
+pub use parse::{Surroundings, parse, parse_in};
+use problem::Place;
+pub use problem::{Color, Problems};
 pub use sites::Sites;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+pub use tls::Tls;
 
 /// Everything the file says, checked.
 #[derive(Debug)]

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// No host of a site is longer, nor is any DNS name (RFC 1035, section 2.3.4).
+const LONGEST_HOST: usize = 253;
+
 /// One `[[site]]`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Site {
-    /// As written: exact names, `*.example.org`, or `*`.
+    /// As written, in lower case: exact names, `*.example.org`, or `*`.
     pub hosts: Vec<Box<str>>,
-    /// A prefix of the path, in whole segments, that begins with `/`; `/` is every path.
+    /// A prefix of the path, in whole segments, that begins with `/`; `/` is every path. No other ends with `/`.
     pub path: Box<str>,
     /// Its place in `Config::backends`.
     pub backend: usize,
@@ -38,9 +41,158 @@ pub enum Found<'a> {
 }
 
 impl Sites {
-    /// The site for a host (lower case, without port or trailing dot) and a normalised path.
+    /// Compiles the table. Of two sites with the same host and path the first is found; `parse` lets none through.
+    pub fn new(sites: impl IntoIterator<Item = Site>) -> Sites {
+        let mut table = Sites::default();
+        for site in sites.into_iter().map(Arc::new) {
+            for host in &site.hosts {
+                let paths = match (host.strip_prefix("*."), host.as_ref()) {
+                    (Some(above), _) => table.wildcard.entry(above.into()).or_default(),
+                    (None, "*") => &mut table.any,
+                    (None, exact) => table.exact.entry(exact.into()).or_default(),
+                };
+                paths.push(Arc::clone(&site));
+            }
+        }
+        let Sites { exact, wildcard, any } = &mut table;
+        for paths in exact.values_mut().chain(wildcard.values_mut()).chain([any]) {
+            paths.sort_by_key(|site| std::cmp::Reverse(site.path.len())); // stable: the first stays first
+        }
+        table
+    }
+
+    /// The site for a host (lower case, without port or trailing dot) and a normalised path. Does not allocate.
+    ///
+    /// The host decides first, as in nginx: a host that has sites of its own is not served from a wildcard's, even
+    /// where none of its paths fits.
     pub fn find(&self, host: &str, path: &str) -> Found<'_> {
-        let _ = (host, path, &self.exact, &self.wildcard, &self.any);
-        todo!()
+        let Some(paths) = self.paths(host) else { return Found::UnknownHost };
+        match paths.iter().find(|site| covers(&site.path, path)) {
+            Some(site) => Found::Site(site),
+            None => Found::UnknownPath,
+        }
+    }
+
+    fn paths(&self, host: &str) -> Option<&Paths> {
+        // The bound comes first: looking up what follows each dot costs the square of the host's length.
+        let named = (host.len() <= LONGEST_HOST).then(|| self.exact.get(host).or_else(|| self.below(host))).flatten();
+        named.or((!self.any.is_empty()).then_some(&self.any))
+    }
+
+    /// The longest wildcard that a host falls under: any number of labels may stand for the `*`, at least one.
+    fn below(&self, host: &str) -> Option<&Paths> {
+        let mut above = host;
+        while let Some((_, rest)) = above.split_once('.') {
+            if let Some(paths) = self.wildcard.get(rest) {
+                return Some(paths);
+            }
+            above = rest;
+        }
+        None
+    }
+}
+
+/// Whether `path` is `prefix` or below it.
+fn covers(prefix: &str, path: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    prefix == "/" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn site(hosts: &[&str], path: &str, backend: usize) -> Site {
+        Site { hosts: hosts.iter().map(|host| (*host).into()).collect(), path: path.into(), backend, max_body: None }
+    }
+
+    fn backend(sites: &Sites, host: &str, path: &str) -> Result<usize, &'static str> {
+        match sites.find(host, path) {
+            Found::Site(site) => Ok(site.backend),
+            Found::UnknownPath => Err("path"),
+            Found::UnknownHost => Err("host"),
+        }
+    }
+
+    #[test]
+    fn an_exact_host_wins_over_wildcards_the_longest_wildcard_over_shorter_ones_and_any_comes_last() {
+        let sites = Sites::new([
+            site(&["*"], "/", 0),
+            site(&["*.org"], "/", 1),
+            site(&["*.example.org"], "/", 2),
+            site(&["www.example.org"], "/", 3),
+        ]);
+        for (host, expected) in [
+            ("www.example.org", 3),
+            ("a.example.org", 2),
+            ("a.b.example.org", 2),
+            (".example.org", 2),
+            ("example.org", 1),
+            ("org", 0),
+            ("", 0),
+            ("..", 0),
+            ("example.com", 0),
+        ] {
+            assert_eq!(backend(&sites, host, "/"), Ok(expected), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_longest_path_in_whole_segments_wins() {
+        let sites = Sites::new([site(&["a"], "/", 0), site(&["a"], "/photos/new", 2), site(&["a"], "/photos", 1)]);
+        for (path, expected) in [
+            ("/", 0),
+            ("/photo", 0),
+            ("/photosets", 0),
+            ("/photos", 1),
+            ("/photos/", 1),
+            ("/photos/newer", 1),
+            ("/photos/new/1", 2),
+            ("*", 0),
+        ] {
+            assert_eq!(backend(&sites, "a", path), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_host_decides_before_the_path() {
+        let sites = Sites::new([site(&["*"], "/", 0), site(&["a", "*.b"], "/photos", 1)]);
+        assert_eq!(backend(&sites, "a", "/other"), Err("path"));
+        assert_eq!(backend(&sites, "x.b", "/other"), Err("path"));
+        assert_eq!(backend(&sites, "c", "/other"), Ok(0));
+        assert_eq!(backend(&Sites::new([site(&["a"], "/", 0)]), "c", "/"), Err("host"));
+    }
+
+    #[test]
+    fn a_host_made_to_cost_much_is_not_looked_up() {
+        let sites = Sites::new([site(&["*.example.org"], "/", 0)]);
+        assert_eq!(backend(&sites, &format!("{}example.org", ".".repeat(1_000_000)), "/"), Err("host"));
+    }
+
+    proptest! {
+        #[test]
+        fn look_up_agrees_with_the_rule_said_plainly(
+            table in proptest::collection::vec(("(\\*|(\\*\\.)?[ab](\\.[ab]){0,2})", "(/|(/[ab]){1,3})"), 1..8),
+            host in "[ab](\\.[ab]){0,3}",
+            path in "/|(/[ab]{1,2}){1,4}",
+        ) {
+            let sites = Sites::new(table.iter().enumerate().map(|(place, (host, path))| site(&[host], path, place)));
+            // How well a host pattern fits: exact best, then the longer wildcard, then `*`.
+            let fit = |pattern: &str| match pattern.strip_prefix('*') {
+                None => (pattern == host).then_some(usize::MAX),
+                Some("") => Some(0),
+                Some(tail) => (host.len() > tail.len() && host.ends_with(tail)).then_some(tail.len()),
+            };
+            let best = table.iter().filter_map(|(pattern, _)| fit(pattern)).max();
+            let expected = best.map_or(Err("host"), |best| {
+                let of_host = table.iter().enumerate().filter(|(_, (pattern, _))| fit(pattern) == Some(best));
+                of_host
+                    .filter(|(_, (_, prefix))| *prefix == "/" || format!("{path}/").starts_with(&format!("{prefix}/")))
+                    .max_by_key(|(place, (_, prefix))| (prefix.len(), std::cmp::Reverse(*place)))
+                    .map_or(Err("path"), |(place, _)| Ok(place))
+            });
+            prop_assert_eq!(backend(&sites, &host, &path), expected);
+        }
     }
 }

@@ -1,0 +1,289 @@
+//! `[[backend]]` read: pools and endpoints, probe, failback, tally, timeouts.
+
+use super::forms::{self, HostPort};
+use super::problem::{Form, Report, What};
+use super::table::{Field, Seen, Table, Value};
+use super::units::TIMEOUT;
+use super::{Backend, Endpoint, Place, Pool, Probe, ProbeKind, Surroundings, Timeouts};
+use crate::domain::{Failback, Name, Percent, Rules};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const NAME: &str = "name = \"sites\"";
+const ENDPOINTS: &str = "endpoints = [\"10.1.0.11:8080\", \"10.1.0.12:8080\"]";
+const POOLS: &str = "pools = [{ name = \"new-jersey\", endpoints = [\"10.1.0.11:8080\"] }]";
+
+/// In all pools of all backends: each has counters in every worker and a probe of its own.
+const MOST_ENDPOINTS: usize = 65_536;
+
+/// Shorter, and probes are a load of their own.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
+/// A pool that flaps is held down for at most an hour, an endpoint ejected for at most five minutes: the first time
+/// can't be longer.
+const HOLD_DOWN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
+const EJECTION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(300);
+const RUN: RangeInclusive<u32> = 1..=1_000;
+
+/// What `[[backend]]` came to.
+pub(super) struct Backends {
+    /// Their names in the order of the file; `None` where a name could not be read, so that nobody can say that a
+    /// backend does not exist.
+    pub(super) names: Option<Vec<Name>>,
+    pub(super) all: Option<Vec<Backend>>,
+}
+
+/// All backends, and that no two share a name.
+pub(super) fn read(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>) -> Backends {
+    let mut names = Seen::new(report);
+    let mut resolver = Resolver { resolve: surroundings.resolve, known: HashMap::new() };
+    let mut count = 0;
+    let read = top.each("backend", "[[backend]]", |table| {
+        let (name, backend) = one(report, table, &mut names, &mut resolver, &mut count);
+        Some((name, backend)) // either may be missing without the other
+    });
+    let Some(read) = read else { return Backends { names: None, all: None } };
+    if read.is_empty() {
+        report.add(None, What::NoBackend);
+    }
+    if count > MOST_ENDPOINTS {
+        report.add(None, What::TooManyEndpoints { count });
+    }
+    // An item of the list that is no table was said to be wrong; it counts as a backend whose name is not known.
+    let (names, all): (Vec<_>, Vec<_>) = read.into_iter().map(Option::unwrap_or_default).unzip();
+    Backends { names: names.into_iter().collect(), all: all.into_iter().collect() }
+}
+
+fn one(
+    report: &Report,
+    table: &mut Table<'_>,
+    names: &mut Seen<'_, Name>,
+    resolver: &mut Resolver<'_>,
+    count: &mut usize,
+) -> (Option<Name>, Option<Backend>) {
+    let name = table.required("name", NAME, |value| name(value, "backend", names));
+    let name = name.map(|name| name.value);
+    let pools = pools(report, table, resolver, count);
+    let min_up = table.or("min_up", 50, |value| value.percent(1..=100));
+    let min_dwell = table.or("min_dwell", Duration::from_secs(5), |value| value.duration(HOLD_DOWN));
+    let retry = table.or("retry", true, Value::flag);
+    let timeouts = table.nested("timeouts", timeouts);
+    let probe = table.nested("probe", probe);
+    let failback = table.nested("failback", |table| failback(table, probe.as_ref()));
+    let tally = table.nested("tally", tally);
+    let backend = || {
+        let (probe, failback, tally) = (probe?, failback?, tally?);
+        Some(Backend {
+            name: name.clone()?,
+            pools: pools?,
+            probe: probe.probe,
+            rules: Rules {
+                fall: probe.fall,
+                rise: probe.rise,
+                trip: tally.trip,
+                consecutive: tally.consecutive,
+                ejection_time: tally.ejection_time,
+                min_up: Percent(min_up?.value),
+                min_dwell: min_dwell?.value,
+                failback: failback.mode,
+                stable_for: failback.stable_for,
+            },
+            timeouts: timeouts?,
+            retry: retry?.value,
+        })
+    };
+    let backend = backend();
+    (name, backend)
+}
+
+/// A name that is there only once among `names`.
+fn name(value: &Value<'_>, thing: &'static str, names: &mut Seen<'_, Name>) -> Option<Name> {
+    let name = Name::from(value.text(Form::Name, forms::name)?);
+    let text = name.to_string();
+    names.check(Name::clone(&name), value.at(), |first| What::Duplicate { thing, name: text, first });
+    Some(name)
+}
+
+/// `primary` and `secondary`, or `pools`, by rank.
+fn pools(report: &Report, table: &mut Table<'_>, resolver: &mut Resolver<'_>, count: &mut usize) -> Option<Vec<Pool>> {
+    let mut names = Seen::new(report);
+    let mut endpoints = Endpoints { taken: HashMap::new(), pools: 0, resolver };
+    let mut pool = |table: &mut Table<'_>| pool(table, &mut names, &mut endpoints);
+    let primary = table.optional("primary", |value| value.table(&mut pool));
+    let secondary = table.optional("secondary", |value| value.table(&mut pool));
+    let listed = table.optional("pools", |value| {
+        value.tables("`pools`", "pools.", POOLS, &mut pool)?.into_iter().collect::<Option<Vec<_>>>()
+    });
+    *count += endpoints.taken.len();
+    let (primary, secondary, listed) = (primary?, secondary?, listed?);
+    match (primary.value, secondary.value, listed.value) {
+        (Some(primary), secondary, None) => Some([primary].into_iter().chain(secondary).collect()),
+        (None, None, Some(listed)) => Some(listed),
+        (None, None, None) => {
+            table.note(What::NoPool);
+            None
+        }
+        (None, Some(_), None) => {
+            report.add(secondary.at, What::SecondaryAlone);
+            None
+        }
+        (_, _, Some(_)) => {
+            report.add(listed.at, What::PoolsTwice);
+            None
+        }
+    }
+}
+
+/// What is remembered of a backend's endpoints while its pools are read.
+struct Endpoints<'a, 'r> {
+    /// Where each address was first, and in which pool.
+    taken: HashMap<String, (usize, Place)>,
+    pools: usize,
+    resolver: &'a mut Resolver<'r>,
+}
+
+fn pool(table: &mut Table<'_>, names: &mut Seen<'_, Name>, endpoints: &mut Endpoints<'_, '_>) -> Option<Pool> {
+    endpoints.pools += 1;
+    let name = table.required("name", "name = \"new-jersey\"", |value| name(value, "pool", names));
+    let listed = table.required("endpoints", ENDPOINTS, |value| {
+        let listed = value.list(ENDPOINTS, |item| endpoint(item, endpoints))?;
+        listed.into_iter().collect::<Option<Vec<_>>>()
+    });
+    Some(Pool { name: name?.value, endpoints: listed?.value })
+}
+
+fn endpoint(value: &Value<'_>, endpoints: &mut Endpoints<'_, '_>) -> Option<Endpoint> {
+    let text = value.string(Form::Endpoint)?;
+    let parts = value.text(Form::Endpoint, forms::endpoint)?;
+    let (written, address) = match parts {
+        HostPort::Address(address) => (address.to_string(), Ok(address)),
+        HostPort::Name(host, port) => {
+            let host = host.to_ascii_lowercase();
+            (format!("{host}:{port}"), endpoints.resolver.find(&host, port).map_err(|error| (host, error)))
+        }
+        HostPort::NoPort => {
+            value.note(What::NoPort { text: text.to_owned() });
+            return None;
+        }
+    };
+    let pool = endpoints.pools;
+    match endpoints.taken.get(&written) {
+        None => drop(endpoints.taken.insert(written, (pool, value.at()))),
+        Some((there, first)) if *there == pool => {
+            value.note(What::Duplicate { thing: "endpoint", name: text.to_owned(), first: first.clone() });
+        }
+        Some((_, first)) => {
+            value.note(What::EndpointInTwoPools { endpoint: text.to_owned(), first: first.clone() });
+        }
+    }
+    match address {
+        Ok(address) => Some(Endpoint { name: text.into(), address }),
+        Err((host, error)) => {
+            value.note(What::Unresolved { host, error });
+            None
+        }
+    }
+}
+
+/// Asks for each host once, however many endpoints it has.
+struct Resolver<'a> {
+    resolve: &'a dyn Fn(&str) -> io::Result<std::net::IpAddr>,
+    known: HashMap<String, Result<std::net::IpAddr, String>>,
+}
+
+impl Resolver<'_> {
+    fn find(&mut self, host: &str, port: u16) -> Result<SocketAddr, String> {
+        let known = self.known.entry(host.to_owned());
+        let found = known.or_insert_with(|| (self.resolve)(host).map_err(|error| error.to_string()));
+        found.clone().map(|ip| SocketAddr::new(ip, port))
+    }
+}
+
+/// `probe`, with the part of it that the core decides by.
+struct Probing {
+    probe: Probe,
+    interval: Field<Duration>,
+    fall: u32,
+    rise: u32,
+}
+
+fn probe(table: &mut Table<'_>) -> Option<Probing> {
+    enum Kind {
+        Http,
+        Tcp,
+    }
+    let kind = table.or("kind", Kind::Http, |value| match value.choice(&[("http", true), ("tcp", false)])? {
+        true => Some(Kind::Http),
+        false => Some(Kind::Tcp),
+    });
+    let path = table.or("path", "/", |value| value.text(Form::ProbePath, forms::probe_path));
+    let path = path.map(|path| Name::from(path.value));
+    let host = table.optional("host", |value| value.text(Form::ProbeHost, forms::probe_host).map(Name::from));
+    let interval = table.or("interval", Duration::from_secs(1), |value| value.duration(INTERVAL));
+    // Left out, neither is longer than the interval: who probes more often needs no other key for it.
+    let most = interval.as_ref().map_or(Duration::MAX, |interval| interval.value);
+    let timeout = table.or("timeout", Duration::from_secs(1).min(most), |value| value.duration(INTERVAL));
+    let fast = table.or("fast_interval", Duration::from_millis(250).min(most), |value| value.duration(INTERVAL));
+    let fall = table.or("fall", 3, |value| value.count(RUN));
+    let rise = table.or("rise", 2, |value| value.count(RUN));
+
+    if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value > most) {
+        table.note_at(timeout, What::ProbeTimeout { timeout: timeout.value, interval: most });
+    }
+    if let Some(fast) = fast.as_ref().filter(|fast| fast.value > most) {
+        table.note_at(fast, What::FastInterval { fast: fast.value, interval: most });
+    }
+    let interval = interval?;
+    let kind = match kind?.value {
+        Kind::Http => ProbeKind::Http { path: path?, host: host?.value },
+        Kind::Tcp => ProbeKind::Tcp,
+    };
+    let probe = Probe { kind, interval: interval.value, timeout: timeout?.value, fast_interval: fast?.value };
+    Some(Probing { probe, interval, fall: fall?.value, rise: rise?.value })
+}
+
+struct FailbackRules {
+    mode: Failback,
+    stable_for: Duration,
+}
+
+fn failback(table: &mut Table<'_>, probing: Option<&Probing>) -> Option<FailbackRules> {
+    let modes = [("auto", Failback::Auto), ("manual", Failback::Manual)];
+    let mode = table.or("mode", Failback::Auto, |value| value.choice(&modes));
+    let stable_for = table.or("stable_for", Duration::from_secs(60), |value| value.duration(HOLD_DOWN));
+    if let (Some(Probing { interval, fall, .. }), Some(stable_for)) = (probing, &stable_for)
+        && stable_for.value < interval.value.saturating_mul(*fall)
+    {
+        let what = What::StableFor { stable_for: stable_for.value, fall: *fall, interval: interval.value };
+        table.note_at(if stable_for.at.is_some() { stable_for } else { interval }, what);
+    }
+    Some(FailbackRules { mode: mode?.value, stable_for: stable_for?.value })
+}
+
+struct Tally {
+    trip: u32,
+    consecutive: u32,
+    ejection_time: Duration,
+}
+
+fn tally(table: &mut Table<'_>) -> Option<Tally> {
+    let trip = table.or("trip", 20, |value| value.count(RUN));
+    let consecutive = table.or("consecutive", 5, |value| value.count(RUN));
+    let ejection_time = table.or("ejection_time", Duration::from_secs(10), |value| value.duration(EJECTION));
+    Some(Tally { trip: trip?.value, consecutive: consecutive?.value, ejection_time: ejection_time?.value })
+}
+
+fn timeouts(table: &mut Table<'_>) -> Option<Timeouts> {
+    let connect = table.or("connect", Duration::from_secs(1), |value| value.duration(TIMEOUT));
+    let head = table.or("head", Duration::from_secs(60), |value| value.duration(TIMEOUT));
+    let body_idle = table.or("body_idle", Duration::from_secs(60), |value| value.duration(TIMEOUT));
+    let total = table.optional("total", |value| value.duration(TIMEOUT));
+    if let (Some(connect), Some(total)) = (&connect, &total)
+        && let Some(limit) = total.value.filter(|limit| *limit < connect.value)
+    {
+        table.note_at(total, What::TotalTimeout { total: limit, connect: connect.value });
+    }
+    Some(Timeouts { connect: connect?.value, head: head?.value, body_idle: body_idle?.value, total: total?.value })
+}

@@ -1,0 +1,185 @@
+//! How names, addresses, hosts and paths are written: text to value, `None` where it has not the form. What the forms
+//! are called and how messages describe them is `problem::Form`.
+
+use super::Redirect;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// A backend's or pool's name: a DNS label, so that it can be a metric's label, a file's name and part of a URL as it
+/// is.
+pub(super) fn name(text: &str) -> Option<&str> {
+    let good = text.len() <= 63
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && !text.is_empty();
+    good.then_some(text)
+}
+
+/// What a listener is bound to. Port 0 is for tests: one that is free.
+pub(super) fn address(text: &str) -> Option<SocketAddr> {
+    text.parse().ok()
+}
+
+/// An endpoint in its parts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HostPort<'a> {
+    Address(SocketAddr),
+    /// To be resolved.
+    Name(&'a str, u16),
+    /// A host without a port.
+    NoPort,
+}
+
+/// `host:port` or `[v6]:port`.
+pub(super) fn endpoint(text: &str) -> Option<HostPort<'_>> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return (address.port() != 0).then_some(HostPort::Address(address));
+    }
+    if text.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()) || bracketed_v6(text) || host_name(text) {
+        return Some(HostPort::NoPort);
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())?.filter(|port| *port != 0)?;
+    host_name(host).then_some(HostPort::Name(host, port))
+}
+
+/// What a site is for, in lower case: an exact host, `*.` and the name above, or `*`.
+pub(super) fn host_pattern(text: &str) -> Option<Box<str>> {
+    let exact = text.strip_prefix("*.").unwrap_or(text);
+    let good = text == "*" || host_name(exact) || (exact == text && bracketed_v6(text));
+    good.then(|| text.to_ascii_lowercase().into_boxed_str())
+}
+
+/// The Host that probes send: a name or an address, with a port or without.
+pub(super) fn probe_host(text: &str) -> Option<&str> {
+    let without_port = match text.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => text,
+    };
+    [text, without_port].into_iter().any(|host| host_name(host) || bracketed_v6(host)).then_some(text)
+}
+
+/// Which paths a site is for: whole segments as they stand in a URL, without the last slash. What a normalised path
+/// never has (empty and dot segments) would never match.
+pub(super) fn path_prefix(text: &str) -> Option<&str> {
+    let prefix = text.strip_suffix('/').unwrap_or(text);
+    let good = text.starts_with('/')
+        && url_characters(text)
+        && !text.contains(['?', '#', '*'])
+        && prefix.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
+    good.then_some(if prefix.is_empty() { "/" } else { prefix })
+}
+
+/// What probes ask for.
+pub(super) fn probe_path(text: &str) -> Option<&str> {
+    (text.starts_with('/') && url_characters(text) && !text.contains('#')).then_some(text)
+}
+
+/// `https` or `https:port`.
+pub(super) fn redirect(text: &str) -> Option<Redirect> {
+    let port = match text.strip_prefix("https")? {
+        "" => 443,
+        port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0)?,
+    };
+    Some(Redirect { port })
+}
+
+/// Visible ASCII that can stand in a request line (RFC 3986, section 3.3, a little wider).
+fn url_characters(text: &str) -> bool {
+    text.bytes().all(|byte| {
+        byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+    })
+}
+
+/// A DNS name or an IPv4 address, as far as its characters go; underscores occur in real ones.
+fn host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+fn bracketed_v6(text: &str) -> bool {
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).is_some_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_dns_labels() {
+        for text in ["sites", "new-jersey", "2", "a".repeat(63).as_str()] {
+            assert_eq!(name(text), Some(text));
+        }
+        for text in ["", "-a", "a-", "New-Jersey", "a_b", "a.b", "a b", "é", "a".repeat(64).as_str()] {
+            assert_eq!(name(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_have_a_host_and_a_port() {
+        assert_eq!(endpoint("10.1.0.11:80"), Some(HostPort::Address(([10, 1, 0, 11], 80).into())));
+        assert_eq!(endpoint("[::1]:80"), Some(HostPort::Address((Ipv6Addr::LOCALHOST, 80).into())));
+        assert_eq!(endpoint("web_1.internal:8080"), Some(HostPort::Name("web_1.internal", 8080)));
+        for text in ["web1", "10.1.0.11", "[::1]"] {
+            assert_eq!(endpoint(text), Some(HostPort::NoPort), "{text}");
+        }
+        for text in [
+            "",
+            ":80",
+            "web1:",
+            "web1:0",
+            "web1:65536",
+            "web1:+80",
+            "::1:80",
+            "unix:/run/web",
+            "http://web1:80",
+            "a b:80",
+        ] {
+            assert_eq!(endpoint(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_exact_or_wildcards_of_whole_labels_in_lower_case() {
+        for text in ["www.example.org", "*.example.org", "*", "10.0.0.1", "[::1]", "localhost", "WWW.example.ORG"] {
+            assert_eq!(host_pattern(text).as_deref(), Some(text.to_ascii_lowercase().as_str()));
+        }
+        for text in
+            ["", "*.", "a*.example.org", "*.*.org", "www.example.org:443", "example.org.", "a/b", "*.[::1]", "ü.de"]
+        {
+            assert_eq!(host_pattern(text), None, "{text}");
+        }
+        for text in ["www.example.org", "www.example.org:8080", "10.0.0.1:80", "[::1]", "[::1]:80"] {
+            assert_eq!(probe_host(text), Some(text));
+        }
+        for text in ["", "a b", "a\r\nb", "*", "http://x"] {
+            assert_eq!(probe_host(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn path_prefixes_are_whole_segments_without_the_last_slash() {
+        for (text, prefix) in [("/", "/"), ("/photos", "/photos"), ("/photos/", "/photos"), ("/a/b%20c", "/a/b%20c")] {
+            assert_eq!(path_prefix(text), Some(prefix));
+        }
+        for text in ["", "photos", "//", "/a//b", "/a/../b", "/./", "/a?b", "/a#b", "/a b", "/é", "/a*"] {
+            assert_eq!(path_prefix(text), None, "{text}");
+        }
+        assert_eq!(probe_path("/health?full=1"), Some("/health?full=1"));
+        assert_eq!(probe_path("/a#b"), None);
+    }
+
+    #[test]
+    fn redirects_lead_to_https() {
+        assert_eq!(redirect("https"), Some(Redirect { port: 443 }));
+        assert_eq!(redirect("https:8443"), Some(Redirect { port: 8443 }));
+        for text in ["", "http", "https:", "https:0", "https:x", "https://example.org", "https8443"] {
+            assert_eq!(redirect(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `[[listener]]` read: address, TLS, protocols, redirect, limits.
+
+use super::certificate::{Certificate, PemFile};
+use super::problem::{Form, Report, What};
+use super::table::{Seen, Table, Value};
+use super::units::TIMEOUT;
+use super::{Limits, Listener, Protocols, Surroundings, Tls, forms};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const EXAMPLE: &str = "address = \"[::]:443\"";
+const TLS_EXAMPLE: &str = "tls = [{ cert = \"certs/site.pem\", key = \"certs/site.key\" }]";
+
+/// All listeners, and that no two share an address with each other or with `admin`.
+pub(super) fn read(
+    report: &Report,
+    surroundings: &Surroundings<'_>,
+    top: &mut Table<'_>,
+    admin: Option<SocketAddr>,
+) -> Option<Vec<Arc<Listener>>> {
+    let mut addresses = Seen::new(report);
+    let read = top.each("listener", "[[listener]]", |table| one(surroundings, table, &mut addresses, admin))?;
+    if read.is_empty() {
+        report.add(None, What::NoListener);
+    }
+    let listeners: Vec<Listener> = read.into_iter().collect::<Option<_>>()?;
+    let v4: Vec<u16> = listeners
+        .iter()
+        .filter(|listener| listener.address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+        .map(|listener| listener.address.port())
+        .collect();
+    let both = |listener: Listener| {
+        let any_v6 = listener.address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        Arc::new(Listener { only_v6: any_v6 && v4.contains(&listener.address.port()), ..listener })
+    };
+    Some(listeners.into_iter().map(both).collect())
+}
+
+fn one(
+    surroundings: &Surroundings<'_>,
+    table: &mut Table<'_>,
+    addresses: &mut Seen<'_, SocketAddr>,
+    admin: Option<SocketAddr>,
+) -> Option<Listener> {
+    let address = table.required("address", EXAMPLE, |value| {
+        let address = value.text(Form::Address, forms::address)?;
+        let name = address.to_string();
+        if address.port() == 0 {
+            return Some(address); // whichever is free: it never clashes
+        }
+        if admin == Some(address) {
+            value.note(What::AdminAddress { address: name });
+        } else {
+            addresses.check(address, value.at(), |first| What::Duplicate { thing: "listener", name, first });
+        }
+        Some(address)
+    });
+    let protocols = table.or("protocols", Protocols { http1: true, h2: true }, protocols);
+    let certificates = table.optional("tls", |value| {
+        let read = value.tables("`tls`", "tls.", TLS_EXAMPLE, |table| certificate(surroundings, table));
+        read?.into_iter().collect::<Option<Vec<_>>>()
+    });
+    let redirect = table.optional("redirect", |value| value.text(Form::Redirect, forms::redirect));
+    let limits = table.nested("limits", limits);
+
+    if let (Some(redirect), Some(tls)) = (&redirect, &certificates)
+        && redirect.value.is_some()
+        && tls.value.is_some()
+    {
+        table.note_at(tls, What::RedirectWithTls);
+    }
+    let protocols = protocols?.value;
+    let tls = certificates?.value.and_then(|certificates| Tls::new(certificates, protocols)).map(Arc::new);
+    Some(Listener {
+        address: address?.value,
+        only_v6: false,
+        tls,
+        protocols,
+        redirect: redirect?.value,
+        limits: limits?,
+    })
+}
+
+fn protocols(value: &Value<'_>) -> Option<Protocols> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Protocol {
+        H2,
+        Http1,
+    }
+    let choices = [("h2", Protocol::H2), ("http/1.1", Protocol::Http1)];
+    let listed = value.list("protocols = [\"h2\", \"http/1.1\"]", |item| item.choice(&choices))?;
+    let listed: Vec<Protocol> = listed.into_iter().collect::<Option<_>>()?;
+    Some(Protocols { http1: listed.contains(&Protocol::Http1), h2: listed.contains(&Protocol::H2) })
+}
+
+fn certificate(surroundings: &Surroundings<'_>, table: &mut Table<'_>) -> Option<Arc<Certificate>> {
+    let read = |value: &Value<'_>| {
+        let name = value.text(Form::FileName, |text| (!text.is_empty()).then_some(text))?;
+        match (surroundings.files)(Path::new(name)) {
+            Ok(bytes) => Some((name.to_owned(), bytes)),
+            Err(error) => {
+                value.note(What::Unreadable { file: name.to_owned(), error: error.to_string() });
+                None
+            }
+        }
+    };
+    let cert = table.required("cert", "cert = \"certs/site.pem\"", read);
+    let key = table.required("key", "key = \"certs/site.key\"", read);
+    let (cert, key) = (cert?, key?);
+    fn pem((name, bytes): &(String, Vec<u8>)) -> PemFile<'_> {
+        PemFile { name, bytes }
+    }
+    match Certificate::load(pem(&cert.value), pem(&key.value)) {
+        Ok(certificate) => Some(Arc::new(certificate)),
+        Err(problems) => {
+            for what in problems {
+                let at = if what.is_about_the_key() { &key } else { &cert };
+                table.note_at(at, what);
+            }
+            None
+        }
+    }
+}
+
+fn limits(table: &mut Table<'_>) -> Option<Limits> {
+    let mut timeout = |key, seconds| table.or(key, Duration::from_secs(seconds), |value| value.duration(TIMEOUT));
+    let handshake_timeout = timeout("handshake_timeout", 10);
+    let header_timeout = timeout("header_timeout", 10);
+    let body_idle_timeout = timeout("body_idle_timeout", 30);
+    let idle_timeout = timeout("idle_timeout", 75);
+    let send_timeout = timeout("send_timeout", 60);
+    let max_header_size = table.or("max_header_size", 32 << 10, |value| value.size(1 << 10..=1 << 20));
+    let max_headers = table.or("max_headers", 100, |value| value.count(1..=1_000));
+    let max_streams = table.or("max_streams", 100, |value| value.count(1..=10_000));
+    Some(Limits {
+        handshake_timeout: handshake_timeout?.value,
+        header_timeout: header_timeout?.value,
+        body_idle_timeout: body_idle_timeout?.value,
+        idle_timeout: idle_timeout?.value,
+        send_timeout: send_timeout?.value,
+        max_header_size: usize::try_from(max_header_size?.value).expect("at most 1 MiB"),
+        max_headers: max_headers?.value,
+        max_streams: max_streams?.value,
+    })
+}

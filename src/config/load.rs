@@ -1,0 +1,104 @@
+//! The config read from disk: its text, and the certificates and keys it names, relative to its own directory.
+
+use super::problem::{FileTrouble, Problems};
+use super::{Config, parse};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+/// A config of 65,536 endpoints and as many sites is smaller by half. What is larger is some other file.
+const LARGEST: u64 = 16 << 20;
+
+/// Reads, parses and checks the file. May block, for the disk and for host names.
+///
+/// # Errors
+/// One problem if the file can't be read; else as [`parse`].
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    let text = text(path).map_err(|trouble| Problems::of_file(&name, trouble))?;
+    let directory = path.parent().unwrap_or(Path::new(""));
+    parse(&name, &text, &|file| bytes(&directory.join(file)))
+}
+
+fn text(path: &Path) -> Result<String, FileTrouble> {
+    let bytes = bytes(path).map_err(|error| trouble(&error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let lines = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
+        FileTrouble::NotUtf8 { line: lines + 1 }
+    })
+}
+
+fn trouble(error: &io::Error) -> FileTrouble {
+    match error.kind() {
+        ErrorKind::NotFound => FileTrouble::NotThere,
+        ErrorKind::IsADirectory => FileTrouble::Directory,
+        ErrorKind::PermissionDenied => FileTrouble::NoPermission,
+        ErrorKind::FileTooLarge => FileTrouble::TooLarge { limit: LARGEST },
+        _ => FileTrouble::Other(error.to_string()), // std's enum
+    }
+}
+
+/// The whole file, if it is not absurdly large.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    match u64::try_from(bytes.len()).is_ok_and(|length| length <= LARGEST) {
+        true => Ok(bytes),
+        false => Err(io::Error::new(ErrorKind::FileTooLarge, "larger than 16 MiB")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(path: &Path) -> String {
+        let problems = load(path).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        problems.to_string().replace(&path.display().to_string(), "FILE")
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_read_is_one_clear_problem() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("hotspare.toml");
+        let said = |title: &str, help: &str| format!("error: {title}\n--> FILE\n = help: {help}\n");
+        assert_eq!(
+            problem(&file),
+            said("there is no such file", "check the path; where none is given it is /etc/hotspare/hotspare.toml")
+        );
+        assert_eq!(problem(directory.path()), said("this is a directory, not a file", "name the file in it"));
+
+        std::fs::write(&file, b"# fine\n# caf\xe9\n").unwrap();
+        let help = "save it as UTF-8; keys and host names are ASCII anyway";
+        assert_eq!(problem(&file), said("line 2 is not UTF-8 text", help));
+
+        File::create(&file).unwrap().set_len(LARGEST + 1).unwrap();
+        assert_eq!(problem(&file), said("this file is larger than 16MiB", "is it really a config file?"));
+    }
+
+    #[test]
+    fn what_the_system_says_of_a_file_is_told() {
+        // Not tried with a real file: whoever runs the tests as root may read it.
+        let said = |error| Problems::of_file("FILE", trouble(&error)).to_string();
+        let help = "let the user that hotspare runs as read it";
+        let denied = io::Error::from_raw_os_error(13);
+        assert_eq!(said(denied), format!("error: no permission to read this file\n--> FILE\n = help: {help}\n"));
+        let broken = io::Error::from_raw_os_error(5);
+        assert_eq!(said(broken), "error: can't read this file: Input/output error (os error 5)\n--> FILE\n");
+    }
+
+    #[test]
+    fn certificates_are_looked_for_beside_the_config_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        std::fs::create_dir(directory.path().join("certs")).unwrap();
+        std::fs::write(directory.path().join("certs/site.pem"), cert.pem()).unwrap();
+        std::fs::write(directory.path().join("certs/site.key"), signing_key.serialize_pem()).unwrap();
+        let file = directory.path().join("hotspare.toml");
+        std::fs::write(&file, include_str!("../../config/minimal.toml")).unwrap();
+        let config = load(&file).unwrap();
+        assert_eq!(&*config.listeners[0].tls.as_ref().unwrap().certificates[0].file, "certs/site.pem");
+    }
+}

@@ -1,0 +1,241 @@
+//! The file's text to a [`Config`]: the top level, `[[site]]`, and what must fit together across tables. One table
+//! each: `listener`, `backend`. How a table is read: `table`.
+
+use super::problem::{Form, Problems, Report, What};
+use super::sites::{Site, Sites};
+use super::table::{self, Field, Seen, Table};
+use super::{Admin, Backend, Config, ProbeKind, backend, forms, listener, units};
+use crate::domain::Name;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::DeTable;
+
+/// Of larger texts that are not TOML only the first syntax error is told. What is no config at all can be an error a
+/// byte, at some hundred bytes of memory each, and the reload of a wrong file must not cost the process that serves
+/// users.
+const RECOVERED: usize = 1 << 20;
+
+/// What a config depends on besides its text. Handed in, so that a test can hand in its own.
+#[allow(missing_debug_implementations, reason = "closures have nothing to show")]
+pub struct Surroundings<'a> {
+    /// Reads a certificate or key, named as in the config.
+    pub files: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// The address of a host name.
+    pub resolve: &'a dyn Fn(&str) -> io::Result<IpAddr>,
+    /// How many cores there are: the default of `workers`.
+    pub cores: NonZeroUsize,
+}
+
+/// Parses and checks a config. `name` is what the file is called in problems; `files` reads certificates and keys,
+/// named as in the config. Host names are resolved by the system; this may block.
+///
+/// # Errors
+/// All problems at once; of text that is not TOML, all of its syntax errors.
+pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Config, Problems> {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    parse_in(name, text, &Surroundings { files, resolve: &resolve, cores })
+}
+
+/// As [`parse`], with all that it depends on handed in.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_in(name: &str, text: &str, surroundings: &Surroundings<'_>) -> Result<Config, Problems> {
+    let report = Report::default();
+    let (document, syntax) = match text.len() <= RECOVERED {
+        true => DeTable::parse_recoverable(text),
+        false => match DeTable::parse(text) {
+            Ok(document) => (document, Vec::new()),
+            Err(first) => (Spanned::new(0..0, DeTable::new()), vec![first]),
+        },
+    };
+    for error in syntax.chunk_by(|one, next| same_line(text, one, next)).filter_map(|same| same.first()) {
+        report.add(error.span(), What::Syntax { message: error.message().to_owned() });
+    }
+    // Of a broken file the rest is not checked: what the parser guessed would be wrong in ways that nobody wrote.
+    let config = match syntax.is_empty() {
+        true => table::document(&report, document.get_ref(), |top| config(&report, surroundings, top)),
+        false => None,
+    };
+    match (report.into_problems(name, text), config) {
+        (Some(problems), _) => Err(problems),
+        (None, config) => Ok(config.expect("a reader answers None only when it has noted a problem")),
+    }
+}
+
+/// Whether two syntax errors are in one line: then the second follows from the first.
+fn same_line(text: &str, one: &toml::de::Error, next: &toml::de::Error) -> bool {
+    let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start.min(text.len()));
+    let (one, next) = (start(one), start(next));
+    !text.as_bytes()[one.min(next)..one.max(next)].contains(&b'\n')
+}
+
+/// The first address that the system's resolver gives.
+fn resolve(host: &str) -> io::Result<IpAddr> {
+    let first = (host, 0).to_socket_addrs()?.next();
+    first.map(|address| address.ip()).ok_or_else(|| io::Error::other("the name has no address"))
+}
+
+fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>) -> Option<Config> {
+    let workers = top.or("workers", surroundings.cores.get(), |value| value.count(1..=1_024));
+    let drain_timeout = top.or("drain_timeout", Duration::from_secs(30), |value| {
+        value.duration(Duration::ZERO..=*units::TIMEOUT.end()) // zero: what still runs is cut at once
+    });
+    let admin = top.nested("admin", |table| {
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 9900));
+        table.or("address", local, |value| value.text(Form::Address, forms::address))
+    });
+    let listeners = listener::read(report, surroundings, top, admin.as_ref().map(|admin| admin.value));
+    let backends = backend::read(report, surroundings, top);
+    let sites = sites(report, top, backends.names.as_deref());
+
+    let sites = sites?;
+    Some(Config {
+        workers: NonZeroUsize::new(workers?.value).expect("at least 1"),
+        drain_timeout: drain_timeout?.value,
+        admin: Admin { address: admin?.value },
+        listeners: listeners?,
+        backends: probe_hosts(backends.all?, &sites),
+        sites: Sites::new(sites),
+    })
+}
+
+/// All sites, and that no two are for the same hosts and path. `backends` is `None` where not all names are known.
+fn sites(report: &Report, top: &mut Table<'_>, backends: Option<&[Name]>) -> Option<Vec<Site>> {
+    let known: Arc<[Name]> = backends.unwrap_or_default().into();
+    let mut routes = Seen::new(report);
+    let read = top.each("site", "[[site]]", |table| {
+        let path = table.or("path", "/", |value| value.text(Form::PathPrefix, forms::path_prefix));
+        let hosts = table.required("hosts", "hosts = [\"www.example.org\"]", |value| {
+            let hosts = value.list("hosts = [\"www.example.org\"]", |item| {
+                let host = item.text(Form::HostPattern, forms::host_pattern)?;
+                if let Some(Field { value: path, .. }) = &path {
+                    let name = if *path == "/" { host.to_string() } else { format!("{host}{path}") };
+                    let what = |first| What::Duplicate { thing: "site", name, first };
+                    routes.check((host.clone(), path.to_string()), item.at(), what);
+                }
+                Some(host)
+            });
+            hosts?.into_iter().collect::<Option<Vec<_>>>()
+        });
+        let backend = table.required("backend", "backend = \"sites\", the name of a [[backend]]", |value| {
+            let name = value.string(Form::Text)?;
+            let place = known.iter().position(|known| **known == *name);
+            if place.is_none() && backends.is_some_and(|names| !names.is_empty()) {
+                value.note(What::UnknownBackend { name: name.to_owned(), known: Arc::clone(&known) });
+            }
+            place
+        });
+        let max_body = table.optional("max_body", |value| value.size(0..=u64::MAX));
+        Some(Site { hosts: hosts?.value, path: path?.value.into(), backend: backend?.value, max_body: max_body?.value })
+    })?;
+    if !read.is_empty() {
+        return read.into_iter().collect();
+    }
+    if known.len() > 1 {
+        report.add(None, What::NoSite { backends: known.len() });
+    }
+    Some(vec![Site { hosts: vec!["*".into()], path: "/".into(), backend: 0, max_body: None }])
+}
+
+/// Probes that were told no host ask for the first exact host of their backend's first site.
+fn probe_hosts(mut backends: Vec<Backend>, sites: &[Site]) -> Vec<Arc<Backend>> {
+    for (place, backend) in backends.iter_mut().enumerate() {
+        if let ProbeKind::Http { host: host @ None, .. } = &mut backend.probe.kind {
+            let first = sites.iter().find(|site| site.backend == place);
+            *host = first
+                .and_then(|site| site.hosts.iter().find(|host| !host.starts_with('*')))
+                .map(|host| Name::from(&**host));
+        }
+    }
+    backends.into_iter().map(Arc::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    const LISTENER: &str = "[[listener]]\naddress = '[::]:80'\n";
+    const BACKEND: &str = "[[backend]]\nname = 'sites'\nprimary = { name = 'here', endpoints = ['10.1.0.11:8080'] }\n";
+
+    fn config(text: &str) -> Config {
+        let files = |_: &Path| Err(ErrorKind::NotFound.into());
+        let resolve = |_: &str| Ok(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)));
+        let surroundings = Surroundings { files: &files, resolve: &resolve, cores: NonZeroUsize::MIN };
+        parse_in("test.toml", text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn probe_host(text: &str) -> Option<String> {
+        match &config(&format!("{LISTENER}{BACKEND}{text}")).backends[0].probe.kind {
+            ProbeKind::Http { host, .. } => host.as_ref().map(ToString::to_string),
+            ProbeKind::Tcp => panic!("http is the default"),
+        }
+    }
+
+    #[test]
+    fn with_one_backend_every_host_goes_there() {
+        let config = config(&format!("{LISTENER}{BACKEND}"));
+        let super::super::sites::Found::Site(site) = config.sites.find("whatever.example.org", "/a") else { panic!() };
+        assert_eq!((site.backend, site.max_body), (0, None));
+    }
+
+    #[test]
+    fn probes_ask_for_their_host_else_the_first_exact_one_of_the_first_site_else_none() {
+        let site = |hosts| format!("[[site]]\nhosts = {hosts}\nbackend = 'sites'\n");
+        assert_eq!(probe_host(""), None);
+        assert_eq!(
+            probe_host(&site("['*.example.org', 'www.example.org', 'example.org']")).unwrap(),
+            "www.example.org"
+        );
+        assert_eq!(probe_host(&(site("['*']") + &site("['example.org']"))), None);
+        assert_eq!(probe_host(&("probe.host = 'x:81'\n".to_owned() + &site("['example.org']"))).unwrap(), "x:81");
+    }
+
+    #[test]
+    fn the_v6_wildcard_takes_v4_too_unless_the_v4_wildcard_is_listed_with_that_port() {
+        let only_v6 = |more: &str| config(&format!("{LISTENER}{more}{BACKEND}")).listeners[0].only_v6;
+        assert!(!only_v6(""));
+        assert!(!only_v6("[[listener]]\naddress = '0.0.0.0:81'\n"));
+        assert!(only_v6("[[listener]]\naddress = '0.0.0.0:80'\n"));
+    }
+
+    #[test]
+    fn host_names_are_resolved_and_keep_their_name() {
+        let config = config(&format!("{LISTENER}{}", BACKEND.replace("10.1.0.11", "Web1.internal")));
+        let endpoint = &config.backends[0].pools[0].endpoints[0];
+        assert_eq!(&*endpoint.name, "Web1.internal:8080");
+        assert_eq!(endpoint.address, "10.9.0.1:8080".parse().unwrap());
+    }
+
+    #[test]
+    fn pools_may_be_any_number_in_the_order_of_the_list() {
+        let pool = |name, last| format!("{{ name = '{name}', endpoints = ['10.0.0.{last}:80'] }}");
+        let pools = format!("pools = [{}, {}, {}]", pool("c", 1), pool("a", 2), pool("b", 3));
+        let config = config(&format!("{LISTENER}[[backend]]\nname = 'sites'\n{pools}\n"));
+        let names: Vec<_> = config.backends[0].pools.iter().map(|pool| &*pool.name).collect();
+        assert_eq!(names, ["c", "a", "b"]);
+    }
+
+    #[test]
+    fn who_probes_more_often_needs_no_other_key_for_it() {
+        let probe = config(&format!("{LISTENER}{BACKEND}probe.interval = '100ms'\n")).backends[0].probe.clone();
+        assert_eq!((probe.timeout, probe.fast_interval), (Duration::from_millis(100), Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn port_0_is_whichever_is_free_and_never_clashes() {
+        let text = format!(
+            "{}{}{BACKEND}admin.address = '127.0.0.1:0'\n",
+            LISTENER.replace("80", "0"),
+            LISTENER.replace("80", "0")
+        );
+        let text = text.replace("admin.address", "[admin]\naddress");
+        assert_eq!(config(&text).listeners.len(), 2);
+    }
+}

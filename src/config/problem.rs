@@ -1,0 +1,321 @@
+//! What can be wrong with a config file: facts, each with its place. All of them together are [`Problems`].
+//!
+//! Not here: how they are put to people (`message`, `render`), how they are found (`table`, `parse`, `certificate`).
+
+use super::render;
+use crate::domain::Name;
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{error, fmt};
+
+/// A range of bytes in the file.
+pub type Place = Range<usize>;
+
+/// Everything that is wrong with one file, in the order of the file. Never empty.
+#[derive(Debug)]
+pub struct Problems {
+    pub(super) name: String,
+    /// Empty where the file could not be read.
+    pub(super) text: String,
+    pub(super) all: Vec<Problem>,
+    /// Problems past [`KEPT`], of which only the number is known.
+    pub(super) more: usize,
+}
+
+/// How many problems are kept: the rest of a file that has more will be seen when these are mended.
+const KEPT: usize = 10_000;
+
+/// One thing that is wrong.
+#[derive(Debug)]
+pub struct Problem {
+    pub what: What,
+    /// `None`: it concerns the file as a whole.
+    pub at: Option<Place>,
+}
+
+/// Whether text may carry terminal colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    Plain,
+    Styled,
+}
+
+/// The fact, with what was expected beside what was found. The words for each are in `message`.
+#[derive(Debug)]
+pub enum What {
+    /// The file can't be read, or is no text.
+    File(FileTrouble),
+    /// Not TOML; the parser's own words.
+    Syntax {
+        message: String,
+    },
+
+    /// A key that no table of that kind has.
+    UnknownKey {
+        key: String,
+        table: String,
+        known: Arc<[&'static str]>,
+    },
+    /// A key that must be there is not; `example` is a line that would do.
+    Missing {
+        key: &'static str,
+        table: String,
+        example: &'static str,
+    },
+    /// Another type of value.
+    WrongType {
+        key: Key,
+        expected: Form,
+        found: Found,
+    },
+    /// The right type, but not of the expected form.
+    Malformed {
+        key: Key,
+        expected: Form,
+        text: String,
+    },
+    /// Understood, but too small or too large.
+    OutOfRange {
+        key: Key,
+        least: String,
+        most: String,
+    },
+    /// Not among a few fixed words.
+    NotOneOf {
+        key: Key,
+        text: String,
+        choices: Vec<&'static str>,
+    },
+    /// A list with nothing in it.
+    Empty {
+        key: Key,
+        example: &'static str,
+    },
+
+    /// Two of a kind with one name. `first` is where the other one is.
+    Duplicate {
+        thing: &'static str,
+        name: String,
+        first: Place,
+    },
+    /// A site names a backend that is not there.
+    UnknownBackend {
+        name: String,
+        known: Arc<[Name]>,
+    },
+    /// One endpoint in two pools of a backend: when it fails, both fail.
+    EndpointInTwoPools {
+        endpoint: String,
+        first: Place,
+    },
+    /// A host without a port.
+    NoPort {
+        text: String,
+    },
+    /// The system's resolver has no address for the host.
+    Unresolved {
+        host: String,
+        error: String,
+    },
+    TooManyEndpoints {
+        count: usize,
+    },
+
+    NoListener,
+    NoBackend,
+    /// Several backends, and nothing says which of them is for whom.
+    NoSite {
+        backends: usize,
+    },
+    /// A backend with neither `primary` nor `pools`.
+    NoPool,
+    /// A backend with `pools` and `primary` or `secondary`.
+    PoolsTwice,
+    SecondaryAlone,
+    RedirectWithTls,
+    /// A listener where metrics and status are served.
+    AdminAddress {
+        address: String,
+    },
+
+    ProbeTimeout {
+        timeout: Duration,
+        interval: Duration,
+    },
+    FastInterval {
+        fast: Duration,
+        interval: Duration,
+    },
+    StableFor {
+        stable_for: Duration,
+        fall: u32,
+        interval: Duration,
+    },
+    TotalTimeout {
+        total: Duration,
+        connect: Duration,
+    },
+
+    /// A certificate's or key's file can't be read.
+    Unreadable {
+        file: String,
+        error: String,
+    },
+    /// No certificate in the file that should hold one.
+    NoCertificate {
+        file: String,
+        instead: Instead,
+    },
+    BadCertificate {
+        file: String,
+        error: String,
+    },
+    /// No key in the file that should hold one.
+    NoKey {
+        file: String,
+        instead: Instead,
+    },
+    EncryptedKey {
+        file: String,
+    },
+    BadKey {
+        file: String,
+        error: String,
+    },
+    /// The key is another certificate's.
+    KeyMismatch {
+        cert: String,
+        key: String,
+    },
+}
+
+/// Why the file itself can't be had.
+#[derive(Clone, Debug)]
+pub enum FileTrouble {
+    NotThere,
+    Directory,
+    NoPermission,
+    TooLarge {
+        limit: u64,
+    },
+    NotUtf8 {
+        line: usize,
+    },
+    /// Anything else; the system's own words.
+    Other(String),
+}
+
+/// What a PEM file holds instead of what it should.
+#[derive(Clone, Copy, Debug)]
+pub enum Instead {
+    Nothing,
+    /// A certificate where a key should be, or the other way round.
+    TheOther,
+    /// Something that is not PEM, or neither of the two.
+    SomethingElse,
+}
+
+/// A key as it is called in messages: `probe.interval`, `workers`.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub path: String,
+    /// Whether it is about one item of the list that stands there.
+    pub item: bool,
+}
+
+/// What a value should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Count,
+    Flag,
+    List,
+    Table,
+    /// A list of tables: `[[listener]]`, or `tls = [{ … }]`.
+    Tables,
+    Duration,
+    Size,
+    Percent,
+    Name,
+    Address,
+    Endpoint,
+    HostPattern,
+    PathPrefix,
+    ProbePath,
+    ProbeHost,
+    Redirect,
+    FileName,
+}
+
+/// What stands there in place of the expected type.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub type_name: &'static str,
+    /// As written, without quotes; empty for lists and tables.
+    pub literal: String,
+}
+
+impl What {
+    /// Whether a problem with a certificate and its key is one of the key's file.
+    pub(super) fn is_about_the_key(&self) -> bool {
+        matches!(self, What::NoKey { .. } | What::EncryptedKey { .. } | What::BadKey { .. } | What::KeyMismatch { .. })
+    }
+}
+
+impl Problems {
+    /// For a file that could not even be read.
+    pub(super) fn of_file(name: &str, trouble: FileTrouble) -> Problems {
+        let problem = Problem { what: What::File(trouble), at: None };
+        Problems { name: name.to_owned(), text: String::new(), all: vec![problem], more: 0 }
+    }
+
+    /// How many there are; `render` shows the first fifty.
+    #[allow(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> usize {
+        self.all.len() + self.more
+    }
+
+    /// The first ten thousand.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.all.iter()
+    }
+
+    /// All of them for people: what, where, why and the way out. Ends with a newline.
+    pub fn render(&self, color: Color) -> String {
+        render::render(self, color)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(Color::Plain))
+    }
+}
+
+impl error::Error for Problems {}
+
+/// Where problems are noted while reading goes on: a reader that finds one says so here and answers `None`.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    all: RefCell<Vec<Problem>>,
+    more: Cell<usize>,
+}
+
+impl Report {
+    pub(super) fn add(&self, at: Option<Place>, what: What) {
+        let mut all = self.all.borrow_mut();
+        match all.len() < KEPT {
+            true => all.push(Problem { what, at }),
+            false => self.more.set(self.more.get() + 1),
+        }
+    }
+
+    /// Everything noted, in the order of the file, what concerns the whole file first; `None` if nothing was.
+    pub(super) fn into_problems(self, name: &str, text: &str) -> Option<Problems> {
+        let mut all = self.all.into_inner();
+        all.sort_by_key(|problem| problem.at.as_ref().map(|at| at.start));
+        (!all.is_empty()).then(|| Problems { name: name.to_owned(), text: text.to_owned(), all, more: self.more.get() })
+    }
+}

@@ -1,0 +1,142 @@
+//! Every message about a config file, word for word: `cases/NAME.toml` is a file with something wrong, `cases/NAME.txt`
+//! is what is said about it. `UPDATE_GOLDEN=1 cargo test --test golden` writes the latter anew: read the diff.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod reference;
+
+use hotspare::config::{Color, Config, Problems, Surroundings, parse_in};
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::{fs, io};
+
+/// The certificates and keys that cases name; made anew each run, so that no real key is in the repository.
+struct Files(HashMap<&'static str, String>);
+
+impl Files {
+    fn new() -> Files {
+        let pair = || {
+            let made = rcgen::generate_simple_self_signed(["www.example.org".to_owned()]).unwrap();
+            (made.cert.pem(), made.signing_key.serialize_pem())
+        };
+        let (cert, key) = pair();
+        let (_, other_key) = pair();
+        let pem = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+        Files(HashMap::from([
+            ("site.pem", cert),
+            ("site.key", key),
+            ("other.key", other_key),
+            ("empty.pem", String::new()),
+            ("notes.txt", "call Jane about the certificate\n".to_owned()),
+            ("cut.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n".to_owned()),
+            ("cut.key", "-----BEGIN PRIVATE KEY-----\nMIIB\n".to_owned()),
+            ("damaged.pem", pem("CERTIFICATE", "AA!A")),
+            ("headless.key", "-----BEGIN PRIVATE KEY\nAAAA\n-----END PRIVATE KEY-----\n".to_owned()),
+            ("zeros.pem", pem("CERTIFICATE", "AAAAAAAA")),
+            ("zeros.key", pem("PRIVATE KEY", "AAAAAAAA")),
+            ("encrypted.key", pem("ENCRYPTED PRIVATE KEY", "AAAAAAAA")),
+            ("old-encrypted.key", pem("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA")),
+        ]))
+    }
+
+    /// No file is there.
+    fn none() -> Files {
+        Files(HashMap::new())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let name = path.to_str().unwrap();
+        match (name, self.0.get(name)) {
+            (_, Some(text)) => Ok(text.clone().into_bytes()),
+            ("forbidden.key", None) => Err(io::Error::from_raw_os_error(13)),
+            (_, None) => Err(io::Error::from_raw_os_error(2)),
+        }
+    }
+
+    /// The config as `hotspare check` would read it on a machine with these files and a resolver that knows one name.
+    fn parse(&self, text: &str) -> Result<Config, Problems> {
+        let resolve = |host: &str| match host {
+            "web1.internal" => Ok(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1))),
+            _ => Err(io::Error::other("failed to lookup address information: Name or service not known")),
+        };
+        let files = |path: &Path| self.read(path);
+        let cores = NonZeroUsize::new(4).unwrap();
+        parse_in("hotspare.toml", text, &Surroundings { files: &files, resolve: &resolve, cores })
+    }
+}
+
+/// Name and text of every case.
+fn cases() -> Vec<(String, String)> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cases");
+    let mut cases: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .map(|path| (path.to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+        .collect();
+    let endpoints: String =
+        (0..=65_536).map(|n| format!("\"10.{}.{}.{}:80\",", n >> 16, n >> 8 & 255, n & 255)).collect();
+    let many = include_str!("../../config/minimal.toml").replace("\"10.1.0.11:8080\", \"10.1.0.12:8080\"", &endpoints);
+    cases.push((format!("{directory}/too-many-endpoints.toml"), many.replace("certs/", "")));
+    cases.sort();
+    cases
+}
+
+#[test]
+fn every_message_reads_as_agreed() {
+    let files = Files::new();
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut wrong = Vec::new();
+    for (path, text) in cases() {
+        let said = files.parse(&text).expect_err(&path).render(Color::Plain);
+        let expected = path.replace(".toml", ".txt");
+        if update {
+            fs::write(&expected, &said).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != said {
+            wrong.push(format!("{path}:\n{said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "UPDATE_GOLDEN=1 accepts these:\n\n{}", wrong.join("\n"));
+}
+
+/// A problem without a case is one whose message nobody has read.
+#[test]
+fn every_problem_has_a_case() {
+    let files = Files::new();
+    let first_word = |text: String| text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+    let mut seen = BTreeSet::new();
+    for (path, text) in cases() {
+        let problems = files.parse(&text).expect_err(&path);
+        seen.extend(problems.iter().map(|problem| first_word(format!("{:?}", problem.what))));
+    }
+    let source = include_str!("../../src/config/problem.rs");
+    let (_, variants) = source.split_once("pub enum What {\n").unwrap();
+    let (variants, _) = variants.split_once("\n}").unwrap();
+    let declared: BTreeSet<String> = variants
+        .lines()
+        .map(|line| first_word(line.trim().to_owned()))
+        .filter(|word| word.starts_with(char::is_uppercase) && word != "File") // `File` is pinned in src/config/load.rs
+        .collect();
+    assert!(declared.len() > 30, "the variants of `What` were not found: {declared:?}");
+    assert_eq!(seen, declared);
+}
+
+#[test]
+fn a_thousand_problems_are_counted_and_fifty_are_told() {
+    let mut text: String = (0..1_000).map(|number| format!("key{number:04} = {number}\n")).collect();
+    text.push_str(include_str!("../../config/minimal.toml").replace("certs/", "").as_str());
+    let problems = Files::new().parse(&text).unwrap_err();
+    assert_eq!(problems.len(), 1_000);
+    let said = problems.to_string();
+    assert_eq!(said.matches("error: ").count(), 50);
+    assert!(said.ends_with("\nand 950 more\n"), "{said}");
+}
+
+#[test]
+fn colours_come_only_when_asked_for_and_never_from_the_file() {
+    let problems = Files::new().parse("\"\\u001b[31mred\" = 1\n# \u{9b}31m").unwrap_err();
+    assert!(!problems.render(Color::Plain).contains(['\u{1b}', '\u{9b}']), "{}", problems.render(Color::Plain));
+    assert!(problems.render(Color::Styled).contains('\u{1b}'));
+}

@@ -1,0 +1,122 @@
+//! The files in `config/`: they are valid, and what they say of keys and defaults is true. And what holds for any text.
+
+use super::Files;
+use hotspare::config::problem::What;
+use hotspare::config::{Backend, Config, Listener};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const REFERENCE: &str = include_str!("../../config/hotspare.toml");
+const MINIMAL: &str = include_str!("../../config/minimal.toml");
+
+fn parse(text: &str) -> Config {
+    Files::new().parse(&text.replace("certs/", "")).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// `text` with the keys that are off turned on: in the reference `#key` is a key, `# word` is a comment.
+fn with_every_key(text: &str) -> String {
+    let on = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest.to_owned(),
+        Some(_) | None => line.to_owned(),
+    };
+    text.lines().map(on).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_minimal_config_is_seven_lines_and_whole() {
+    assert_eq!(MINIMAL.lines().count(), 7);
+    let config = parse(MINIMAL);
+    assert_eq!(config.listeners[0].address, "[::]:443".parse().unwrap());
+    assert!(config.listeners[0].tls.is_some());
+    let pools: Vec<_> = config.backends[0].pools.iter().map(|pool| (&*pool.name, pool.endpoints.len())).collect();
+    assert_eq!(pools, [("new-jersey", 2), ("oregon", 1)]);
+}
+
+/// What the minimal config leaves out is what the reference says.
+#[test]
+fn the_reference_tells_the_true_defaults() {
+    let (said, real) = (parse(REFERENCE), parse(MINIMAL));
+    let listener = |listener: &Listener| format!("{:?}", (listener.address, listener.protocols, listener.limits));
+    let backend = |backend: &Backend| format!("{backend:#?}");
+    assert_eq!(said.workers, real.workers);
+    assert_eq!(said.drain_timeout, real.drain_timeout);
+    assert_eq!(said.admin, real.admin);
+    assert_eq!(listener(&said.listeners[0]), listener(&real.listeners[0]));
+    assert_eq!(backend(&said.backends[0]), backend(&real.backends[0]));
+    assert_eq!(format!("{:?}", said.sites), format!("{:?}", real.sites));
+}
+
+/// Asks the parser for its keys, by way of one in each table that is unknown, and looks for each in the reference.
+#[test]
+fn the_reference_has_every_key() {
+    let mut asked = String::from("zzz = 1\n");
+    for line in with_every_key(REFERENCE).lines() {
+        asked.push_str(&line.replace("{ name", "{ zzz = 1, name").replace("{ cert", "{ zzz = 1, cert"));
+        asked.push_str(if line.starts_with('[') { "\nzzz = 1\n" } else { "\n" });
+    }
+    let problems = Files::new().parse(&asked).unwrap_err();
+    let mut tables = BTreeSet::new();
+    for problem in problems.iter() {
+        let What::UnknownKey { key, table, known } = &problem.what else { continue };
+        assert_eq!(key, "zzz", "the reference has a key that {table} has not");
+        tables.insert(table.clone());
+        for key in known.iter() {
+            let written = |line: &str| line.trim_start_matches('#').starts_with(&format!("{key} "));
+            let inline = [format!("{{ {key} = "), format!(", {key} = "), format!("[{key}]"), format!(".{key}]")];
+            let found = REFERENCE.lines().any(|line| written(line) || inline.iter().any(|form| line.contains(form)));
+            assert!(found, "{table} may have `{key}`, and config/hotspare.toml does not say so");
+        }
+    }
+    let expected = [
+        "[[backend]]",
+        "[[listener]]",
+        "[[site]]",
+        "`admin`",
+        "`failback`",
+        "`limits`",
+        "`pools`",
+        "`primary`",
+        "`probe`",
+        "`secondary`",
+        "`tally`",
+        "`timeouts`",
+        "`tls`",
+        "the top level",
+    ];
+    assert_eq!(tables.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_the_reference_leaves_off_may_be_turned_on() {
+    // `pools` stands in place of `primary` and `secondary`.
+    let on = with_every_key(REFERENCE);
+    let lines = on.lines().filter(|line| !line.starts_with("primary") && !line.starts_with("secondary"));
+    let config = parse(&lines.collect::<Vec<_>>().join("\n"));
+    assert_eq!(config.listeners[1].redirect.map(|redirect| redirect.port), Some(443));
+    assert_eq!(config.workers.get(), 4);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in any::<String>()) {
+        let problems = Files::none().parse(&text).unwrap_err();
+        prop_assert!(!problems.to_string().is_empty());
+    }
+
+    /// Closer to home: the reference with one stretch cut out, doubled or overwritten.
+    #[test]
+    fn no_slip_of_the_editor_makes_the_parser_panic(
+        place in 0..REFERENCE.len(),
+        length in 0usize..40,
+        insert in "[\\[\\]{}=\"',.#\n a-z0-9é\u{0}]{0,12}",
+    ) {
+        let start = REFERENCE.floor_char_boundary(place);
+        let end = REFERENCE.floor_char_boundary((start + length).min(REFERENCE.len()));
+        for middle in [insert.clone(), REFERENCE[start..end].repeat(2)] {
+            let text = format!("{}{middle}{}", &REFERENCE[..start], &REFERENCE[end..]);
+            if let Err(problems) = Files::none().parse(&text) {
+                prop_assert!(!problems.to_string().is_empty());
+            }
+        }
+    }
+}
