@@ -71,10 +71,12 @@ impl Hotspare {
         let workers = config.workers.get();
         let sockets = bind_new(&config, &BTreeMap::new(), workers)?;
         let admin_address = config.admin.address;
-        let admin = TcpListener::bind(admin_address).map_err(|error| Trouble::Admin(edge::explain(admin_address, &error)))?;
+        let admin =
+            TcpListener::bind(admin_address).map_err(|error| Trouble::Admin(edge::explain(admin_address, &error)))?;
 
         let control = Arc::new(Control::new());
-        let supervisor = Supervisor::start(config, workers, clock, control.clone(), fastrand::u64(..)).map_err(Trouble::Thread)?;
+        let supervisor =
+            Supervisor::start(config, workers, clock, control.clone(), fastrand::u64(..)).map_err(Trouble::Thread)?;
         let cells = Arc::new(Workers::new(workers));
         let readiness = Readiness::new();
         let admin = tasks::spawn(serve_admin(
@@ -170,7 +172,12 @@ impl Hotspare {
 }
 
 impl WorkerThread {
-    fn start(index: WorkerIndex, supervisor: &Supervisor, cells: &Arc<Workers>, clock: Clock) -> io::Result<WorkerThread> {
+    fn start(
+        index: WorkerIndex,
+        supervisor: &Supervisor,
+        cells: &Arc<Workers>,
+        clock: Clock,
+    ) -> io::Result<WorkerThread> {
         let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
         let (published, reporter, cells) = (supervisor.published.clone(), supervisor.reporter(index), cells.clone());
         let seed = fastrand::u64(..);
@@ -191,7 +198,8 @@ fn bind_new(
     workers: usize,
 ) -> Result<BTreeMap<SocketAddr, Bound>, Trouble> {
     let new = config.listeners.iter().filter(|listener| !bound.contains_key(&listener.address));
-    let bind = |listener: &Arc<Listener>| Ok((listener.address, edge::bind(listener, workers).map_err(Trouble::Listen)?));
+    let bind =
+        |listener: &Arc<Listener>| Ok((listener.address, edge::bind(listener, workers).map_err(Trouble::Listen)?));
     new.map(bind).collect()
 }
 

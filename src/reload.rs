@@ -4,6 +4,7 @@ use crate::app::Hotspare;
 use crate::config::{self, Color, Config, Problems};
 use crate::domain::Generation;
 use crate::telemetry::control::Reload;
+use crate::telemetry::words::count;
 use std::path::PathBuf;
 
 /// Where the config comes from, each time it is read.
@@ -11,7 +12,10 @@ use std::path::PathBuf;
 pub enum Source {
     File(PathBuf),
     /// Made from the command line; certificates are still read from their files.
-    Text { name: String, text: String },
+    Text {
+        name: String,
+        text: String,
+    },
 }
 
 impl Source {
@@ -37,7 +41,7 @@ pub async fn reload(hotspare: &mut Hotspare, source: &Source) {
             }
             Err(trouble) => format!("error: {trouble}\n1 problem."),
         },
-        Ok(Err(problems)) => format!("{}{}.", problems.render(Color::Never), problems.count_in_words()),
+        Ok(Err(problems)) => format!("{}{}.", problems.render(Color::Plain), count(problems.len(), "problem")),
         Err(panic) => format!("error: reading the config failed: {panic}\n1 problem."),
     };
     hotspare.note_reload(Reload::Rejected);

@@ -143,10 +143,5 @@ fn tls() -> Tls {
         not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800),
         key: key.clone(),
     };
-    let server = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
-    Tls { certificates: vec![Arc::new(certificate)], server: Arc::new(server) }
+    Tls::new(vec![Arc::new(certificate)], Protocols { http1: true, h2: true }).unwrap()
 }

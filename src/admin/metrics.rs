@@ -250,8 +250,8 @@ fn flag(set: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::State;
     use super::super::fixture::{SITES, WORKERS, state, view, with_snapshot};
-    use super::super::{RecentTransition, State};
     use super::*;
     use crate::domain::{
         Cause, Change, EndpointId, Evidence, Health, Moment, Out, PoolHealth, PoolIndex, ProbeFailure, Transition,
@@ -294,7 +294,7 @@ mod tests {
             cell.head.observe(Duration::from_millis(30));
         }
         let state = state(failed_over);
-        state.control.transition(&failover().transition);
+        state.control.transition(&failover());
         state.control.probe("sites", "passed", Duration::from_millis(2));
         state.control.probe("sites", ProbeFailure::Timeout.name(), Duration::from_secs(1));
         state.control.void_probe();
@@ -304,12 +304,11 @@ mod tests {
         state
     }
 
-    fn failover() -> RecentTransition {
+    fn failover() -> Transition {
         let change = Change::Serving { from: "new-jersey".into(), to: "oregon".into() };
         let evidence = Evidence::Endpoints { up: 0, of: 2, needed: 1 };
         let (at, cause) = (Moment::ZERO, Cause::PoolUnusable);
-        let transition = Transition { at, backend: "sites".into(), change, cause, evidence };
-        RecentTransition { at: SystemTime::UNIX_EPOCH, transition }
+        Transition { at, backend: "sites".into(), change, cause, evidence }
     }
 
     #[test]
@@ -431,7 +430,7 @@ mod tests {
                 from: Health::Unproven,
                 to: Health::Unproven,
             },
-            ..failover().transition
+            ..failover()
         });
         state.published.store(view(&[("a\"} 1\nevil 2", &["10.1.0.11:8080"])]));
         let page = page(&state);

@@ -190,7 +190,7 @@ fn problems(status: &Status, view: &View, now: Now) -> Vec<String> {
     }
     let waiting = status.backends.iter().filter(|backend| backend.waiting_writes > 0);
     problems.extend(waiting.map(|backend| {
-        let writes = words::count(u64::try_from(backend.waiting_writes).unwrap_or(0), "write");
+        let writes = words::count(backend.waiting_writes, "write");
         (Severity::Refused, format!("{}: {writes} waiting for a verdict", backend.name))
     }));
     let mut certificates: Vec<_> = status.listeners.iter().flat_map(|listener| &listener.certificates).collect();
@@ -279,7 +279,6 @@ mod tests {
     use super::*;
     use crate::domain::{Cause, Evidence, FailureKind, Transition};
     use crate::telemetry::cells::WorkerIndex;
-    use std::sync::Arc;
 
     fn ready(view: View) -> State {
         let state = state(view);

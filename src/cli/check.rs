@@ -2,16 +2,11 @@
 //!
 //! It reads what `run` would read (certificates, keys, host names) and binds nothing.
 
-use crate::config::{self, Color, Config, Problems};
+use super::Verdict;
+use crate::config::{self, Color, Config};
+use crate::telemetry::words::count;
 use std::io::{self, Write};
 use std::path::Path;
-
-/// What became of a check; exit status 0 and 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Valid,
-    Invalid,
-}
 
 /// Checks the file: a summary to `out`, or its problems to `err`.
 ///
@@ -21,18 +16,13 @@ pub fn run(path: &Path, color: Color, out: &mut dyn Write, err: &mut dyn Write) 
     match config::load(path) {
         Ok(config) => {
             writeln!(out, "{}: valid. {}.", path.display(), summary(&config))?;
-            Ok(Verdict::Valid)
+            Ok(Verdict::Fine)
         }
         Err(problems) => {
-            writeln!(err, "{}{}.", problems.render(color), count_of(&problems))?;
-            Ok(Verdict::Invalid)
+            writeln!(err, "{}{}.", problems.render(color), count(problems.len(), "problem"))?;
+            Ok(Verdict::Problem)
         }
     }
-}
-
-/// `2 problems`: how messages about a file end, before what became of it.
-pub fn count_of(problems: &Problems) -> String {
-    counted(problems.len(), "problem")
 }
 
 /// What is in a config, in one line.
@@ -40,17 +30,13 @@ pub fn summary(config: &Config) -> String {
     let pools = || config.backends.iter().flat_map(|backend| &backend.pools);
     let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     [
-        counted(config.listeners.len(), "listener"),
-        counted(config.backends.len(), "backend"),
-        counted(pools().count(), "pool"),
-        counted(pools().map(|pool| pool.endpoints.len()).sum(), "endpoint"),
-        counted(tls.map(|tls| tls.certificates.len()).sum(), "certificate"),
+        count(config.listeners.len(), "listener"),
+        count(config.backends.len(), "backend"),
+        count(pools().count(), "pool"),
+        count(pools().map(|pool| pool.endpoints.len()).sum::<usize>(), "endpoint"),
+        count(tls.map(|tls| tls.certificates.len()).sum::<usize>(), "certificate"),
     ]
     .join(", ")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -75,15 +61,15 @@ mod tests {
     #[test]
     fn a_valid_file_is_summed_up_in_one_line() {
         let (verdict, out, err) = check(include_str!("../../config/minimal.toml"));
-        assert_eq!(verdict, Verdict::Valid);
+        assert_eq!(verdict, Verdict::Fine);
         assert_eq!(out, "hotspare.toml: valid. 1 listener, 1 backend, 2 pools, 3 endpoints, 1 certificate.\n");
         assert_eq!(err, "");
     }
 
     #[test]
-    fn problems_are_told_and_counted() {
+    fn problems_are_told_and_count() {
         let (verdict, out, err) = check("workers = 0\n");
-        assert_eq!(verdict, Verdict::Invalid);
+        assert_eq!(verdict, Verdict::Problem);
         assert_eq!(out, "");
         assert!(err.contains("error: `workers` is out of range\n --> hotspare.toml:1:1\n"), "{err}");
         assert!(err.ends_with("\n3 problems.\n"), "{err}"); // no listener, no backend

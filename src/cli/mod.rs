@@ -85,7 +85,7 @@ pub enum Verdict {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(options) => run::run(options),
-        Command::Check { file } => Ok(check::run(&file, color(), &mut io::stdout(), &mut io::stderr())),
+        Command::Check { file } => check::run(&file, color(), &mut io::stdout(), &mut io::stderr()).map_err(Into::into),
         Command::Status { admin, json } => {
             let format = if json { status::Format::Json } else { status::Format::Table };
             status::run(&admin, format, &mut io::stdout(), &mut io::stderr()).map_err(Into::into)
@@ -103,5 +103,5 @@ pub fn main() -> ExitCode {
 }
 
 fn color() -> Color {
-    if io::stderr().is_terminal() { Color::Always } else { Color::Never }
+    if io::stderr().is_terminal() { Color::Styled } else { Color::Plain }
 }

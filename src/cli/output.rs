@@ -59,7 +59,7 @@ fn backend(page: &mut Page, backend: &BackendStatus) {
     let BackendStatus { name, serving, in_flight, .. } = backend;
     let since = span(backend.serving_for_seconds);
     let panic = if backend.routing == "panic" { ", in panic: every endpoint is tried" } else { "" };
-    let requests = words::count(u64::try_from(*in_flight).unwrap_or(0), "request");
+    let requests = words::count(*in_flight, "request");
     page.line(&format!("{name}: {serving} has been serving for {since}{panic}; {requests} in flight"));
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     for pool in &backend.pools {

@@ -49,7 +49,9 @@ fn quoted(text: &str) -> String {
 fn self_signed() -> anyhow::Result<(PathBuf, PathBuf)> {
     let (cert, key) = (PathBuf::from(SELF_SIGNED), PathBuf::from(SELF_SIGNED_KEY));
     if cert.exists() && key.exists() {
-        tracing::warn!("using the self-signed certificate {SELF_SIGNED}: browsers will warn; --cert and --key name a real one");
+        tracing::warn!(
+            "using the self-signed certificate {SELF_SIGNED}: browsers will warn; --cert and --key name a real one"
+        );
         return Ok((cert, key));
     }
     let made = rcgen::generate_simple_self_signed(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
@@ -57,12 +59,16 @@ fn self_signed() -> anyhow::Result<(PathBuf, PathBuf)> {
     fs::create_dir_all("certs").context("cannot make the directory certs/ for a self-signed certificate")?;
     write(&key, &made.signing_key.serialize_pem(), 0o600)?;
     write(&cert, &made.cert.pem(), 0o644)?;
-    tracing::warn!("made a self-signed certificate for localhost, {SELF_SIGNED}: browsers will warn; --cert and --key name a real one");
+    tracing::warn!(
+        "made a self-signed certificate for localhost, {SELF_SIGNED}: browsers will warn; --cert and --key name a real one"
+    );
     Ok((cert, key))
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.with_context(|| format!("cannot write {}; run where certs/ can be written, or name --cert and --key", path.display()))
+    written.with_context(|| {
+        format!("cannot write {}; run where certs/ can be written, or name --cert and --key", path.display())
+    })
 }

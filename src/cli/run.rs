@@ -6,21 +6,18 @@ use crate::reload::{self, Source};
 use crate::runtime::clock::Clock;
 use crate::runtime::signals::{Signal, Signals};
 use crate::telemetry::log::{self, Format};
+use crate::telemetry::words::count;
 use anyhow::Context;
 use tokio::runtime::{Builder, LocalOptions};
 
 /// Serves until a signal ends it.
 pub fn run(options: Run) -> anyhow::Result<Verdict> {
     log::start(if options.log_json { Format::Json } else { Format::Human })?;
-    let source = if options.primary.is_empty() {
-        Source::File(options.config)
-    } else {
-        quick::source(&options)?
-    };
+    let source = if options.primary.is_empty() { Source::File(options.config) } else { quick::source(&options)? };
     let config = match source.load() {
         Ok(config) => config,
         Err(problems) => {
-            eprint!("{}{}. hotspare was not started.\n", problems.render(color()), problems.count_in_words());
+            eprintln!("{}{}. hotspare was not started.", problems.render(color()), count(problems.len(), "problem"));
             return Ok(Verdict::Problem);
         }
     };

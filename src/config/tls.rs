@@ -33,7 +33,7 @@ struct ByName {
 
 impl Tls {
     /// `None`: without a certificate there is no TLS.
-    pub(super) fn new(certificates: Vec<Arc<Certificate>>, protocols: Protocols) -> Option<Tls> {
+    pub fn new(certificates: Vec<Arc<Certificate>>, protocols: Protocols) -> Option<Tls> {
         let by_name = Arc::new(ByName::new(&certificates)?);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut server = ServerConfig::builder_with_provider(provider)

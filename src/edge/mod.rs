@@ -38,7 +38,11 @@ pub trait Handler: 'static {
     type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static;
 
     /// Always answers; dropped when the client goes away.
-    fn handle(self: &Rc<Self>, client: &Client, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>>;
+    fn handle(
+        self: &Rc<Self>,
+        client: &Client,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>>;
     fn clock(&self) -> Clock;
     fn views(&self) -> &Reader;
     fn cells(&self) -> &WorkerCells;
@@ -47,7 +51,11 @@ pub trait Handler: 'static {
 impl Handler for Worker {
     type Body = proxy::body::Body;
 
-    fn handle(self: &Rc<Self>, client: &Client, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> {
+    fn handle(
+        self: &Rc<Self>,
+        client: &Client,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> {
         proxy::service::handle(self, client, request)
     }
 

@@ -69,11 +69,10 @@ fn pair(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
 }
 
 /// `1 endpoint`, `2 endpoints`.
-pub fn count(n: impl Into<u64>, thing: &str) -> String {
-    match n.into() {
-        1 => format!("1 {thing}"),
-        n => format!("{n} {thing}s"),
-    }
+pub fn count<N: Display>(n: N, thing: &str) -> String {
+    let n = n.to_string();
+    let plural = if n == "1" { "" } else { "s" };
+    format!("{n} {thing}{plural}")
 }
 
 /// The numbers a decision rests on, beside their thresholds.

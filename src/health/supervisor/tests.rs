@@ -103,7 +103,8 @@ async fn traffic_moves_off_a_killed_primary_and_back_when_it_returns() {
     let _primary = Endpoint::start_at(address, ALIVE);
     serves(&supervisor, 0).await;
     let causes: Vec<Cause> = supervisor
-        .recent().all()
+        .recent()
+        .all()
         .into_iter()
         .filter(|told| matches!(told.transition.change, Change::Serving { .. }))
         .map(|told| told.transition.cause)

@@ -194,6 +194,6 @@ impl Builder {
             _ => Err(std::io::ErrorKind::NotFound.into()),
         };
         config::parse("test.toml", &text, &files)
-            .unwrap_or_else(|problems| panic!("{}\n{text}", problems.render(config::Color::Never)))
+            .unwrap_or_else(|problems| panic!("{}\n{text}", problems.render(config::Color::Plain)))
     }
 }
