@@ -1,7 +1,7 @@
 //! One worker thread with one listener, what answers in it, and clients that say exactly what a test wants said.
 
 use bytes::Bytes;
-use hotspare::config::{Admin, Config, Limits, Listener, Protocols, Sites, Tls};
+use hotspare::config::{Admin, Certificate, Config, Limits, Listener, Protocols, Sites, Tls};
 use hotspare::domain::Generation;
 use hotspare::edge::{self, Handler, Order, worker};
 use hotspare::health::{Published, Reader, View};
@@ -13,6 +13,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
+use rustls::crypto::aws_lc_rs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
@@ -264,18 +265,19 @@ fn full(text: &str) -> AnyBody {
 
 /// TLS with a certificate for localhost that it signed itself, and a client's configuration that trusts it.
 pub fn tls(alpn: &[&str]) -> (Arc<Tls>, rustls::ClientConfig) {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = made.cert.der().clone();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let protocols = || alpn.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
-    let mut server = rustls::ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .unwrap();
-    server.alpn_protocols = protocols();
+    let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    let certificate_and_key = Certificate {
+        file: "made.pem".into(),
+        names: vec!["localhost".into()],
+        not_after: std::time::SystemTime::UNIX_EPOCH,
+        key: Arc::new(rustls::sign::CertifiedKey::new(vec![certificate.clone()], key)),
+    };
+    let protocols = Protocols { http1: alpn.contains(&"http/1.1"), h2: alpn.contains(&"h2") };
+    let tls = Tls::new(vec![Arc::new(certificate_and_key)], protocols).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate).unwrap();
     let client = rustls::ClientConfig::builder_with_provider(provider)
@@ -283,7 +285,7 @@ pub fn tls(alpn: &[&str]) -> (Arc<Tls>, rustls::ClientConfig) {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    (Arc::new(Tls { certificates: Vec::new(), server: Arc::new(server) }), client)
+    (Arc::new(tls), client)
 }
 
 /// A runtime for clients that are not raw.

@@ -20,7 +20,7 @@ fn failures() -> Vec<(&'static str, Act)> {
     ]
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_read_that_fails_in_any_way_is_answered_from_elsewhere() {
     let primary = Endpoint::start("main").await;
     let secondary = Endpoint::start("spare").await.on("/page", ok("the page"));
@@ -44,7 +44,7 @@ async fn a_read_that_fails_in_any_way_is_answered_from_elsewhere() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_write_that_may_have_begun_runs_once() {
     let primary = Endpoint::start("main").await;
     let secondary = Endpoint::start("spare").await;
@@ -65,7 +65,7 @@ async fn a_write_that_may_have_begun_runs_once() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn the_first_failing_answer_is_better_than_a_reply_of_ours() {
     let own = Act::Write(response(503, &[("x-from", "main")], b"our own sorry page"));
     let primary = Endpoint::start("main").await.on("/page", own);
@@ -83,7 +83,7 @@ async fn the_first_failing_answer_is_better_than_a_reply_of_ours() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn with_nowhere_else_to_go_a_read_is_tried_once_more() {
     let primary = Endpoint::start("main").await.on("/page", Act::Reset);
     let door = Door::builder().primary(&primary).start().await;
@@ -92,7 +92,7 @@ async fn with_nowhere_else_to_go_a_read_is_tried_once_more() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn retry_off_means_one_attempt() {
     let primary = Endpoint::start("main").await.on("/page", Act::Reset);
     let secondary = Endpoint::start("spare").await;
@@ -102,7 +102,7 @@ async fn retry_off_means_one_attempt() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_request_past_its_total_time_is_answered_504() {
     let primary = Endpoint::start("main").await.on("/page", Act::Silence);
     let door = Door::builder().primary(&primary).backend(r#"timeouts = { total = "1500ms" }"#).start().await;
@@ -110,7 +110,7 @@ async fn a_request_past_its_total_time_is_answered_504() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn an_endpoint_that_fails_harms_no_other_request() {
     let primary =
         Endpoint::start("main").await.on("/bad", Act::WriteAndClose(b"\0\0\0".to_vec())).on("/good", ok("good"));

@@ -4,7 +4,7 @@ use crate::harness::endpoint::{ok, status};
 use crate::harness::{Door, Endpoint};
 use std::time::Duration;
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_killed_primary_costs_no_read_and_no_write_that_comes_after() {
     let mut primary = Endpoint::start("main").await;
     let secondary = Endpoint::start("spare").await;
@@ -23,7 +23,7 @@ async fn a_killed_primary_costs_no_read_and_no_write_that_comes_after() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_check_that_lies_does_not_save_a_failing_primary() {
     let primary = Endpoint::start("main").await; // its probes go on passing
     let secondary = Endpoint::start("spare").await;
@@ -36,7 +36,7 @@ async fn a_check_that_lies_does_not_save_a_failing_primary() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_failing_check_moves_users_without_any_traffic() {
     let primary = Endpoint::start("main").await;
     let secondary = Endpoint::start("spare").await;
@@ -48,7 +48,7 @@ async fn a_failing_check_moves_users_without_any_traffic() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn with_every_pool_down_everything_is_tried_and_the_first_answer_ends_it() {
     let mut primary = Endpoint::start("main").await;
     let mut secondary = Endpoint::start("spare").await;
@@ -67,7 +67,7 @@ async fn with_every_pool_down_everything_is_tried_and_the_first_answer_ends_it()
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn hold_down_keeps_users_where_they_are() {
     let mut primary = Endpoint::start("main").await;
     let secondary = Endpoint::start("spare").await;

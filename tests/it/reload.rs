@@ -2,7 +2,7 @@
 
 use crate::harness::{Door, Endpoint, eventually};
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_reload_keeps_health_tallies_and_connections_of_what_stays() {
     let primary = Endpoint::start("main").await;
     let (secondary, third) = (Endpoint::start("spare").await, Endpoint::start("third").await);
@@ -22,7 +22,7 @@ async fn a_reload_keeps_health_tallies_and_connections_of_what_stays() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn forty_reloads_under_load_cost_no_request() {
     let primary = Endpoint::start("main").await;
     let (secondary, third) = (Endpoint::start("spare").await, Endpoint::start("third").await);

@@ -39,7 +39,7 @@ async fn answer(client: &Client, sni: &str, host: &str, path: &str) -> String {
     if status == "200" { body.to_owned() } else { status.to_owned() }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn host_and_path_name_the_site() {
     let (_main, _shop, door) = two_backends().await;
     let client = door.client();
@@ -61,7 +61,7 @@ async fn host_and_path_name_the_site() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_connection_serves_the_hosts_its_certificate_covers_and_no_other() {
     let (_main, _shop, door) = two_backends().await;
     let client = door.client();
@@ -73,7 +73,7 @@ async fn a_connection_serves_the_hosts_its_certificate_covers_and_no_other() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn an_unknown_host_is_404_where_the_client_asked_tls_for_it() {
     let primary = Endpoint::start("main").await;
     let site = "[[site]]\nhosts = [\"a.example.org\"]\nbackend = \"sites\"\n";
@@ -83,7 +83,7 @@ async fn an_unknown_host_is_404_where_the_client_asked_tls_for_it() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn a_reply_of_ours_speaks_the_clients_language() {
     let primary = Endpoint::start("main").await.on("/", ok(""));
     let site = "[[site]]\nhosts = [\"a.example.org\"]\nbackend = \"sites\"\n";

@@ -15,7 +15,7 @@ use Must::{OneAtMost, Pass, Refuse};
 
 const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn one_message_means_one_thing() {
     let cases: &[(&str, &[u8], Must)] = &[
         ("RFC 9112 6.1: both lengths", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", OneAtMost),

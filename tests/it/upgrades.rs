@@ -6,7 +6,7 @@ use crate::harness::{Act, Door, Endpoint, eventually};
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn an_upgrade_passes_bytes_both_ways() {
     let primary = Endpoint::start("main").await.on("/chat", Act::Echo(AGREED.to_vec()));
     let door = Door::builder().primary(&primary).start().await;
@@ -25,7 +25,7 @@ async fn an_upgrade_passes_bytes_both_ways() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn an_upgrade_that_the_endpoint_declines_is_an_answer_like_any_other() {
     let primary = Endpoint::start("main").await.on("/chat", ok("no, thanks"));
     let door = Door::builder().primary(&primary).start().await;
@@ -37,7 +37,7 @@ async fn an_upgrade_that_the_endpoint_declines_is_an_answer_like_any_other() {
     door.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "local")]
 async fn an_unasked_upgrade_is_the_endpoints_fault() {
     let primary = Endpoint::start("main").await.on("/", Act::Write(AGREED.to_vec()));
     let door = Door::builder().primary(&primary).start().await;

@@ -19,7 +19,6 @@ pub struct Builder {
     listener: String,
     backend: String,
     rest: String,
-    probe: String,
 }
 
 /// A running front door.
@@ -52,7 +51,6 @@ impl Door {
             listener: String::new(),
             backend: String::new(),
             rest: String::new(),
-            probe: r#"{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = 2, rise = 1 }"#.to_owned(),
         }
     }
 
@@ -62,10 +60,6 @@ impl Door {
 
     pub fn view(&self) -> Arc<View> {
         self.hotspare.published().load()
-    }
-
-    pub fn hotspare(&self) -> &Hotspare {
-        &self.hotspare
     }
 
     /// The name of the pool that serves.
@@ -131,12 +125,6 @@ impl Builder {
         self.secondary = vec![endpoint.address];
     }
 
-    /// The value of the backend's `probe`.
-    pub fn probe(mut self, table: &str) -> Builder {
-        self.probe = table.to_owned();
-        self
-    }
-
     /// Further tables.
     pub fn rest(mut self, tables: &str) -> Builder {
         self.rest.push_str(tables);
@@ -177,14 +165,13 @@ impl Builder {
             name = "sites"
             primary = {{ name = "main", endpoints = [{}] }}
             {secondary}
-            probe = {}
+            probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = 2, rise = 1 }}
             failback = {{ stable_for = "300ms" }}
             {}
             {}
             "#,
             self.listener,
             list(&self.primary),
-            self.probe,
             self.backend,
             self.rest,
         );

@@ -119,7 +119,7 @@ impl Endpoint {
         self.seen().iter().filter(|seen| seen.line().starts_with(line)).count()
     }
 
-    /// Connections accepted, those of probes included.
+    /// Connections that carried a request, those of probes left out.
     pub fn connections(&self) -> usize {
         *self.shared.connections.lock().unwrap()
     }
@@ -149,7 +149,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         tokio::select! {
             accepted = listener.accept() => {
                 let (stream, _) = accepted.unwrap();
-                *shared.connections.lock().unwrap() += 1;
                 stream.set_zero_linger().unwrap();
                 connections.spawn(serve(stream, shared.clone()));
             }
@@ -163,12 +162,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// Requests on one connection, one after the other. Ends when either side closes.
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     let mut buffer = Vec::new();
+    let mut counted = false;
     while let Some(seen) = read_request(&mut stream, &mut buffer).await {
         let path = seen.line().split(' ').nth(1).unwrap_or("").to_owned();
         let act = if path == "/probe" {
             shared.probes.lock().unwrap().clone().unwrap_or_else(|| ok("well"))
         } else {
             shared.seen.lock().unwrap().push(seen);
+            *shared.connections.lock().unwrap() += usize::from(!std::mem::replace(&mut counted, true));
             let scripted = shared.script.lock().unwrap().get(&path).cloned();
             scripted.unwrap_or_else(|| shared.otherwise.lock().unwrap().clone().unwrap())
         };
