@@ -23,6 +23,22 @@ fn a_request_in_flight_is_answered_with_connection_close_and_the_worker_ends() {
 }
 
 #[test]
+fn a_response_under_way_is_finished_and_a_request_after_it_answered_as_the_last() {
+    let edge = Edge::start(listener());
+    let mut client = edge.connect();
+    client.send("GET /trickle HTTP/1.1\r\nhost: a\r\n\r\n");
+    client.until("tri\r\n");
+    edge.drain(LONG);
+    edge.refuses();
+    edge.gate.add_permits(1);
+    client.until("cked\r\n0\r\n\r\n");
+    client.get("/");
+    assert!(client.response().contains("\r\nconnection: close\r\n"));
+    assert_eq!(client.rest(), "");
+    edge.ended();
+}
+
+#[test]
 fn a_late_request_on_a_kept_connection_is_answered_with_connection_close() {
     let edge = Edge::start(listener());
     let (mut kept, mut silent) = (edge.connect(), edge.connect());
@@ -94,10 +110,10 @@ fn what_outlasts_the_drain_timeout_is_cut() {
 
 #[test]
 fn connections_in_the_accept_queue_are_served() {
-    let edge = Edge::start(listener());
-    // More than one turn of the worker accepts; some are in the queue when the order comes.
+    let mut edge = Edge::bound(listener());
     let mut clients: Vec<_> = (0..100).map(|_| edge.connect()).collect();
-    edge.drain(LONG);
+    edge.listen();
+    edge.drain(LONG); // the worker has both orders before it accepts anything
     for client in &mut clients {
         client.get("/");
     }
