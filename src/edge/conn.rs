@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -155,19 +155,13 @@ where
     H: Handler,
     S: tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static,
 {
-    let (pulse, roster, handler) = (front.pulse.clone(), front.roster.clone(), front.handler.clone());
+    let (pulse, handler) = (front.pulse.clone(), front.handler.clone());
     let mut connection = http1_builder(&front.listener.limits).serve_connection(TokioIo::new(stream), front);
-    let mut last = false;
-    let ended = poll_fn(|cx| {
-        // hyper would close an idle connection at once; its next request may be on its way (see `Watchdog`).
-        if !last && roster.draining_since().is_some() && pulse.phase() == Phase::Busy {
-            last = true;
-            Pin::new(&mut connection).graceful_shutdown();
-        }
-        match connection.poll_without_shutdown(cx) {
-            Poll::Ready(result) => Poll::Ready(Ended::Done(result)),
-            Poll::Pending => watchdog.poll(cx).map(Ended::Late),
-        }
+    // In a drain the front says `Connection: close` with the next head. hyper's graceful shutdown is not used: it closes
+    // as soon as nothing runs, when a request may be on its way, without having said so.
+    let ended = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+        Poll::Ready(result) => Poll::Ready(Ended::Done(result)),
+        Poll::Pending => watchdog.poll(cx).map(Ended::Late),
     })
     .await;
     let parts = connection.into_parts();

@@ -1,6 +1,7 @@
 //! One worker thread with one listener, what answers in it, and clients that say exactly what a test wants said.
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use hotspare::config::{Admin, Certificate, Config, Limits, Listener, Protocols, Sites, Tls};
 use hotspare::domain::Generation;
 use hotspare::edge::{self, Handler, Order, worker};
@@ -28,8 +29,11 @@ use tokio::sync::{Semaphore, mpsc};
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A limit that a test waits for; and one that no test reaches.
-pub const SHORT: Duration = Duration::from_millis(300);
+pub const SHORT: Duration = Duration::from_millis(500);
 pub const LONG: Duration = Duration::from_secs(60);
+
+/// A body in one piece, more than any socket takes at once.
+pub const LUMP: usize = 64 << 20;
 
 pub fn listener() -> Listener {
     Listener {
@@ -53,6 +57,7 @@ pub fn listener() -> Listener {
 
 /// A running edge.
 pub struct Edge {
+    bound: Option<edge::Bound>,
     pub address: SocketAddr,
     /// One permit lets one request to /wait go on.
     pub gate: Arc<Semaphore>,
@@ -65,7 +70,14 @@ pub struct Edge {
 }
 
 impl Edge {
-    pub fn start(mut listener: Listener) -> Edge {
+    pub fn start(listener: Listener) -> Edge {
+        let mut edge = Edge::bound(listener);
+        edge.listen();
+        edge
+    }
+
+    /// A worker that has not been told of its listener yet.
+    pub fn bound(mut listener: Listener) -> Edge {
         let bound = edge::bind(&listener, 1).unwrap();
         let address = bound.address();
         listener.address = address;
@@ -81,9 +93,13 @@ impl Edge {
             let script = Script { clock: Clock::start(), views, cells, gate, begun };
             worker::serve_with(Rc::new(script), received).await;
         });
-        let socket = bound.socket(WorkerIndex(0)).unwrap();
-        orders.blocking_send(Order::Listen { address, socket }).unwrap();
-        Edge { address, gate, begun, published, cells, orders, thread: thread.unwrap() }
+        Edge { bound: Some(bound), address, gate, begun, published, cells, orders, thread: thread.unwrap() }
+    }
+
+    /// Gives the worker its socket, and keeps none.
+    pub fn listen(&mut self) {
+        let socket = self.bound.take().unwrap().socket(WorkerIndex(0)).unwrap();
+        self.order(Order::Listen { address: self.address, socket });
     }
 
     pub fn order(&self, order: Order) {
@@ -180,6 +196,14 @@ impl Raw {
         }
     }
 
+    /// Everything up to and with that.
+    pub fn until(&mut self, end: &str) {
+        while !self.read.windows(end.len()).any(|window| window == end.as_bytes()) {
+            assert!(self.more() > 0, "closed after {:?}", String::from_utf8_lossy(&self.read));
+        }
+        self.read.clear();
+    }
+
     /// Everything until the connection closes.
     pub fn rest(&mut self) -> String {
         while self.more() > 0 {}
@@ -228,6 +252,16 @@ impl Handler for Script {
             "/big" => Box::pin(StreamBody::new(futures_util::stream::repeat_with(|| {
                 Ok(Frame::data(Bytes::from_static(&[b'x'; 65_536])))
             }))),
+            "/lump" => Box::pin(Full::new(Bytes::from(vec![b'x'; LUMP])).map_err(|never| match never {})),
+            "/trickle" => {
+                let gate = self.gate.clone();
+                let rest = async move {
+                    gate.acquire().await.unwrap().forget();
+                    Ok(Frame::data(Bytes::from_static(b"cked")))
+                };
+                let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from_static(b"tri")))]);
+                Box::pin(StreamBody::new(first.chain(futures_util::stream::once(rest))))
+            }
             "/cut" => Box::pin(StreamBody::new(futures_util::stream::iter([
                 Ok(Frame::data(Bytes::from_static(b"begun"))),
                 Err(AnyError::from("cut")),

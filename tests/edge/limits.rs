@@ -1,6 +1,6 @@
 //! How long, how big: each limit says so where there is somebody to say it to, and harms no other connection.
 
-use crate::harness::{Edge, LONG, SHORT, listener};
+use crate::harness::{Edge, LONG, LUMP, SHORT, listener};
 use hotspare::config::{Limits, Listener};
 use hotspare::telemetry::metrics::ReplyKind;
 use std::io::{Read, Write};
@@ -52,12 +52,11 @@ fn a_connection_without_a_next_request_is_closed_without_a_word() {
 fn a_request_that_runs_long_is_not_idle() {
     let edge = limited(|limits| {
         limits.idle_timeout = SHORT;
-        limits.header_timeout = SHORT;
         limits.send_timeout = SHORT;
     });
     let mut client = edge.connect();
     client.get("/wait");
-    std::thread::sleep(SHORT * 3);
+    std::thread::sleep(SHORT * 2);
     edge.gate.add_permits(1);
     assert!(client.response().ends_with("waited"));
 }
@@ -79,6 +78,26 @@ fn a_client_that_takes_nothing_is_dropped_and_one_that_takes_little_is_not() {
         std::thread::sleep(SHORT / 5);
         slow.stream.read_exact(&mut chunk).expect("a client that takes something is served");
     }
+}
+
+#[test]
+fn a_client_still_taking_the_last_piece_is_neither_idle_nor_safe_from_stalling() {
+    let edge = limited(|limits| {
+        limits.send_timeout = SHORT;
+        limits.idle_timeout = SHORT;
+    });
+    let mut slow = edge.connect();
+    slow.get("/lump");
+    let mut chunk = vec![0; LUMP / 16];
+    for _ in 0..16 {
+        std::thread::sleep(SHORT / 8);
+        slow.stream.read_exact(&mut chunk).expect("it is taking");
+    }
+    slow.get("/");
+    slow.until("hello"); // it was busy taking all that time, so the connection is still there
+    let mut stalled = edge.connect();
+    stalled.get("/lump");
+    edge.eventually("dropped", |cells| cells.client_timeouts.get() == 1);
 }
 
 #[test]
