@@ -1,14 +1,33 @@
 //! The decision core: endpoint and pool health, the serving pool, hold-down. Pure: no clock, no socket, no async, std only.
+//!
+//! [`Model`] is all of it: [`Input`]s in, [`Transition`]s, a deadline and a [`Snapshot`] out. Below it, each file one job:
+//! `backend` puts together what [`endpoint`] (one machine, moved by probes and by what `score` makes of real requests),
+//! [`pool`] and `serving` decide; `check` states what is true between two inputs.
+//!
+//! Same inputs, same outputs, on any machine: time comes in as an argument, arithmetic is in integers, and no hashed map is
+//! ever iterated. Nothing ticks: whatever time alone will change has a deadline that knows [`Why`].
+//!
+//! Not here: when to probe and how (`health::prober`), what workers read (`health::view`), how any of it is printed.
+
+mod backend;
+mod check;
 pub mod endpoint;
 pub mod evidence;
+#[cfg(test)]
+mod fixtures;
+mod model;
 pub mod pool;
+mod score;
+mod serving;
 pub mod setup;
 pub mod snapshot;
 pub mod transition;
 pub mod units;
 
+pub use check::Breach;
 pub use endpoint::{Health, Out};
 pub use evidence::{FailureCounts, FailureKind, ProbeFailure, ProbeResult, TallyDelta};
+pub use model::Model;
 pub use pool::PoolHealth;
 pub use setup::{BackendSetup, Failback, PoolSetup, Rules, Setup};
 pub use snapshot::{BackendSnapshot, EndpointSnapshot, PoolSnapshot, Snapshot, Waiting};

@@ -31,7 +31,8 @@ pub struct BackendSnapshot {
 pub enum Waiting {
     /// That pool is not usable, or has a smaller share of its endpoints up than the serving pool.
     NotWell { pool: PoolIndex },
-    /// That pool is well; failback comes at `until` if it stays so.
+    /// That pool is well; failback comes (or, where it is manual, is advised) at `until` if it stays so. `until` is past: too
+    /// many of its probes failed since, and it comes when 99 % of them have passed.
     HoldDown { pool: PoolIndex, until: Moment },
     /// That pool has been well for long enough; failback is manual.
     Manual { pool: PoolIndex },

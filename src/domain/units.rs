@@ -8,7 +8,7 @@ use std::time::Duration;
 pub type Name = Arc<str>;
 
 /// A point on the process's monotonic clock, counted from its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(Duration);
 
 impl Moment {
@@ -63,3 +63,29 @@ impl fmt::Display for Generation {
 /// A share in whole percent, 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(pub u8);
+
+/// An hour: how far back ejections and failovers are held against an endpoint or a pool.
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+
+/// `span` for the first time, twice that for the second, and so on; at most `longest`, or `span` where that is longer.
+pub(super) fn doubled(span: Duration, times: u32, longest: Duration) -> Duration {
+    let factor = 1u32.checked_shl(times.saturating_sub(1)).unwrap_or(u32::MAX);
+    span.saturating_mul(factor).min(longest.max(span))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubling_begins_with_the_span_and_ends_at_the_longest() {
+        let doubled = |times| doubled(Duration::from_secs(10), times, Duration::from_secs(300)).as_secs();
+        assert_eq!([0, 1, 2, 3, 5, 6, 33, u32::MAX].map(doubled), [10, 10, 20, 40, 160, 300, 300, 300]);
+    }
+
+    #[test]
+    fn a_span_past_the_longest_stands() {
+        assert_eq!(doubled(HOUR, 3, Duration::from_secs(300)), HOUR);
+        assert_eq!(doubled(Duration::ZERO, 9, HOUR), Duration::ZERO);
+    }
+}

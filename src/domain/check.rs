@@ -1,0 +1,89 @@
+//! What is true of the model between any two inputs.
+
+use super::Why;
+use super::backend::Backend;
+use super::pool::PoolHealth;
+use super::transition::Routing;
+use super::units::{EndpointId, Moment, Name};
+use std::fmt;
+
+/// Something that must always be true is not: a fault of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// A pool's health is not what its endpoints make of it.
+    PoolHealth { backend: Name, pool: Name, told: PoolHealth, found: PoolHealth },
+    /// The serving pool is none of the backend's.
+    NoSuchPool { backend: Name, serving: usize, pools: usize },
+    /// Requests are routed as if to a usable pool, and it is not; or in panic, and a pool could serve.
+    Routing { backend: Name, routing: Routing },
+    /// An ejection without an end, a score out of its bounds, or something held against an endpoint that is down.
+    Endpoint { backend: Name, endpoint: EndpointId },
+    /// The picture is not what stands.
+    Picture { backend: Name },
+    /// A deadline was not served.
+    Deadline { due: Moment, now: Moment, why: Why },
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Breach::PoolHealth { backend, pool, told, found } => {
+                let (told, found) = (told.name(), found.name());
+                write!(f, "backend {backend}: pool {pool} is told as {told}, its endpoints make it {found}")
+            }
+            Breach::NoSuchPool { backend, serving, pools } => {
+                write!(f, "backend {backend}: pool number {serving} serves, of {pools}")
+            }
+            Breach::Routing { backend, routing: Routing::Serving } => {
+                write!(f, "backend {backend}: routed to a serving pool that is not usable")
+            }
+            Breach::Routing { backend, routing: Routing::Panic } => {
+                write!(f, "backend {backend}: in panic although a pool could serve")
+            }
+            Breach::Endpoint { backend, endpoint: EndpointId(id) } => {
+                write!(f, "backend {backend}: endpoint number {id} has an ejection or a score out of bounds")
+            }
+            Breach::Picture { backend } => write!(f, "backend {backend}: the snapshot is not what stands"),
+            Breach::Deadline { due, now, why } => write!(f, "the deadline of {due} ({why:?}) was not served at {now}"),
+        }
+    }
+}
+
+impl std::error::Error for Breach {}
+
+pub(super) fn backend(backend: &Backend, now: Moment) -> Result<(), Breach> {
+    let name = || backend.name.clone();
+    let serving = &backend.serving;
+    if serving.pool >= backend.pools.len() {
+        return Err(Breach::NoSuchPool { backend: name(), serving: serving.pool, pools: backend.pools.len() });
+    }
+    for pool in &backend.pools {
+        let found = pool.judge(backend.rules.min_up);
+        if pool.health != found {
+            return Err(Breach::PoolHealth { backend: name(), pool: pool.name.clone(), told: pool.health, found });
+        }
+    }
+    if let Some(broken) =
+        backend.pools.iter().flat_map(|pool| &pool.endpoints).find(|endpoint| !endpoint.is_sound(&backend.rules))
+    {
+        return Err(Breach::Endpoint { backend: name(), endpoint: broken.id });
+    }
+    let right = match serving.routing {
+        Routing::Serving => backend.pools[serving.pool].health.is_usable(),
+        Routing::Panic => serving.panic_is_right(now, &backend.pools, &backend.rules),
+    };
+    if !right {
+        return Err(Breach::Routing { backend: name(), routing: serving.routing });
+    }
+    if *backend.picture != backend.paint_anew() {
+        return Err(Breach::Picture { backend: name() });
+    }
+    Ok(())
+}
+
+pub(super) fn deadline(deadline: Option<(Moment, Why)>, now: Moment) -> Result<(), Breach> {
+    match deadline {
+        Some((due, why)) if due <= now => Err(Breach::Deadline { due, now, why }),
+        Some(_) | None => Ok(()),
+    }
+}
