@@ -168,10 +168,12 @@ impl Backend {
         }
     }
 
-    /// Ends: after the first move the serving pool is usable, and each further one is a failback to a lower rank.
+    /// One move at most in nearly every case, and never more than there are pools: after the first one the serving pool is
+    /// usable, and each further one is a failback to a lower rank.
     fn choose_pool(&mut self, now: Moment, out: &mut Vec<Transition>) {
         self.serving.track(now, &mut self.pools);
-        while let Some(Move { to, cause, evidence }) = self.serving.decide(now, &self.pools, &self.rules) {
+        for _ in 0..self.pools.len() {
+            let Some(Move { to, cause, evidence }) = self.serving.decide(now, &self.pools, &self.rules) else { break };
             let name = |index: usize| self.pools[index].name.clone();
             let change = Change::Serving { from: name(self.serving.pool), to: name(to) };
             self.serving.go(now, to, cause, &mut self.pools);

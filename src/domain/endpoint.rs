@@ -1,6 +1,6 @@
 //! One endpoint's health: the machine that probes and verdicts of real traffic move.
 //!
-//! [`Endpoint::apply`] is the only writer of its health, and its match is the only table of what leads where. A way out and
+//! `Endpoint::apply` is the only writer of its health, and its match is the only table of what leads where. A way out and
 //! the way back belong together ([`Out`]): who was taken out by probes or by refused connects is back when `rise` probes
 //! passed, for a check can judge that; who failed real requests while its check may have passed all along serves its time
 //! and proves itself before it is trusted again.
