@@ -119,7 +119,7 @@ impl Hotspare {
         let gone = self.sockets.extract_if(.., |address, _| config.listener(*address).is_none());
         for (address, bound) in gone.collect::<Vec<_>>() {
             self.order(|_| Ok(Order::Unlisten { address })).await?;
-            drop(bound); // the workers empty the queue of their clone before they close it
+            drop(bound); // the workers empty the queue of their own before they close it
         }
         say_what_needs_a_restart(&before.config, &config);
         Ok(generation)
@@ -145,6 +145,7 @@ impl Hotspare {
         let timeout = self.published().load().config.drain_timeout;
         // A worker that is gone has nothing to drain.
         let _gone = self.order(|_| Ok(Order::Drain { timeout })).await;
+        drop(self.sockets); // or the kernel would go on taking connections that nobody accepts
         for worker in self.workers {
             drop(worker.orders);
             if let Err(died) = worker.thread.join().await {

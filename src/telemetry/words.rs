@@ -165,7 +165,7 @@ mod tests {
         let change = Change::Serving { from: "new-jersey".into(), to: "oregon".into() };
         assert_eq!(
             told(change, Cause::PoolUnusable, Evidence::Endpoints { up: 0, of: 1, needed: 1 }),
-            "sites: oregon serves now instead of new-jersey (pool_unusable): 0 of 1 endpoint up; 1 needed",
+            "sites: failover new-jersey → oregon: new-jersey is not usable (pool_unusable): 0 of 1 endpoint up; 1 needed",
         );
     }
 
