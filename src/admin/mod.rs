@@ -7,6 +7,8 @@
 //!
 //! Not here: what is counted (`telemetry`, `health`), the command that prints the status for people (`cli`).
 
+#![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
+
 mod departed;
 mod family;
 #[cfg(test)]

@@ -37,11 +37,8 @@ pub fn run(options: Run) -> anyhow::Result<Verdict> {
 }
 
 async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> Verdict {
-    loop {
-        match signals.next().await {
-            Signal::Hangup => reload::reload(&mut hotspare, &source).await,
-            Signal::Terminate | Signal::Interrupt => break,
-        }
+    while signals.next().await == Signal::Hangup {
+        reload::reload(&mut hotspare, &source).await;
     }
     tracing::info!("draining: what runs is finished, nothing new is accepted; a second signal ends it at once");
     let second = async {

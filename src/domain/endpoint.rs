@@ -399,9 +399,10 @@ mod tests {
     #[test]
     fn ejections_of_an_hour_ago_are_forgotten_and_none_is_longer_than_five_minutes() {
         let mut endpoint = in_state(UP);
-        let mut lasts = |at| match endpoint.eject(secs(at), &rules()) {
-            Health::Down(Out::Ejected { until, .. }) => until.since(secs(at)).as_secs(),
-            other => panic!("{other:?}"),
+        let mut lasts = |at| {
+            let ejected = endpoint.eject(secs(at), &rules());
+            let Health::Down(Out::Ejected { until, .. }) = ejected else { panic!("{ejected:?}") };
+            until.since(secs(at)).as_secs()
         };
         assert_eq!([0, 1, 2, 3, 4, 5, 6].map(&mut lasts), [10, 20, 40, 80, 160, 300, 300]);
         assert_eq!([3_603, 9_000].map(&mut lasts), [80, 10]);

@@ -9,6 +9,8 @@
 //!
 //! Not here: when to probe and how (`health::prober`), what workers read (`health::view`), how any of it is printed.
 
+#![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
+
 mod backend;
 mod check;
 pub mod endpoint;

@@ -55,6 +55,7 @@ pub fn bind(listener: &Listener, workers: usize) -> io::Result<Bound> {
 }
 
 /// An error of the same kind that says where, what, and what to do.
+#[expect(clippy::wildcard_enum_match_arm, reason = "std's enum")]
 pub fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => format!(

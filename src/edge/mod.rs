@@ -9,6 +9,8 @@
 //!
 //! Not here: which site and endpoint (`proxy`), limits on bodies (`proxy`), who decides to drain (`app`, `reload`).
 
+#![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
+
 pub mod conn;
 pub mod front;
 pub mod listener;

@@ -10,6 +10,8 @@
 //!
 //! Not here: what evidence proves and when to move (`domain`), how a request is sent (`upstream`, `proxy`).
 
+#![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
+
 mod assembly;
 pub mod probe;
 pub mod prober;
@@ -30,6 +32,7 @@ pub use view::{BackendView, EndpointView, PoolView, View};
 
 use arc_swap::{ArcSwap, Cache};
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -63,8 +66,32 @@ impl Published {
 
     pub fn reader(&self) -> Reader {
         let mut cache = Cache::new(self.view.clone());
-        let current = Rc::new(cache.load().clone());
+        let current = HeldView::new(cache.load());
         Reader { inner: RefCell::new((cache, current)), changes: self.changes() }
+    }
+}
+
+/// The view as one worker holds it: its clones share a count of that thread's own, so none waits for another thread's.
+#[derive(Clone, Debug)]
+#[expect(clippy::redundant_allocation, reason = "the Rc is there for its count")]
+pub struct HeldView(Rc<Arc<View>>);
+
+impl HeldView {
+    fn new(view: &Arc<View>) -> HeldView {
+        HeldView(Rc::new(view.clone()))
+    }
+
+    /// Whether that is the very same view.
+    pub fn is(&self, other: &HeldView) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Deref for HeldView {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.0
     }
 }
 
@@ -73,22 +100,17 @@ type Cached = Cache<Arc<ArcSwap<View>>, Arc<View>>;
 /// A worker's way to the view: no lock, and no count that another thread shares.
 #[derive(Debug)]
 pub struct Reader {
-    #[allow(
-        clippy::redundant_allocation,
-        reason = "an Rc is cloned without touching a count that other threads share"
-    )]
-    inner: RefCell<(Cached, Rc<Arc<View>>)>,
+    inner: RefCell<(Cached, HeldView)>,
     changes: watch::Receiver<()>,
 }
 
 impl Reader {
     /// The view in force now. Keep it for the whole of a request.
-    #[allow(clippy::redundant_allocation, reason = "as above")]
-    pub fn view(&self) -> Rc<Arc<View>> {
+    pub fn view(&self) -> HeldView {
         let (cache, current) = &mut *self.inner.borrow_mut();
         let newest = cache.load();
-        if !Arc::ptr_eq(newest, current) {
-            *current = Rc::new(newest.clone());
+        if !Arc::ptr_eq(newest, &current.0) {
+            *current = HeldView::new(newest);
         }
         current.clone()
     }

@@ -117,9 +117,8 @@ impl Worker {
         let mut changes = self.views.changes();
         loop {
             // An error: the supervisor is gone, and there will be no news.
-            match tokio::time::timeout(SWEEP_EVERY, changes.changed()).await {
-                Ok(Err(_)) => tokio::time::sleep(SWEEP_EVERY).await,
-                Ok(Ok(())) | Err(_) => (),
+            if let Ok(Err(_)) = tokio::time::timeout(SWEEP_EVERY, changes.changed()).await {
+                tokio::time::sleep(SWEEP_EVERY).await;
             }
             self.sweep();
         }

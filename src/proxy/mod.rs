@@ -2,6 +2,8 @@
 //!
 //! Not here: the client's connection and its limits (`edge`), how an endpoint is reached (`upstream`), health (`health`).
 
+#![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
+
 pub mod body;
 pub mod budget;
 pub mod exchange;

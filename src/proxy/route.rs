@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn bytes_past_ascii_are_percent_encoded_on_the_way_out() {
-        let uri = Uri::from_maybe_shared("/caf\u{e9}?q=\u{e9}".as_bytes().to_vec()).expect("hyper takes it like this");
+        let uri = Uri::from_maybe_shared("/caf\u{e9}?q=\u{e9}".as_bytes()).expect("hyper takes it like this");
         assert_eq!(target(&uri), "/caf%C3%A9?q=%C3%A9");
         assert_eq!(target(&Uri::from_static("https://example.org/a?b")), "/a?b");
         assert_eq!(target(&Uri::from_static("*")), "*");

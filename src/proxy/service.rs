@@ -12,13 +12,12 @@ use super::route::{self, Refusal};
 use super::upgrade::Tunnel;
 use super::wait::Waiting;
 use crate::domain::{FailureKind, Moment};
-use crate::health::{BackendView, EndpointView, View};
+use crate::health::{BackendView, EndpointView, HeldView};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{self, Answer, Failed, Failure, Reuse, Target};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// One request's life. Always answers; a client that goes away drops it, which cancels what runs for it.
 pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<Body> {
@@ -44,12 +43,12 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             let until = began.after(total);
             request.until = Some(until);
             let within = tokio::time::timeout_at(worker.clock.instant(until), request.forward(&view, backend)).await;
-            within.unwrap_or(Done::Reply(reply::to_total_timeout()))
+            within.unwrap_or_else(|_| Err(reply::to_total_timeout()))
         }
     };
     match done {
-        Done::Answer(response) => response,
-        Done::Reply(reply) => {
+        Ok(response) => response,
+        Err(reply) => {
             if let Some(served) = request.served.take() {
                 served.count_response(reply.status, began, worker.clock.now());
             }
@@ -64,17 +63,12 @@ fn say(worker: &Worker, reply: Reply, tongue: Tongue) -> Response<Body> {
     reply.response(tongue)
 }
 
-/// What came of a request.
-enum Done {
-    Answer(Response<Body>),
-    Reply(Reply),
-}
-
-/// What came of a request in one view.
-enum Round {
-    Done(Done),
+/// Why there is no answer to pass on from one view.
+enum Missed {
     /// A write that has provably not begun, and no endpoint of its pool would take it.
     NotBegun(Failure),
+    /// All that is left is a reply of ours.
+    Reply(Reply),
 }
 
 /// A request, and what must be known of it until it is answered.
@@ -102,28 +96,30 @@ struct Answering {
 
 impl InHand<'_> {
     /// Tries where the view says; a write that could not begin waits for the view that says where writes go.
-    async fn forward(&mut self, view: &Rc<Arc<View>>, backend: &BackendView) -> Done {
+    async fn forward(&mut self, view: &HeldView, backend: &BackendView) -> Result<Response<Body>, Reply> {
         let failure = match self.round(backend).await {
-            Round::Done(done) => return done,
-            Round::NotBegun(failure) => failure,
+            Ok(response) => return Ok(response),
+            Err(Missed::Reply(reply)) => return Err(reply),
+            Err(Missed::NotBegun(failure)) => failure,
         };
         let Some(mut waiting) = Waiting::begin(self.worker, view, backend) else {
-            return Done::Reply(reply::to_failure(Some(&failure)));
+            return Err(reply::to_failure(Some(&failure)));
         };
         self.waited = true;
         while let Some(view) = waiting.next_view(self.worker).await {
             let Some(backend) = waiting.backend(&view) else { break };
             match self.round(backend).await {
-                Round::Done(done) => return done,
-                Round::NotBegun(_) if backend.another_pool_is_usable() => (),
-                Round::NotBegun(failure) => return Done::Reply(reply::to_failure(Some(&failure))),
+                Ok(response) => return Ok(response),
+                Err(Missed::Reply(reply)) => return Err(reply),
+                Err(Missed::NotBegun(_)) if backend.another_pool_is_usable() => (),
+                Err(Missed::NotBegun(failure)) => return Err(reply::to_failure(Some(&failure))),
             }
         }
-        Done::Reply(reply::to_wait_in_vain())
+        Err(reply::to_wait_in_vain())
     }
 
     /// Attempt after attempt in one view, until one is good enough or none is left.
-    async fn round(&mut self, backend: &BackendView) -> Round {
+    async fn round(&mut self, backend: &BackendView) -> Result<Response<Body>, Missed> {
         let mut plan = Plan::new(backend, self.exchange.kind);
         let mut best: Option<Answering> = None; // the first failing answer: better than any of ours
         let mut last = None;
@@ -137,7 +133,7 @@ impl InHand<'_> {
                     let step =
                         judge::after_answer(self.exchange.kind, answering.answered, at_hand, backend.config.retry);
                     if step == Step::Send {
-                        return Round::Done(Done::Answer(self.send(backend, prefer(best, answering))));
+                        return Ok(self.send(backend, prefer(best, answering)));
                     }
                     self.failures += 1;
                     plan.note_failed(false);
@@ -159,9 +155,9 @@ impl InHand<'_> {
             }
         }
         match (best, last) {
-            (Some(best), _) => Round::Done(Done::Answer(self.send(backend, best))),
-            (None, Some((failure, Step::SendOn))) => Round::NotBegun(failure),
-            (None, last) => Round::Done(Done::Reply(self.own_reply(last.map(|(failure, _)| failure).as_ref()))),
+            (Some(best), _) => Ok(self.send(backend, best)),
+            (None, Some((failure, Step::SendOn))) => Err(Missed::NotBegun(failure)),
+            (None, last) => Err(Missed::Reply(self.own_reply(last.map(|(failure, _)| failure).as_ref()))),
         }
     }
 

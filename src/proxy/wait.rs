@@ -2,9 +2,8 @@
 
 use super::local::{LocalBackend, Worker};
 use crate::domain::{Moment, Name};
-use crate::health::{BackendView, View};
+use crate::health::{BackendView, HeldView, View};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -24,13 +23,13 @@ pub struct Waiting {
     local: Rc<LocalBackend>,
     until: Moment,
     /// The view that the newest try went by.
-    tried: Rc<Arc<View>>,
+    tried: HeldView,
     changes: watch::Receiver<()>,
 }
 
 impl Waiting {
     /// Asks for the verdict on the pool that did not take the write. `None`: no other pool could take it either, or too many wait.
-    pub fn begin(worker: &Worker, tried: &Rc<Arc<View>>, backend: &BackendView) -> Option<Waiting> {
+    pub fn begin(worker: &Worker, tried: &HeldView, backend: &BackendView) -> Option<Waiting> {
         let changes = worker.views.changes();
         let local = worker.backend(backend);
         if !backend.another_pool_is_usable() || local.cells().waiting.get() >= WAITING_MAX {
@@ -45,13 +44,13 @@ impl Waiting {
     }
 
     /// Returns with the view in force when there is news or it is time to try again; `None` when the wait is over.
-    pub async fn next_view(&mut self, worker: &Worker) -> Option<Rc<Arc<View>>> {
+    pub async fn next_view(&mut self, worker: &Worker) -> Option<HeldView> {
         let now = worker.clock.now();
         if now >= self.until {
             return None;
         }
         // The news may have come between the try and the subscription.
-        if Arc::ptr_eq(&worker.views.view(), &self.tried) {
+        if worker.views.view().is(&self.tried) {
             let again = worker.clock.instant(self.until.min(now.after(TRY_AGAIN)));
             // An error means that the supervisor is gone with the process: the wait ends by its deadline.
             let _news = tokio::time::timeout_at(again, self.changes.changed()).await;

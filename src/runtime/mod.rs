@@ -2,6 +2,8 @@
 //!
 //! Not here: what runs (`edge`, `health`, `app`), and anything that knows of a request.
 
+#![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
+
 pub mod clock;
 pub mod signals;
 pub mod tasks;

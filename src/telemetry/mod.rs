@@ -4,6 +4,8 @@
 //! - [`names`]: what each metric is called. - [`words`]: decisions told to people. - [`log`]: where lines go.
 //!
 //! Not here: serving any of it (`admin`).
+
+#![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 pub mod cells;
 pub mod control;
 pub mod log;

@@ -2,6 +2,8 @@
 //!
 //! Not here: which endpoint, and what follows from a failure (`proxy`); what it proves (`domain`).
 
+#![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
+
 pub mod client;
 pub mod connect;
 pub mod failure;
