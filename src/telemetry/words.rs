@@ -3,7 +3,7 @@
 //! Not here: what to decide (`domain`), how a page or a table is laid out (`admin`, `cli`).
 
 use super::control::{Moved, moved};
-use crate::domain::{Change, Evidence, FailureCounts, FailureKind, Health, Moment, Out, Routing, Transition};
+use crate::domain::{Change, Evidence, FailureCounts, FailureKind, Health, Moment, Out, ProbeFailure, Routing, Transition};
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ impl Display for Reason<'_> {
                     f,
                     "{} failed in a row, the last by {}; {needed} needed",
                     count(in_a_row, "probe"),
-                    failure.name()
+                    probe_failure(failure)
                 )
             }
             Evidence::Probes { in_a_row, needed, last: None } => {
@@ -112,6 +112,18 @@ impl Display for Reason<'_> {
     }
 }
 
+/// Why a probe failed, with the status if that was it.
+fn probe_failure(failure: ProbeFailure) -> String {
+    match failure {
+        ProbeFailure::Status(status) => format!("status {status}"),
+        ProbeFailure::Refused
+        | ProbeFailure::Connect
+        | ProbeFailure::Timeout
+        | ProbeFailure::Reset
+        | ProbeFailure::Malformed => failure.name().to_owned(),
+    }
+}
+
 /// `12 refused, 5 timeout`: the kinds that occurred.
 fn kinds(failed: &FailureCounts) -> String {
     let occurred = FailureKind::ALL.into_iter().filter(|kind| failed.of(*kind) > 0);
@@ -121,7 +133,7 @@ fn kinds(failed: &FailureCounts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Cause, EndpointId, ProbeFailure};
+    use crate::domain::{Cause, EndpointId};
 
     fn told(change: Change, cause: Cause, evidence: Evidence) -> String {
         let at = Moment::at(Duration::from_secs(60));
