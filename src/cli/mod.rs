@@ -7,6 +7,7 @@ pub mod run;
 pub mod status;
 
 use crate::config::Color;
+use crate::demo::Promises;
 use clap::{Args, Parser, Subcommand};
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -90,7 +91,10 @@ pub fn main() -> ExitCode {
             let format = if json { status::Format::Json } else { status::Format::Table };
             status::run(&admin, format, &mut io::stdout(), &mut io::stderr()).map_err(Into::into)
         }
-        Command::Demo(options) => crate::demo::run(options),
+        Command::Demo(options) => crate::demo::run(options).map(|promises| match promises {
+            Promises::Held => Verdict::Fine,
+            Promises::Broken => Verdict::Problem,
+        }),
     };
     match done {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,

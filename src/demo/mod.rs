@@ -22,7 +22,6 @@ pub mod switches;
 pub mod tour;
 pub mod visitors;
 
-use crate::cli::Verdict;
 use crate::runtime::clock::Clock;
 use anyhow::Context;
 use play::Ports;
@@ -43,8 +42,15 @@ pub struct Options {
     tour: bool,
 }
 
+/// Whether users saw what the tour promises; a demo that is played promises nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promises {
+    Held,
+    Broken,
+}
+
 /// `hotspare demo`: plays until the user quits, or takes the tour.
-pub fn run(options: Options) -> anyhow::Result<Verdict> {
+pub fn run(options: Options) -> anyhow::Result<Promises> {
     let clock = Clock::start();
     let out = &mut io::stdout();
     // This thread is the front door's office, too.
@@ -54,6 +60,6 @@ pub fn run(options: Options) -> anyhow::Result<Verdict> {
             return tour::run(out, clock).await;
         }
         play::play(Ports { https: options.port, admin: options.admin_port }, out, clock).await?;
-        Ok(Verdict::Fine)
+        Ok(Promises::Held)
     })
 }

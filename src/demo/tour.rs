@@ -3,12 +3,12 @@
 //!
 //! Not in it: freeze, slow and cut, which can be switched on in the demo.
 
+use super::Promises;
 use super::answer::Receipts;
 use super::fault::{Fault, Faults};
 use super::ledger::{Account, Ledger};
 use super::port;
 use super::scene::{Aftermath, PRIMARY, SECONDARY, Scene, Served, Setting};
-use crate::cli::Verdict;
 use crate::domain::{Moment, Percent};
 use crate::runtime::clock::Clock;
 use std::io::Write;
@@ -29,7 +29,7 @@ const FAILBACK_LIMIT: Duration = Duration::from_secs(20);
 const REPLY_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs the tour; `out` gets a line for each fault as soon as it is over.
-pub async fn run(out: &mut dyn Write, clock: Clock) -> anyhow::Result<Verdict> {
+pub async fn run(out: &mut dyn Write, clock: Clock) -> anyhow::Result<Promises> {
     writeln!(
         out,
         "Two data centres and a front door, fresh for each fault; {RATE} requests/s over HTTPS, {}% POST.",
@@ -37,21 +37,21 @@ pub async fn run(out: &mut dyn Write, clock: Clock) -> anyhow::Result<Verdict> {
     )?;
     writeln!(out, "\n{HEADING}")?;
     out.flush()?;
-    let mut verdict = Verdict::Fine;
+    let mut promises = Promises::Held;
     for fault in FAULTS {
         let stop = visit(fault, clock).await?;
         writeln!(out, "{}", stop.line())?;
         for promise in stop.broken_promises() {
             writeln!(out, "  broken: {promise}")?;
-            verdict = Verdict::Problem;
+            promises = Promises::Broken;
         }
         out.flush()?;
     }
-    match verdict {
-        Verdict::Fine => writeln!(out, "\nAll promises held.")?,
-        Verdict::Problem => writeln!(out, "\nNot all promises held.")?,
+    match promises {
+        Promises::Held => writeln!(out, "\nAll promises held.")?,
+        Promises::Broken => writeln!(out, "\nNot all promises held.")?,
     }
-    Ok(verdict)
+    Ok(promises)
 }
 
 /// One fault of the tour, and what was seen.
