@@ -118,8 +118,9 @@ impl Hotspare {
         }
         let gone = self.sockets.extract_if(.., |address, _| config.listener(*address).is_none());
         for (address, bound) in gone.collect::<Vec<_>>() {
+            // First ours: the workers empty their queues before they close them, and what is closed last loses its queue.
+            drop(bound);
             self.order(|_| Ok(Order::Unlisten { address })).await?;
-            drop(bound); // the workers empty the queue of their own before they close it
         }
         say_what_needs_a_restart(&before.config, &config);
         Ok(generation)
@@ -140,12 +141,13 @@ impl Hotspare {
     }
 
     /// Drains: stops accepting, finishes what runs (for at most `drain_timeout`), and ends all threads.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.readiness.set(Phase::Draining);
         let timeout = self.published().load().config.drain_timeout;
+        // First ours: the workers empty their queues before they close them, and what is closed last loses its queue.
+        self.sockets.clear();
         // A worker that is gone has nothing to drain.
         let _gone = self.order(|_| Ok(Order::Drain { timeout })).await;
-        drop(self.sockets); // or the kernel would go on taking connections that nobody accepts
         for worker in self.workers {
             drop(worker.orders);
             if let Err(died) = worker.thread.join().await {
