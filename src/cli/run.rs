@@ -13,17 +13,22 @@ use tokio::runtime::{Builder, LocalOptions};
 /// Serves until a signal ends it.
 pub fn run(options: Run) -> anyhow::Result<Verdict> {
     log::start(if options.log_json { Format::Json } else { Format::Human })?;
-    let source = if options.primary.is_empty() { Source::File(options.config) } else { quick::source(&options)? };
-    let config = match source.load() {
-        Ok(config) => config,
-        Err(problems) => {
-            eprintln!("{}{}. hotspare was not started.", problems.render(color()), count(problems.len(), "problem"));
-            return Ok(Verdict::Problem);
-        }
-    };
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.context("cannot start")?.block_on(async {
+        // Before anything that takes time: a SIGHUP that comes while the config is read would end the process.
         let signals = Signals::listen().context("cannot take over signals")?;
+        let source = if options.primary.is_empty() { Source::File(options.config) } else { quick::source(&options)? };
+        let config = match source.load() {
+            Ok(config) => config,
+            Err(problems) => {
+                eprintln!(
+                    "{}{}. hotspare was not started.",
+                    problems.render(color()),
+                    count(problems.len(), "problem")
+                );
+                return Ok(Verdict::Problem);
+            }
+        };
         let hotspare = Hotspare::start(config, Clock::start()).await?;
         let view = hotspare.published().load();
         for listener in &view.config.listeners {
