@@ -3,7 +3,9 @@
 //! Not here: what to decide (`domain`), how a page or a table is laid out (`admin`, `cli`).
 
 use super::control::{Moved, moved};
-use crate::domain::{Change, Evidence, FailureCounts, FailureKind, Health, Moment, Out, ProbeFailure, Routing, Transition};
+use crate::domain::{
+    Change, Evidence, FailureCounts, FailureKind, Health, Moment, Out, ProbeFailure, Routing, Transition,
+};
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
