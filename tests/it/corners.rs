@@ -139,3 +139,13 @@ async fn grpc_is_told_in_its_own_words() {
     assert!(reply.body().is_empty());
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn a_cookie_that_http2_sends_in_pieces_reaches_the_endpoint_in_one() {
+    let primary = Endpoint::start("main").await;
+    let door = Door::builder().primary(&primary).start().await;
+    let asked = h2("GET", "/").header("cookie", "a=1").header("cookie", "b=2").header("cookie", "c=3");
+    door.client().send_h2(asked.body(none()).unwrap()).await.unwrap();
+    assert_eq!(primary.seen()[0].field("cookie"), ["a=1; b=2; c=3"]);
+    door.stop().await;
+}
