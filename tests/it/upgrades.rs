@@ -43,3 +43,20 @@ async fn an_unasked_upgrade_is_the_endpoints_fault() {
     assert_eq!(door.client().get("/").await.status(), 502);
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn no_client_turns_a_connection_to_an_endpoint_into_http_of_its_own() {
+    let primary = Endpoint::start("main").await;
+    let door = Door::builder().primary(&primary).start().await;
+    for protocol in ["h2c", "websocket, H2C", "TLS/1.0", "HTTP/2.0"] {
+        let mut raw = door.client().raw().await;
+        raw.write(format!(
+            "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+        ))
+        .await;
+        assert!(raw.read_until("main").await.starts_with("HTTP/1.1 200 "), "{protocol}");
+        let seen = primary.seen().pop().unwrap();
+        assert!(seen.field("upgrade").is_empty() && seen.field("http2-settings").is_empty(), "{protocol}: {seen:?}");
+    }
+    door.stop().await;
+}
