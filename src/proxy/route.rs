@@ -163,10 +163,10 @@ impl HostName {
     }
 }
 
-/// Whether the client asked TLS for another host than this. Without SNI it asked for none.
+/// Whether the client asked TLS for another host than this. Without SNI it asked for none; without Host (HTTP/1.0) it asks for none now.
 fn other_sni(client: &Client, host: &str) -> bool {
     let sni = client.secure.as_ref().and_then(|secure| secure.sni.as_deref());
-    sni.is_some_and(|sni| !sni.eq_ignore_ascii_case(host))
+    !host.is_empty() && sni.is_some_and(|sni| !sni.eq_ignore_ascii_case(host))
 }
 
 fn shown_certificate_covers(client: &Client, host: &str) -> bool {

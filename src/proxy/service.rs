@@ -15,7 +15,7 @@ use crate::domain::{FailureKind, Moment};
 use crate::health::{BackendView, EndpointView, HeldView};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{self, Answer, Failed, Failure, Reuse, Target};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::rc::Rc;
 
@@ -221,6 +221,7 @@ impl InHand<'_> {
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let upgrading = if upgraded { self.exchange.upgrading } else { Upgrading::No };
         headers::response(response.headers_mut(), upgrading);
+        *response.version_mut() = Version::HTTP_11; // ours, whatever the endpoint's is (RFC 9110, section 2.5)
         if upgraded {
             in_flight.endpoint().note_good(&worker.reporter);
             let endpoint = hyper::upgrade::on(&mut response);

@@ -149,3 +149,35 @@ async fn a_cookie_that_http2_sends_in_pieces_reaches_the_endpoint_in_one() {
     assert_eq!(primary.seen()[0].field("cookie"), ["a=1; b=2; c=3"]);
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn an_endpoint_of_http_1_0_is_answered_on_in_http_1_1() {
+    let old = Act::WriteAndClose(b"HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nold page".to_vec());
+    let primary = Endpoint::start("main").await.on("/old", old);
+    let door = Door::builder().primary(&primary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write("GET /old HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let old = raw.read_until("0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.1 200 ") && old.contains("old page"), "{old}");
+    raw.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(raw.read_until("main").await.starts_with("HTTP/1.1 200 "), "the connection goes on");
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_client_of_http_1_0_gets_its_page_with_and_without_a_host() {
+    let chunks = Act::Write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npage\r\n0\r\n\r\n".to_vec());
+    let primary = Endpoint::start("main").await.on("/", chunks);
+    let door = Door::builder().primary(&primary).start().await;
+    for host in ["Host: localhost\r\n", ""] {
+        let mut raw = door.client().raw().await;
+        raw.write(format!("GET / HTTP/1.0\r\n{host}\r\n")).await;
+        let page = raw.read_to_end().await;
+        assert!(page.starts_with("HTTP/1.0 200 ") && page.ends_with("\r\n\r\npage"), "{page}");
+    }
+    let seen = primary.seen();
+    assert_eq!((seen[0].line(), seen[0].field("host")), ("get / http/1.1", vec!["localhost"]));
+    // HTTP/1.1 needs a Host (RFC 9112, section 3.2), and there is none to be sent.
+    assert_eq!((seen[1].line(), seen[1].field("host")), ("get / http/1.0", vec![]));
+    door.stop().await;
+}
