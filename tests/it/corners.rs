@@ -181,3 +181,18 @@ async fn a_client_of_http_1_0_gets_its_page_with_and_without_a_host() {
     assert_eq!((seen[1].line(), seen[1].field("host")), ("get / http/1.0", vec![]));
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn a_reply_of_ours_to_head_has_no_body_in_either_version() {
+    let primary = Endpoint::start("main").await;
+    let site = "[[site]]\nhosts = [\"a.example.org\"]\nbackend = \"sites\"\n";
+    let door = Door::builder().primary(&primary).rest(site).start().await;
+    for sent in [
+        door.client().send(request("HEAD", "/", "")).await,
+        door.client().send_h2(h2("HEAD", "/").body(none()).unwrap()).await,
+    ] {
+        let reply = sent.unwrap();
+        assert_eq!((reply.status().as_u16(), reply.body().len()), (404, 0));
+    }
+    door.stop().await;
+}
