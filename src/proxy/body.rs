@@ -5,6 +5,7 @@ use super::judge::Answered;
 use super::local::Worker;
 use crate::domain::{FailureKind, Moment};
 use crate::upstream::Lease;
+use crate::upstream::trailers::passed_on;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -123,10 +124,10 @@ impl Passing {
                     attempt.served.count_bytes(0, data.len() as u64);
                 }
                 // hyper asks no further once it knows the end, so it is noted here.
-                if this.incoming.is_end_stream() {
+                if frame.is_trailers() || this.incoming.is_end_stream() {
                     finish(this.attempt);
                 }
-                return Poll::Ready(Some(Ok(frame)));
+                return Poll::Ready(Some(Ok(passed_on(frame))));
             }
             Poll::Ready(None) => {
                 finish(this.attempt);

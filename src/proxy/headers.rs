@@ -119,7 +119,7 @@ fn drop_hop_by_hop(headers: &mut HeaderMap, too: impl Fn(&HeaderName) -> bool) {
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(*name, header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE)
+    matches!(*name, header::CONNECTION | header::TE | header::TRANSFER_ENCODING | header::UPGRADE)
         || *name == KEEP_ALIVE
         || *name == PROXY_CONNECTION
 }

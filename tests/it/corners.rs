@@ -1,6 +1,6 @@
 //! The corners of HTTP: what differs between its versions, and what a message may be besides a head and a body.
 
-use crate::harness::client::request;
+use crate::harness::client::{Version, request};
 use crate::harness::endpoint::{ok, response};
 use crate::harness::{Act, Door, Endpoint, eventually};
 use bytes::Bytes;
@@ -194,5 +194,54 @@ async fn a_reply_of_ours_to_head_has_no_body_in_either_version() {
         let reply = sent.unwrap();
         assert_eq!((reply.status().as_u16(), reply.body().len()), (404, 0));
     }
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn trailers_pass_both_ways_but_for_those_that_change_the_message() {
+    let trailed = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+        4\r\npage\r\n0\r\nx-sum: 4711\r\nset-cookie: a\r\ncontent-length: 9\r\n\r\n";
+    let primary = Endpoint::start("main").await.on("/", Act::Write(trailed.to_vec()));
+    let door = Door::builder().primary(&primary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\nConnection: TE\r\nTrailer: x-mine\r\n\
+         Transfer-Encoding: chunked\r\n\r\n2\r\nup\r\n0\r\nx-mine: 7\r\nContent-Length: 3\r\n\r\n",
+    )
+    .await;
+    let page = raw.read_until("4711\r\n\r\n").await;
+    assert!(page.to_ascii_lowercase().contains("\r\nx-sum: 4711\r\n"), "{page}");
+    assert_eq!(primary.seen()[0].trailers, ["x-mine: 7"]);
+    let stream = door.client().connect("localhost", Version::H2).await;
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    let running = tokio::spawn(connection);
+    let answer = sender.send_request(h2("GET", "/").body(none()).unwrap()).await.unwrap();
+    let whole = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap();
+    let trailers = whole.trailers().unwrap();
+    assert_eq!(trailers["x-sum"], "4711");
+    assert!(!trailers.contains_key("content-length"));
+    running.abort();
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_connection_goes_on_after_trailers_and_its_endpoint_did_well() {
+    let trailed = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npage\r\n0\r\nx-sum: 1\r\n\r\n";
+    let primary = Endpoint::start("main").await.on("/", Act::Write(trailed.to_vec()));
+    let door = Door::builder().primary(&primary).start().await;
+    let stream = door.client().connect("localhost", Version::H2).await;
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    let running = tokio::spawn(connection);
+    for count in 1..=3 {
+        let answer = sender.send_request(h2("GET", "/").body(none()).unwrap()).await.unwrap();
+        http_body_util::BodyExt::collect(answer.into_body()).await.unwrap();
+        eventually("it is counted", || door.good() == count).await;
+    }
+    assert_eq!(primary.connections(), 1);
+    running.abort();
     door.stop().await;
 }
