@@ -245,3 +245,14 @@ async fn a_connection_goes_on_after_trailers_and_its_endpoint_did_well() {
     running.abort();
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn codings_of_an_endpoint_that_we_cannot_undo_are_not_passed_on_as_the_page() {
+    let zipped = b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n4\r\nxxxx\r\n0\r\n\r\n";
+    let primary = Endpoint::start("main").await.on("/", Act::Write(zipped.to_vec()));
+    let door = Door::builder().primary(&primary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(raw.read_to_end().await.starts_with("HTTP/1.1 502 "));
+    door.stop().await;
+}
