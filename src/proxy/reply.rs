@@ -5,14 +5,14 @@ use super::route::Refusal;
 use crate::telemetry::metrics::ReplyKind;
 use crate::upstream::{Failure, Shortage};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use std::io;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// How a client wants to be spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tongue {
+enum Tongue {
     Html,
     /// `application/problem+json` (RFC 9457).
     Problem,
@@ -21,7 +21,7 @@ pub enum Tongue {
 }
 
 impl Tongue {
-    pub fn of<B>(request: &Request<B>) -> Tongue {
+    fn of<B>(request: &Request<B>) -> Tongue {
         let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let accept = text(header::ACCEPT);
         if text(header::CONTENT_TYPE).starts_with("application/grpc") {
@@ -31,6 +31,27 @@ impl Tongue {
         } else {
             Tongue::Html
         }
+    }
+}
+
+/// What of a request decides how it is replied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    tongue: Tongue,
+    asks_for: AsksFor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AsksFor {
+    Page,
+    /// HEAD: hyper leaves the body out over HTTP/1.1 only.
+    Head,
+}
+
+impl Asker {
+    pub fn of<B>(request: &Request<B>) -> Asker {
+        let asks_for = if *request.method() == Method::HEAD { AsksFor::Head } else { AsksFor::Page };
+        Asker { tongue: Tongue::of(request), asks_for }
     }
 }
 
@@ -57,7 +78,7 @@ enum Then {
 }
 
 impl Reply {
-    pub fn response(self, tongue: Tongue) -> Response<Body> {
+    pub fn response(self, asker: Asker) -> Response<Body> {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let proxy_status = HeaderValue::try_from(format!("hotspare; error={}", self.error));
@@ -67,14 +88,22 @@ impl Reply {
             Then::Later => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"))),
             Then::Close => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
         }
-        let (status, kind, body) = match tongue {
-            Tongue::Html => (self.status, "text/html; charset=utf-8", Body::full(self.html())),
-            Tongue::Problem => (self.status, "application/problem+json", Body::full(self.problem())),
+        let (status, kind, body) = match asker.tongue {
+            Tongue::Html => (self.status, "text/html; charset=utf-8", Some(self.html())),
+            Tongue::Problem => (self.status, "application/problem+json", Some(self.problem())),
             Tongue::Grpc => {
                 headers.insert("grpc-status", HeaderValue::from_static(self.grpc_status()));
                 headers.insert("grpc-message", HeaderValue::from_static(self.says));
-                (StatusCode::OK, "application/grpc", Body::Empty)
+                (StatusCode::OK, "application/grpc", None)
             }
+        };
+        let body = match (asker.asks_for, body) {
+            (AsksFor::Page, Some(page)) => Body::full(page),
+            (AsksFor::Head, Some(page)) => {
+                headers.insert(header::CONTENT_LENGTH, page.len().into());
+                Body::Empty
+            }
+            (AsksFor::Page | AsksFor::Head, None) => Body::Empty,
         };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         let mut response = Response::new(body);

@@ -7,7 +7,7 @@ use super::headers::{self, Upgrading};
 use super::judge::{self, Answered, Kind, Step};
 use super::local::Worker;
 use super::plan::{Choose, Plan};
-use super::reply::{self, Reply, Tongue};
+use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
 use super::upgrade::Tunnel;
 use super::wait::Waiting;
@@ -15,18 +15,18 @@ use crate::domain::{FailureKind, Moment};
 use crate::health::{BackendView, EndpointView, HeldView};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{self, Answer, Failed, Failure, Reuse, Target};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::rc::Rc;
 
 /// One request's life. Always answers; a client that goes away drops it, which cancels what runs for it.
 pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<Body> {
     let began = worker.clock.now();
-    let tongue = Tongue::of(&request);
+    let asker = Asker::of(&request);
     let view = worker.views.view(); // one picture for the whole request, whatever is published meanwhile
     let route = match route::find(&view, client, &request) {
         Ok(route) => route,
-        Err(refusal) => return say(worker, reply::to_refusal(refusal), tongue),
+        Err(refusal) => return say(worker, reply::to_refusal(refusal), asker),
     };
     let backend = &view.backends[route.site.backend];
     let limits = UploadLimits { idle: client.listener.limits.body_idle_timeout, size: route.site.max_body };
@@ -52,15 +52,15 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             if let Some(served) = request.served.take() {
                 served.count_response(reply.status, began, worker.clock.now());
             }
-            say(worker, reply, tongue)
+            say(worker, reply, asker)
         }
     }
 }
 
 /// A reply of ours, counted.
-fn say(worker: &Worker, reply: Reply, tongue: Tongue) -> Response<Body> {
+fn say(worker: &Worker, reply: Reply, asker: Asker) -> Response<Body> {
     worker.cells().replies[reply.kind as usize].add(1);
-    reply.response(tongue)
+    reply.response(asker)
 }
 
 /// Why there is no answer to pass on from one view.
@@ -221,6 +221,7 @@ impl InHand<'_> {
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let upgrading = if upgraded { self.exchange.upgrading } else { Upgrading::No };
         headers::response(response.headers_mut(), upgrading);
+        *response.version_mut() = Version::HTTP_11; // ours, whatever the endpoint's is (RFC 9110, section 2.5)
         if upgraded {
             in_flight.endpoint().note_good(&worker.reporter);
             let endpoint = hyper::upgrade::on(&mut response);

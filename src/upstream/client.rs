@@ -83,6 +83,9 @@ pub async fn send(
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !asked_for_upgrade => {
                 return Err(failed(Failure::Malformed { what: Malformed::UnaskedUpgrade }));
             }
+            Ok(response) if !codings_are_undone(&response) => {
+                return Err(failed(Failure::Malformed { what: Malformed::Coding }));
+            }
             Ok(response) => {
                 let lease = may_be_kept(&response).then_some(lease);
                 return Ok(Answer { response, lease });
@@ -135,6 +138,13 @@ async fn within<F: Future>(
         }
         deadline = extended;
     }
+}
+
+/// Whether hyper has undone every transfer coding: it knows `chunked` alone, and with the field gone nobody could tell that what is
+/// left is compressed, or where it ends (RFC 9112, section 6.1).
+fn codings_are_undone(response: &Response<Incoming>) -> bool {
+    let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|only| only.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
 /// Whether the connection can be kept once the response was read.

@@ -8,6 +8,7 @@ pub mod client;
 pub mod connect;
 pub mod failure;
 pub mod kept;
+pub mod trailers;
 pub mod upload;
 
 pub use client::{Answer, Failed, Reuse, Target};

@@ -3,6 +3,7 @@
 use crate::harness::client::request;
 use crate::harness::endpoint::{ok, response, status};
 use crate::harness::{Act, Door, Endpoint, eventually};
+use hotspare::domain::FailureKind;
 
 /// Failures of one request that leave nothing with the client.
 fn failures() -> Vec<(&'static str, Act)> {
@@ -122,9 +123,21 @@ async fn an_endpoint_that_fails_harms_no_other_request() {
         good.write("GET /good HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert!(good.read_until("good").await.starts_with("HTTP/1.1 200 "));
     }
-    eventually("nothing is in flight", || {
-        door.view().backends[0].cells.iter().map(|cells| cells.in_flight.get()).sum::<i64>() == 0
-    })
-    .await;
+    eventually("nothing is in flight", || door.in_flight() == 0).await;
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_client_that_leaves_in_the_middle_of_a_page_says_nothing_about_the_endpoint() {
+    let stalls = Act::Write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbegun".to_vec());
+    let primary = Endpoint::start("main").await.on("/page", stalls);
+    let door = Door::builder().primary(&primary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write("GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    raw.read_until("begun").await;
+    drop(raw);
+    eventually("it is over", || door.in_flight() == 0).await;
+    let failed: u64 = FailureKind::ALL.into_iter().map(|kind| door.failures(kind)).sum();
+    assert_eq!((door.good(), failed), (0, 0));
     door.stop().await;
 }
