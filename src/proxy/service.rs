@@ -6,7 +6,7 @@ use super::exchange::{Exchange, InFlight, Served};
 use super::headers::{self, Upgrading};
 use super::judge::{self, Answered, Kind, Step};
 use super::local::Worker;
-use super::plan::{Choose, Plan};
+use super::plan::{self, Choose, Plan};
 use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
 use super::upgrade::Tunnel;
@@ -136,7 +136,7 @@ impl InHand<'_> {
                         return Ok(self.send(backend, prefer(best, answering)));
                     }
                     self.failures += 1;
-                    plan.note_failed(false);
+                    plan.note_failed(plan::Failed::Otherwise);
                     best = best.or(Some(answering));
                     step
                 }
@@ -144,7 +144,11 @@ impl InHand<'_> {
                     let at_hand = self.exchange.at_hand();
                     let step = judge::after_failure(self.exchange.kind, &failure, at_hand, backend.config.retry);
                     self.failures += 1;
-                    plan.note_failed(failure.is_refusal());
+                    plan.note_failed(if failure.is_refusal() {
+                        plan::Failed::Refused
+                    } else {
+                        plan::Failed::Otherwise
+                    });
                     last = Some((failure, step));
                     step
                 }
