@@ -65,8 +65,8 @@ fn say(worker: &Worker, reply: Reply, asker: Asker) -> Response<Body> {
 
 /// Why there is no answer to pass on from one view.
 enum Missed {
-    /// A write that has provably not begun, and no endpoint of its pool would take it.
-    NotBegun(Failure),
+    /// A write that has provably not begun, and no endpoint of its pool would take it; `None`: there was none to ask.
+    NotBegun(Option<Failure>),
     /// All that is left is a reply of ours.
     Reply(Reply),
 }
@@ -103,7 +103,7 @@ impl InHand<'_> {
             Err(Missed::NotBegun(failure)) => failure,
         };
         let Some(mut waiting) = Waiting::begin(self.worker, view, backend) else {
-            return Err(reply::to_failure(Some(&failure)));
+            return Err(reply::to_failure(failure.as_ref()));
         };
         self.waited = true;
         while let Some(view) = waiting.next_view(self.worker).await {
@@ -112,7 +112,7 @@ impl InHand<'_> {
                 Ok(response) => return Ok(response),
                 Err(Missed::Reply(reply)) => return Err(reply),
                 Err(Missed::NotBegun(_)) if backend.another_pool_is_usable() => (),
-                Err(Missed::NotBegun(failure)) => return Err(reply::to_failure(Some(&failure))),
+                Err(Missed::NotBegun(failure)) => return Err(reply::to_failure(failure.as_ref())),
             }
         }
         Err(reply::to_wait_in_vain())
@@ -160,7 +160,8 @@ impl InHand<'_> {
         }
         match (best, last) {
             (Some(best), _) => Ok(self.send(backend, best)),
-            (None, Some((failure, Step::SendOn))) => Err(Missed::NotBegun(failure)),
+            (None, Some((failure, Step::SendOn))) => Err(Missed::NotBegun(Some(failure))),
+            (None, None) if self.exchange.kind == Kind::Unsafe => Err(Missed::NotBegun(None)),
             (None, last) => Err(Missed::Reply(self.own_reply(last.map(|(failure, _)| failure).as_ref()))),
         }
     }
