@@ -5,7 +5,7 @@ use super::body::{Attempt, Body, DownloadLimits};
 use super::exchange::{Exchange, InFlight, Served};
 use super::headers::{self, Upgrading};
 use super::judge::{self, Answered, Kind, Step};
-use super::local::Worker;
+use super::local::{LocalEndpoint, Worker};
 use super::plan::{self, Choose, Plan};
 use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
@@ -18,6 +18,7 @@ use crate::upstream::{self, Answer, Failed, Failure, Reuse, Target};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// One request's life. Always answers; a client that goes away drops it, which cancels what runs for it.
 pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<Body> {
@@ -34,8 +35,17 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
     let local = worker.backend(backend);
     local.retries.earn(began);
     let served = Served::begin(local, exchange.upload.clone());
-    let mut request =
-        InHand { worker, client, exchange, served: Some(served), began, failures: 0, waited: false, until: None };
+    let mut request = InHand {
+        worker,
+        client,
+        exchange,
+        served: Some(served),
+        began,
+        failures: 0,
+        waited: false,
+        until: None,
+        trying: None,
+    };
 
     let done = match backend.config.timeouts.total {
         None => request.forward(&view, backend).await,
@@ -43,7 +53,10 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             let until = began.after(total);
             request.until = Some(until);
             let within = tokio::time::timeout_at(worker.clock.instant(until), request.forward(&view, backend)).await;
-            within.unwrap_or_else(|_| Err(reply::to_total_timeout()))
+            within.unwrap_or_else(|_| {
+                request.blame_for(total);
+                Err(reply::to_total_timeout())
+            })
         }
     };
     match done {
@@ -85,6 +98,8 @@ struct InHand<'a> {
     waited: bool,
     /// When all of it must be over.
     until: Option<Moment>,
+    /// The endpoint that is being tried, and since when.
+    trying: Option<(Rc<LocalEndpoint>, Moment)>,
 }
 
 /// An answer with what hangs on it.
@@ -182,6 +197,7 @@ impl InHand<'_> {
         let local = worker.endpoint(endpoint);
         let Some(request) = self.exchange.take() else { return Err(Failure::ClientBody) };
         let began = worker.clock.now();
+        self.trying = Some((local.clone(), began));
         let in_flight = InFlight::begin(local);
         let target = Target {
             address: endpoint.address,
@@ -193,7 +209,9 @@ impl InHand<'_> {
             Kind::Safe => Reuse::Any,
             Kind::Unsafe => Reuse::Recent,
         };
-        match upstream::client::send(target, request, &self.exchange.upload, reuse, worker.clock).await {
+        let sent = upstream::client::send(target, request, &self.exchange.upload, reuse, worker.clock).await;
+        self.trying = None;
+        match sent {
             Ok(answer) => {
                 in_flight.endpoint().tally().head.observe(worker.clock.now().since(began));
                 let answered = Answered::of(answer.response.status());
@@ -243,6 +261,16 @@ impl InHand<'_> {
             let cells = served.backend.cells();
             let rescued = if self.waited { &cells.rescued_by_wait } else { &cells.rescued_by_retry };
             rescued.add(1);
+        }
+    }
+
+    /// The time for all of it is over. To blame is the endpoint that let at least half of it pass without an answer, if it had the
+    /// whole request: the last of several may have had no time left, and a slow upload is its client's.
+    fn blame_for(&self, total: Duration) {
+        let Some((endpoint, since)) = &self.trying else { return };
+        let waited = self.worker.clock.now().since(*since);
+        if waited >= total / 2 && self.exchange.upload.end() == UploadEnd::Whole {
+            endpoint.note_failure(&self.worker.reporter, FailureKind::Timeout);
         }
     }
 
