@@ -145,7 +145,8 @@ async fn a_client_that_leaves_in_the_middle_of_a_page_says_nothing_about_the_end
 #[tokio::test(flavor = "local")]
 async fn an_endpoint_that_lets_the_whole_time_pass_is_to_blame() {
     let primary = Endpoint::start("main").await.on("/page", Act::Silence);
-    let door = Door::builder().primary(&primary).backend(r#"timeouts = { connect = "200ms", total = "400ms" }"#).start().await;
+    let door =
+        Door::builder().primary(&primary).backend(r#"timeouts = { connect = "200ms", total = "400ms" }"#).start().await;
     assert_eq!(door.client().get("/page").await.status(), 504);
     assert_eq!(door.failures(FailureKind::Timeout), 1);
     // A client that takes the whole time to send is to blame itself.
