@@ -4,12 +4,12 @@ use super::connect::connect;
 use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
 use super::kept::{KEPT_FOR, Kept, Lease};
 use super::upload::{Upload, UploadEnd, UploadState};
+use super::wire::Wire;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -105,7 +105,7 @@ pub async fn send(
 /// A new connection, its task started.
 async fn open(target: Target<'_>) -> Result<Lease, Failure> {
     let stream = connect(target.address, target.connect_timeout).await?;
-    let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(stream)).await;
+    let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(Wire::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
     // The task ends with the connection: when either side closes it, or its lease is dropped.
     tasks::spawn(async move {

@@ -256,3 +256,22 @@ async fn codings_of_an_endpoint_that_we_cannot_undo_are_not_passed_on_as_the_pag
     assert!(raw.read_to_end().await.starts_with("HTTP/1.1 502 "));
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn an_answer_before_the_upload_is_whole_reaches_the_client_even_if_the_endpoint_then_resets() {
+    let sorry = response(413, &[("connection", "close")], b"too much");
+    let primary = Endpoint::start("main").await.on("/", Act::AtHead(Box::new(Act::WriteAndReset(sorry))));
+    let door = Door::builder().primary(&primary).start().await;
+    for _ in 0..20 {
+        let sent = door.client().send(request("POST", "/", &"x".repeat(3_000_000))).await;
+        // A client that is cut while it sends may miss the answer; one that is answered gets the endpoint's.
+        if let Ok(answer) = sent {
+            assert_eq!((answer.status().as_u16(), &answer.body()[..]), (413, &b"too much"[..]));
+        }
+    }
+    let mut raw = door.client().raw().await;
+    raw.write(format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(1_000)))
+        .await;
+    assert!(raw.read_until("too much").await.starts_with("HTTP/1.1 413 "));
+    door.stop().await;
+}

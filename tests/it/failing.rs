@@ -141,3 +141,18 @@ async fn a_client_that_leaves_in_the_middle_of_a_page_says_nothing_about_the_end
     assert_eq!((door.good(), failed), (0, 0));
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn an_endpoint_that_lets_the_whole_time_pass_is_to_blame() {
+    let primary = Endpoint::start("main").await.on("/page", Act::Silence);
+    let door =
+        Door::builder().primary(&primary).backend(r#"timeouts = { connect = "200ms", total = "400ms" }"#).start().await;
+    assert_eq!(door.client().get("/page").await.status(), 504);
+    assert_eq!(door.failures(FailureKind::Timeout), 1);
+    // A client that takes the whole time to send is to blame itself.
+    let mut raw = door.client().raw().await;
+    raw.write("POST /page HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").await;
+    assert!(raw.read_until("</html>").await.starts_with("HTTP/1.1 504 "));
+    assert_eq!(door.failures(FailureKind::Timeout), 1);
+    door.stop().await;
+}

@@ -100,3 +100,27 @@ async fn a_client_that_leaves_while_its_write_waits_leaves_nothing_behind() {
     eventually("nothing is left", || (waiting(&door), door.in_flight()) == (0, 0)).await;
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn in_panic_a_whole_pool_that_refuses_hides_no_endpoint_elsewhere() {
+    let mut refusing = Vec::new();
+    for _ in 0..4 {
+        refusing.push(Endpoint::start("main").await);
+    }
+    let mut secondary = Endpoint::start("spare").await;
+    let mut builder = Door::builder();
+    for endpoint in &refusing {
+        builder = builder.primary(endpoint);
+    }
+    let door = builder.secondary(&secondary).start().await;
+    for endpoint in &mut refusing {
+        endpoint.kill().await;
+    }
+    secondary.kill().await;
+    let usable = |door: &Door| door.view().backends[0].pools.iter().any(|pool| pool.usable);
+    eventually("no pool is usable", || !usable(&door)).await;
+    secondary.set_probes(status(503)); // it answers users, and no probe says so
+    secondary.listen().await;
+    assert_eq!(&door.client().get("/").await.body()[..], b"spare");
+    door.stop().await;
+}

@@ -60,3 +60,31 @@ async fn no_client_turns_a_connection_to_an_endpoint_into_http_of_its_own() {
     }
     door.stop().await;
 }
+
+#[tokio::test(flavor = "local")]
+async fn bytes_that_follow_the_101_and_those_of_a_side_that_is_left_arrive() {
+    let first = [AGREED, b"first words;"].concat();
+    let primary =
+        Endpoint::start("main").await.on("/chat", Act::Echo(first.clone())).on("/bye", Act::WriteAndClose(first));
+    let door = Door::builder().primary(&primary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write(ASK).await;
+    raw.read_until("first words;").await;
+    // The client ends its side and still hears the rest.
+    raw.write("last words").await;
+    tokio::io::AsyncWriteExt::shutdown(&mut raw.0).await.unwrap();
+    assert_eq!(raw.read_to_end().await, "last words");
+    eventually("it has ended", || door.in_flight() == 0).await;
+    eventually("its bytes are counted", || {
+        door.count(|cells| cells.bytes_in.get()) == 10 && door.count(|cells| cells.bytes_out.get()) == 22
+    })
+    .await;
+    // The endpoint leaves first: the client hears of it, and cannot hold the rest open by saying nothing.
+    let mut raw = door.client().raw().await;
+    raw.write(ASK.replace("/chat", "/bye")).await;
+    raw.read_until("first words;").await;
+    assert_eq!(raw.read_to_end().await, "");
+    eventually("it has ended", || door.in_flight() == 0).await;
+    drop(raw);
+    door.stop().await;
+}
