@@ -105,7 +105,8 @@ pub async fn send(
 /// A new connection, its task started.
 async fn open(target: Target<'_>) -> Result<Lease, Failure> {
     let stream = connect(target.address, target.connect_timeout).await?;
-    let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(Wire::new(stream)).await;
+    // hyper's own limit on fields, 100, is ours; told even that number, it would make room for it with every response.
+    let handshake = http1::Builder::new().handshake(Wire::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
     // The task ends with the connection: when either side closes it, or its lease is dropped.
     tasks::spawn(async move {
@@ -115,9 +116,6 @@ async fn open(target: Target<'_>) -> Result<Lease, Failure> {
     });
     Ok(Lease { sender })
 }
-
-/// Fields that a response head may have; as many as hyper takes without allocating.
-const MAX_HEADERS: usize = 100;
 
 /// The future's output, or `None` when `limit` passed since the last piece of the body was passed on.
 async fn within<F: Future>(
