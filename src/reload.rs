@@ -28,11 +28,17 @@ impl Source {
     }
 }
 
-/// Reads the config again. What came of it is logged and counted.
-pub async fn reload(hotspare: &mut Hotspare, source: &Source) {
+/// What came of reading the config again.
+pub type Loaded = Result<Result<Config, Problems>, tokio::task::JoinError>;
+
+/// Reads and checks all of it on another thread, so that this one goes on: to answer scrapes, and to hear signals.
+pub async fn load(source: &Source) -> Loaded {
     let source = source.clone();
-    // Names are resolved in there: not on this thread, which answers scrapes meanwhile.
-    let loaded = tokio::task::spawn_blocking(move || source.load()).await;
+    tokio::task::spawn_blocking(move || source.load()).await
+}
+
+/// Puts in force what was read, or leaves all as it is. What came of it is logged and counted.
+pub async fn reload(hotspare: &mut Hotspare, loaded: Loaded) {
     let rejected = match loaded {
         Ok(Ok(config)) => match hotspare.reconfigure(config).await {
             Ok(generation) => {

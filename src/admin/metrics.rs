@@ -16,6 +16,7 @@ use crate::health::tally::TallyCell;
 use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View};
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
+use crate::telemetry::log;
 use crate::telemetry::metrics::{BackendCells, ReplyKind, WorkerCells, Workers};
 use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
@@ -184,6 +185,7 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
         total(&names::ACCEPT_ERRORS, |cell| cell.accept_errors.get()),
         total(&names::CLIENT_TIMEOUTS, |cell| cell.client_timeouts.get()),
         total(&names::CONNECTION_PANICS, |cell| cell.panics.get()),
+        Family::single(&names::LOG_LINES_DROPPED, number(log::dropped())),
     ]
 }
 

@@ -8,8 +8,9 @@ pub mod status;
 
 use crate::config::Color;
 use crate::demo::Promises;
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,10 +87,10 @@ pub enum Verdict {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(options) => run::run(options),
-        Command::Check { file } => check::run(&file, color(), &mut io::stdout(), &mut io::stderr()).map_err(Into::into),
+        Command::Check { file } => printed(check::run(&file, color(), &mut io::stdout(), &mut io::stderr())),
         Command::Status { admin, json } => {
             let format = if json { status::Format::Json } else { status::Format::Table };
-            status::run(&admin, format, &mut io::stdout(), &mut io::stderr()).map_err(Into::into)
+            printed(status::run(&admin, format, &mut io::stdout(), &mut io::stderr()))
         }
         Command::Demo(options) => crate::demo::run(options).map(|promises| match promises {
             Promises::Held => Verdict::Fine,
@@ -100,10 +101,23 @@ pub fn main() -> ExitCode {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,
         Ok(Verdict::Problem) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Of a command that prints an answer: whether it could. One that reads no further, as `| head`, needs no words about it.
+fn printed(done: io::Result<Verdict>) -> anyhow::Result<Verdict> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Verdict::Problem),
+        done => done.context("the answer could not be printed"),
+    }
+}
+
+/// To standard error, if that can be written: the exit status says it too.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn color() -> Color {

@@ -57,6 +57,7 @@ fn self_signed() -> anyhow::Result<(PathBuf, PathBuf)> {
     let made = rcgen::generate_simple_self_signed(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
     let made = made.context("cannot make a self-signed certificate")?;
     fs::create_dir_all("certs").context("cannot make the directory certs/ for a self-signed certificate")?;
+    let _ = fs::remove_file(&cert); // that of a key that is gone; both are there, or they are made anew
     write(&key, &made.signing_key.serialize_pem(), 0o600)?;
     write(&cert, &made.cert.pem(), 0o644)?;
     tracing::warn!(
@@ -65,10 +66,33 @@ fn self_signed() -> anyhow::Result<(PathBuf, PathBuf)> {
     Ok((cert, key))
 }
 
+/// All of it or nothing: half a file would be taken for the whole one at the next start.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    let part = path.with_extension("part");
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&part);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes())).and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&part); // what made writing fail may keep it there, too
+    }
     written.with_context(|| {
         format!("cannot write {}; run where certs/ can be written, or name --cert and --key", path.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_can_not_be_written_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("self-signed.key");
+        write(&path, "key", 0o600).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "key");
+        let taken = directory.path().join("taken.key");
+        fs::create_dir(&taken).unwrap(); // so that the last step fails
+        let error = write(&taken, "key", 0o600).unwrap_err();
+        assert!(format!("{error:#}").contains("taken.key; run where certs/ can be written"), "{error:#}");
+        assert!(!taken.with_extension("part").exists());
+    }
 }

@@ -1,6 +1,6 @@
 //! `hotspare run`: the office's thread. Signals in, reloads and the drain out.
 
-use super::{Run, Verdict, color, quick};
+use super::{Run, Verdict, color, complain, quick};
 use crate::app::Hotspare;
 use crate::reload::{self, Source};
 use crate::runtime::clock::Clock;
@@ -12,38 +12,62 @@ use tokio::runtime::{Builder, LocalOptions};
 
 /// Serves until a signal ends it.
 pub fn run(options: Run) -> anyhow::Result<Verdict> {
-    log::start(if options.log_json { Format::Json } else { Format::Human })?;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    runtime.context("cannot start")?.block_on(async {
-        // Before anything that takes time: a SIGHUP that comes while the config is read would end the process.
+    let runtime = runtime.context("cannot start")?;
+    let done = runtime.block_on(async {
+        // First of all: from here on no signal does what it does by default.
         let signals = Signals::listen().context("cannot take over signals")?;
+        let _log = log::start(if options.log_json { Format::Json } else { Format::Human })?;
         let source = if options.primary.is_empty() { Source::File(options.config) } else { quick::source(&options)? };
-        let config = match source.load() {
-            Ok(config) => config,
-            Err(problems) => {
-                eprintln!(
-                    "{}{}. hotspare was not started.",
-                    problems.render(color()),
-                    count(problems.len(), "problem")
-                );
-                return Ok(Verdict::Problem);
-            }
-        };
-        let hotspare = Hotspare::start(config, Clock::start()).await?;
-        let view = hotspare.published().load();
-        for listener in &view.config.listeners {
-            let scheme = if listener.tls.is_some() { "https" } else { "http" };
-            tracing::info!("accepting {scheme} on {}", listener.address);
+        attend(source, signals).await
+    });
+    runtime.shutdown_background(); // a config that is still being read keeps nobody waiting
+    done
+}
+
+/// Starts, serves and stops; signals are heard all the while.
+async fn attend(source: Source, mut signals: Signals) -> anyhow::Result<Verdict> {
+    let started = tokio::select! {
+        started = start(&source) => started?,
+        () = signals.end() => {
+            tracing::info!("ended by a signal before clients were accepted");
+            return Ok(Verdict::Fine);
         }
-        tracing::info!("metrics and status on http://{}", view.config.admin.address);
-        drop(view);
-        Ok(serve(hotspare, source, signals).await)
-    })
+    };
+    match started {
+        Some(hotspare) => Ok(serve(hotspare, source, signals).await),
+        None => Ok(Verdict::Problem),
+    }
+}
+
+/// `None`: the config has problems, which have been said.
+async fn start(source: &Source) -> anyhow::Result<Option<Hotspare>> {
+    let config = match reload::load(source).await.context("reading the config failed")? {
+        Ok(config) => config,
+        Err(problems) => {
+            let (text, problems) = (problems.render(color()), count(problems.len(), "problem"));
+            complain(&format!("{text}{problems}. hotspare was not started."));
+            return Ok(None);
+        }
+    };
+    let hotspare = Hotspare::start(config, Clock::start()).await?;
+    let view = hotspare.published().load();
+    for listener in &view.config.listeners {
+        let scheme = if listener.tls.is_some() { "https" } else { "http" };
+        tracing::info!("accepting {scheme} on {}", listener.address);
+    }
+    tracing::info!("metrics and status on http://{}", view.config.admin.address);
+    drop(view);
+    Ok(Some(hotspare))
 }
 
 async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> Verdict {
     while signals.next().await == Signal::Hangup {
-        reload::reload(&mut hotspare, &source).await;
+        // Names may take long to resolve; whoever ends us does not wait for that.
+        tokio::select! {
+            loaded = reload::load(&source) => reload::reload(&mut hotspare, loaded).await,
+            () = signals.end() => break,
+        }
     }
     tracing::info!("draining: what runs is finished, nothing new is accepted; a second signal ends it at once");
     let second = async {

@@ -22,11 +22,13 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 
 fn text(path: &Path) -> Result<String, FileTrouble> {
     let bytes = bytes(path).map_err(|error| trouble(&error))?;
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let lines = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
         FileTrouble::NotUtf8 { line: lines + 1 }
-    })
+    })?;
+    // Or each line that is shown with a problem would end in a mark for the carriage return.
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n") } else { text })
 }
 
 fn trouble(error: &io::Error) -> FileTrouble {
@@ -76,6 +78,19 @@ mod tests {
 
         File::create(&file).unwrap().set_len(LARGEST + 1).unwrap();
         assert_eq!(problem(&file), said("this file is larger than 16MiB", "is it really a config file?"));
+    }
+
+    #[test]
+    fn a_file_from_windows_shows_its_problems_as_any_other_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let said = |text: &str| {
+            let file = directory.path().join("hotspare.toml");
+            std::fs::write(&file, text).unwrap();
+            load(&file).unwrap_err().to_string()
+        };
+        let text = "workers = 0\ndrain_timeout = \"soon\"\n";
+        assert_eq!(said(&text.replace('\n', "\r\n")), said(text));
+        assert_eq!(said(&format!("\u{feff}{text}")).lines().count(), said(text).lines().count());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Signals {
     interrupt: unix::Signal,
     user1: unix::Signal,
     user2: unix::Signal,
+    /// A file reached its limit of size (`ulimit -f`): the write fails, which says it to whoever wrote.
+    _file_size: unix::Signal,
 }
 
 impl Signals {
@@ -35,7 +37,17 @@ impl Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             user1: unix::signal(SignalKind::user_defined1())?,
             user2: unix::signal(SignalKind::user_defined2())?,
+            _file_size: unix::signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
+    }
+
+    /// Waits for one that ends the process. A SIGHUP that comes meanwhile is kept for [`Signals::next`].
+    pub async fn end(&mut self) {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => {}
+            Some(()) = self.interrupt.recv() => {}
+            else => std::future::pending().await,
+        }
     }
 
     /// Waits for the next one.
@@ -64,7 +76,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
         runtime.unwrap().block_on(async {
             let mut signals = Signals::listen().unwrap();
-            for ignored in [Raw::USR1, Raw::USR2] {
+            for ignored in [Raw::USR1, Raw::USR2, Raw::XFSZ] {
                 kill_process(getpid(), ignored).unwrap();
             }
             for (raw, expected) in
@@ -74,6 +86,11 @@ mod tests {
                 let next = tokio::time::timeout(std::time::Duration::from_secs(10), signals.next());
                 assert_eq!(next.await.unwrap(), expected);
             }
+            for raw in [Raw::HUP, Raw::TERM] {
+                kill_process(getpid(), raw).unwrap();
+            }
+            signals.end().await;
+            assert_eq!(signals.next().await, Signal::Hangup, "it was kept");
         });
     }
 }

@@ -125,6 +125,8 @@ metrics! {
         "Unix time at which the certificate in this file expires.";
     LOOP_LAG = Gauge "hotspare_loop_lag_seconds" "seconds" ["worker"]
         "How late the worker's loop woke from a timer when that was last measured.";
+    LOG_LINES_DROPPED = Counter "hotspare_log_lines_dropped_total" "lines" []
+        "Lines of the log that were dropped because whoever reads it did not take them.";
     BUILD_INFO = Gauge "hotspare_build_info" "info" ["version"]
         "1; the label says which release runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" "seconds" []
