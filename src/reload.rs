@@ -6,6 +6,7 @@ use crate::domain::Generation;
 use crate::telemetry::control::Reload;
 use crate::telemetry::words::count;
 use std::path::PathBuf;
+use tokio::task::JoinError;
 
 /// Where the config comes from, each time it is read.
 #[derive(Clone, Debug)]
@@ -28,12 +29,20 @@ impl Source {
     }
 }
 
-/// Reads the config again. What came of it is logged and counted.
-pub async fn reload(hotspare: &mut Hotspare, source: &Source) {
+/// What reading the config again came to.
+#[derive(Debug)]
+pub struct Loaded(Result<Result<Config, Problems>, JoinError>);
+
+/// Reads the config again. May be given up: nothing has changed yet.
+pub async fn read(source: &Source) -> Loaded {
     let source = source.clone();
     // Names are resolved in there: not on this thread, which answers scrapes meanwhile.
-    let loaded = tokio::task::spawn_blocking(move || source.load()).await;
-    let rejected = match loaded {
+    Loaded(tokio::task::spawn_blocking(move || source.load()).await)
+}
+
+/// Puts it in force, if it is valid. What came of it is logged and counted.
+pub async fn apply(hotspare: &mut Hotspare, loaded: Loaded) {
+    let rejected = match loaded.0 {
         Ok(Ok(config)) => match hotspare.reconfigure(config).await {
             Ok(generation) => {
                 hotspare.note_reload(Reload::Accepted);

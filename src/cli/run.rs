@@ -22,7 +22,8 @@ pub fn run(options: Run) -> anyhow::Result<Verdict> {
         }
     };
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    runtime.context("cannot start")?.block_on(async {
+    let runtime = runtime.context("cannot start")?;
+    let verdict = runtime.block_on(async {
         let signals = Signals::listen().context("cannot take over signals")?;
         let hotspare = Hotspare::start(config, Clock::start()).await?;
         let view = hotspare.published().load();
@@ -33,12 +34,18 @@ pub fn run(options: Run) -> anyhow::Result<Verdict> {
         tracing::info!("metrics and status on http://{}", view.config.admin.address);
         drop(view);
         Ok(serve(hotspare, source, signals).await)
-    })
+    });
+    runtime.shutdown_background(); // a config that is still being read would be waited for
+    verdict
 }
 
 async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> Verdict {
     while signals.next().await == Signal::Hangup {
-        reload::reload(&mut hotspare, &source).await;
+        // A name that does not resolve can take a minute; nobody who wants an end should have to wait for it.
+        tokio::select! {
+            loaded = reload::read(&source) => reload::apply(&mut hotspare, loaded).await,
+            _end = signals.end() => break,
+        }
     }
     tracing::info!("draining: what runs is finished, nothing new is accepted; a second signal ends it at once");
     let second = async {

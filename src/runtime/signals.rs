@@ -38,6 +38,15 @@ impl Signals {
         })
     }
 
+    /// Waits for one that asks to end; the others wait for [`Signals::next`].
+    pub async fn end(&mut self) -> Signal {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => Signal::Terminate,
+            Some(()) = self.interrupt.recv() => Signal::Interrupt,
+            else => std::future::pending().await, // tokio's signal driver lives as long as its runtime
+        }
+    }
+
     /// Waits for the next one.
     pub async fn next(&mut self) -> Signal {
         loop {
@@ -74,6 +83,10 @@ mod tests {
                 let next = tokio::time::timeout(std::time::Duration::from_secs(10), signals.next());
                 assert_eq!(next.await.unwrap(), expected);
             }
+            kill_process(getpid(), Raw::HUP).unwrap();
+            kill_process(getpid(), Raw::TERM).unwrap();
+            assert_eq!(signals.end().await, Signal::Terminate);
+            assert_eq!(signals.next().await, Signal::Hangup, "it has waited");
         });
     }
 }

@@ -8,5 +8,6 @@ mod forwarding;
 mod harness;
 mod reload;
 mod routing;
+mod signals;
 mod smuggling;
 mod upgrades;
