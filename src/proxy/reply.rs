@@ -62,8 +62,8 @@ pub struct Reply {
     pub kind: ReplyKind,
     /// One sentence for whoever sits in front of the browser.
     says: &'static str,
-    /// The error type of Proxy-Status (RFC 9209, section 2.3).
-    error: &'static str,
+    /// The error type of Proxy-Status (RFC 9209, section 2.3), unless it is no error.
+    error: Option<&'static str>,
     then: Then,
 }
 
@@ -80,9 +80,14 @@ enum Then {
 impl Reply {
     pub fn response(self, asker: Asker) -> Response<Body> {
         let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let proxy_status = HeaderValue::try_from(format!("hotspare; error={}", self.error));
-        headers.insert(PROXY_STATUS, proxy_status.expect("error types are tokens"));
+        match self.error {
+            Some(error) => {
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                let proxy_status = HeaderValue::try_from(format!("hotspare; error={error}"));
+                headers.insert(PROXY_STATUS, proxy_status.expect("error types are tokens"));
+            }
+            None => drop(headers.insert(PROXY_STATUS, HeaderValue::from_static("hotspare"))),
+        }
         match self.then {
             Then::Nothing => (),
             Then::Later => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"))),
@@ -110,6 +115,23 @@ impl Reply {
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
+    }
+
+    /// All of it as bytes of HTTP/1.1, for a client whose request nobody has parsed. The connection closes after it.
+    pub fn bytes(mut self) -> Vec<u8> {
+        self.then = Then::Close;
+        let page = self.html();
+        let head = self.response(Asker { tongue: Tongue::Html, asks_for: AsksFor::Head });
+        let mut bytes = format!("HTTP/1.1 {}\r\n", self.title()).into_bytes();
+        for (name, value) in head.headers() {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&page);
+        bytes
     }
 
     fn title(&self) -> String {
@@ -157,10 +179,19 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
         R::Misdirected => {
             (421, K::Misdirected, "This connection was made for another host; please connect anew.", Then::Nothing)
         }
+        R::TargetTooLong => (414, K::Limit, "The address is longer than is taken here.", Then::Nothing),
+        R::TooManyFields => (431, K::Limit, "The request has more header fields than are taken here.", Then::Nothing),
         R::TooLarge => (413, K::Limit, "The request is larger than this site takes.", Then::Close),
         R::TooSlow => (408, K::Limit, "The request took too long to arrive.", Then::Close),
     };
-    Reply { status: code(status), kind, says, error: "http_request_error", then }
+    Reply { status: code(status), kind, says, error: Some("http_request_error"), then }
+}
+
+/// To a request that is to be made again at another address, which goes into Location. May be cached: it is meant for good.
+pub fn to_redirect() -> Reply {
+    let says = "This site is served over HTTPS.";
+    let (kind, then) = (ReplyKind::Redirect, Then::Nothing);
+    Reply { status: StatusCode::PERMANENT_REDIRECT, kind, says, error: None, then }
 }
 
 /// To a request that no endpoint answered; `None`: none was tried. A write that waited in vain comes here too.
@@ -183,7 +214,7 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
         Some(Failure::ClientBody) => (400, "The request ended early.", "http_request_error", Then::Close),
     };
     let kind = if status == 400 { ReplyKind::BadRequest } else { ReplyKind::Unavailable };
-    Reply { status: code(status), kind, says, error, then }
+    Reply { status: code(status), kind, says, error: Some(error), then }
 }
 
 /// To a write that waited for the verdict for as long as it may.

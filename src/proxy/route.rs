@@ -33,9 +33,13 @@ pub enum Refusal {
     UnknownPath,
     /// The connection was made for another host (RFC 9110, section 15.5.20).
     Misdirected,
+    /// The target is longer than the listener takes.
+    TargetTooLong,
+    /// More fields than the listener takes.
+    TooManyFields,
     /// The body is larger than the site takes.
     TooLarge,
-    /// The body came too slowly.
+    /// The head or the body came too slowly.
     TooSlow,
 }
 

@@ -13,3 +13,4 @@ mod outside;
 mod quick;
 mod reload;
 mod signals;
+mod tour;

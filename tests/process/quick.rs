@@ -10,19 +10,14 @@ use crate::harness::{eventually, free_address};
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Without a config the admin listener is where it is by default.
-const ADMIN: &str = "127.0.0.1:9900";
-
 async fn run(directory: &Path, primary: SocketAddr, secondary: SocketAddr, listen: SocketAddr) -> Child {
-    // Somebody's demo may be there; this test can wait for a while.
-    eventually("the default admin port is free", async || TcpListener::bind(ADMIN).is_ok()).await;
     let mut command = hotspare();
     command.arg("run").args(["--primary", &primary.to_string(), "--secondary", &secondary.to_string()]);
-    command.args(["--listen", &listen.to_string()]).current_dir(directory);
+    command.args(["--listen", &listen.to_string(), "--admin", &free_address().to_string()]).current_dir(directory);
     let mut child = Child::start("hotspare", command, directory);
     eventually("it accepts", async || {
         assert!(child.try_exit().is_none(), "it ended: {}", child.log());
