@@ -1,8 +1,9 @@
 //! The endpoint program: serves the site at one place, and misbehaves when told to. It is this same binary, as a process of its own,
 //! so that SIGKILL and SIGSTOP do to it what they do to a real one.
 //!
-//! Orders come line by line on stdin (the name of a [`Trouble`]) and are acknowledged on stdout once they are in force. Every write whose
-//! request has come in whole counts as run, whatever is answered: its id goes to a file, which outlives a SIGKILL.
+//! Orders come line by line on stdin (the name of a [`Trouble`]) and are acknowledged on stdout once they are in force, with how many
+//! requests have met trouble so far. Every write whose request has come in whole counts as run, whatever is answered: its id goes to a
+//! file, which outlives a SIGKILL.
 //!
 //! Not here: who answers what in which trouble (`manner`), when what happens (`fault`).
 
@@ -40,6 +41,8 @@ struct Endpoint {
     place: Place,
     site: Site,
     trouble: Cell<Trouble>,
+    /// Requests that were not answered well.
+    met: Cell<u64>,
     dice: RefCell<fastrand::Rng>,
     runs: RefCell<File>,
 }
@@ -52,6 +55,7 @@ pub fn run(place: Place, runs: &Path) -> anyhow::Result<()> {
         place,
         site: Site::make(),
         trouble: Cell::new(Trouble::None),
+        met: Cell::new(0),
         dice: RefCell::new(fastrand::Rng::with_seed(7)),
         runs: RefCell::new(runs),
     });
@@ -75,17 +79,17 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(socket.listen(BACKLOG)?)
 }
 
-/// Something was done, and may be relied on.
-fn acknowledge() {
-    println!("done");
-}
-
 impl Endpoint {
+    /// What was asked for is done, and may be relied on.
+    fn acknowledge(&self) {
+        println!("{}", self.met.get());
+    }
+
     async fn serve(self: Rc<Self>, mut orders: mpsc::Receiver<Trouble>) -> anyhow::Result<()> {
         let address = self.place.address();
         let mut listener = Some(listen(address)?);
         let mut turns = tokio::time::interval(REFUSAL_TURN);
-        acknowledge();
+        self.acknowledge();
         loop {
             let next_client = async {
                 match &listener {
@@ -105,7 +109,7 @@ impl Endpoint {
                     if listener.is_none() {
                         listener = Some(listen(address)?);
                     }
-                    acknowledge();
+                    self.acknowledge();
                 }
                 _ = turns.tick(), if self.trouble.get() == Trouble::HalfRefused => {
                     listener = match listener {
@@ -127,6 +131,9 @@ impl Endpoint {
             }
             let page = self.site.find(&request.path).map(|number| (number, self.site.page(number)));
             let manner = manner::of(self.trouble.get(), &request, page, &mut self.dice.borrow_mut());
+            if manner != Manner::Well {
+                self.met.set(self.met.get() + 1);
+            }
             let answer = Answer::to(&request, page.map(|(_, page)| page), self.place);
             match self.give(&mut stream, &answer, manner).await {
                 Ok(Then::Next) => {}
@@ -143,6 +150,7 @@ impl Endpoint {
         self.runs.borrow_mut().write_all(format!("{id}\n").as_bytes()).expect("a temporary file can be written");
     }
 
+    /// An answer that was begun in trouble ends in it, whatever was ordered since.
     async fn give(&self, stream: &mut BufReader<TcpStream>, answer: &Answer, manner: Manner) -> io::Result<Then> {
         let length = answer.body.len();
         match manner {
@@ -171,24 +179,15 @@ impl Endpoint {
             }
             Manner::Trickle => {
                 answer.send(stream, length, 0, "keep-alive").await?;
-                self.trickle(stream, &answer.body).await?;
+                for byte in &answer.body {
+                    stream.write_all(&[*byte]).await?; // an error once the peer has given up
+                    sleep(TRICKLE_PACE).await;
+                }
             }
             Manner::PromisesMore(by) => answer.send(stream, length + by, length, "keep-alive").await?,
             Manner::PromisesLess(by) => answer.send(stream, length.saturating_sub(by), length, "keep-alive").await?,
         }
         Ok(Then::Next)
-    }
-
-    /// Byte by byte while the trouble lasts, then the rest.
-    async fn trickle(&self, stream: &mut BufReader<TcpStream>, body: &Bytes) -> io::Result<()> {
-        for at in 0..body.len() {
-            if self.trouble.get() != Trouble::Trickle {
-                return stream.write_all(&body[at..]).await;
-            }
-            stream.write_all(&body[at..=at]).await?;
-            sleep(TRICKLE_PACE).await;
-        }
-        Ok(())
     }
 }
 

@@ -160,6 +160,11 @@ fn run(fault: &Fault) -> anyhow::Result<Sums> {
             Action::Reload => door.reload()?,
         }
     }
+    let strikes = fault.course.iter().any(|(_, action)| matches!(action, Action::Trouble(..)));
+    let met = places.new_jersey.met + places.oregon.met;
+    if strikes && met == 0 {
+        bail!("nobody met the trouble: this row would say nothing");
+    }
     let report = crowd.join().expect("visitors do not panic")?;
     let rescued = door.rescued()?;
     drop(watching);
@@ -172,5 +177,5 @@ fn run(fault: &Fault) -> anyhow::Result<Sums> {
     }
     let broken_pages =
         fault.course.iter().any(|(_, action)| matches!(action, Action::Trouble(_, Trouble::BrokenPages)));
-    Ok(Sums::of(&Traces { broken_pages, report, transitions, struck, rescued, runs }))
+    Ok(Sums::of(&Traces { broken_pages, met, report, transitions, struck, rescued, runs }))
 }

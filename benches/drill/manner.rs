@@ -7,7 +7,7 @@ use fastrand::Rng;
 use std::time::Duration;
 
 /// How one request is answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     Well,
     Late(Duration),

@@ -1,7 +1,7 @@
 //! A data centre as the drill holds it: the endpoint's process, which can be killed, frozen and told to misbehave.
 
 use crate::fault::Trouble;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ pub struct DataCentre {
     /// The ids of all writes that ran here, a line each.
     runs: PathBuf,
     endpoint: Option<Endpoint>,
+    /// How many requests have met trouble here, as of the last order.
+    pub met: u64,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl DataCentre {
     /// With its endpoint running.
     pub fn open(place: Place, directory: &Path) -> anyhow::Result<DataCentre> {
         let runs = directory.join(place.name());
-        let mut opened = DataCentre { place, runs, endpoint: None };
+        let mut opened = DataCentre { place, runs, endpoint: None, met: 0 };
         opened.start()?;
         Ok(opened)
     }
@@ -66,7 +68,8 @@ impl DataCentre {
         let mut child = command.spawn().context("cannot start an endpoint")?;
         let said = BufReader::new(child.stdout.take().context("its stdout is a pipe")?);
         let endpoint = self.endpoint.insert(Endpoint { child, said });
-        endpoint.is_done().with_context(|| format!("the endpoint of {place} did not start"))
+        endpoint.is_done().with_context(|| format!("the endpoint of {place} did not start"))?;
+        Ok(())
     }
 
     pub fn kill(&mut self) {
@@ -92,7 +95,8 @@ impl DataCentre {
         let name = trouble.to_possible_value().context("no trouble is skipped")?;
         let orders = endpoint.child.stdin.as_mut().context("its stdin is a pipe")?;
         writeln!(orders, "{}", name.get_name())?;
-        endpoint.is_done()
+        self.met = endpoint.is_done()?;
+        Ok(())
     }
 
     /// How often each write ran here.
@@ -106,13 +110,11 @@ impl DataCentre {
 }
 
 impl Endpoint {
-    fn is_done(&mut self) -> anyhow::Result<()> {
+    /// Waits for its acknowledgement.
+    fn is_done(&mut self) -> anyhow::Result<u64> {
         let mut line = String::new();
         self.said.read_line(&mut line)?;
-        if line != "done\n" {
-            bail!("an endpoint did not do what it was told (it said {line:?})");
-        }
-        Ok(())
+        line.trim_end().parse().with_context(|| format!("an endpoint did not do what it was told; it said {line:?}"))
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Sums {
     pub p99: Duration,
     /// Of all visits.
     pub max: Duration,
+    /// Requests and probes that an endpoint treated badly while it ran.
+    pub met: u64,
     pub rescued: u64,
     /// From the fault's beginning to the first change of the serving pool.
     pub failover: Option<Duration>,
@@ -49,6 +51,7 @@ pub type Look = (&'static str, Outcome);
 pub struct Traces {
     /// Whether the fault is about pages that fail everywhere.
     pub broken_pages: bool,
+    pub met: u64,
     pub report: Report,
     /// Oldest first, of the whole run.
     pub transitions: Vec<TransitionStatus>,
@@ -96,6 +99,7 @@ impl Sums {
             hopeless,
             p99: p99(notes.iter().filter(|note| (FROM..UNTIL).contains(&note.due)).map(|note| note.took)),
             max: notes.iter().map(|note| note.took).max().unwrap_or_default(),
+            met: traces.met,
             rescued: traces.rescued,
             failover: serving.first().and_then(|first| wall(first)?.duration_since(traces.struck).ok()),
             changes: serving.len(),
@@ -129,18 +133,23 @@ fn wall(moved: &TransitionStatus) -> Option<SystemTime> {
     moved.at.parse::<jiff::Timestamp>().ok()?.try_into().ok()
 }
 
-/// Why the serving pool first changed: what was said of the endpoint whose health brought it about. Else what was said of panic,
-/// or of the first endpoint that changed.
+/// Why the serving pool first changed: what was said of the endpoint whose health brought it about. If it never changed: what was
+/// said of panic, or of the first endpoint that changed, and of which.
 fn cause(transitions: &[TransitionStatus]) -> String {
+    let is_endpoint = |moved: &&TransitionStatus| moved.what == "endpoint" && moved.from != "unproven";
     let first = transitions.iter().position(|moved| moved.what == "serving");
-    let endpoint = match first {
-        Some(at) => transitions[..=at].iter().rev().find(|moved| moved.what == "endpoint"),
+    let (told, whose) = match first {
+        Some(at) => (transitions[..=at].iter().rev().find(is_endpoint), None),
         None => {
             let panic = transitions.iter().find(|moved| moved.what == "routing");
-            panic.or_else(|| transitions.iter().find(|moved| moved.what == "endpoint" && moved.from != "unproven"))
+            let told = panic.or_else(|| transitions.iter().find(is_endpoint));
+            (told, told.map(|told| &told.who))
         }
     };
-    let Some(told) = endpoint else { return "nothing changed".to_owned() };
-    let reason = told.words.rsplit_once(&format!("({}): ", told.cause)).map(|(_, reason)| reason);
-    format!("{}: {}", told.cause, reason.unwrap_or(&told.words))
+    let Some(told) = told else { return "nothing changed".to_owned() };
+    let reason = told.words.rsplit_once(&format!("({}): ", told.cause)).map_or(&*told.words, |(_, reason)| reason);
+    match whose {
+        Some(who) => format!("no failover, but {who} {}: {}: {reason}", told.to, told.cause),
+        None => format!("{}: {reason}", told.cause),
+    }
 }

@@ -43,6 +43,9 @@ pub fn row(fault: &Fault, sums: &Sums) -> String {
 pub fn remarks(sums: &Sums) -> Vec<String> {
     let mut remarks: Vec<String> =
         sums.looks.iter().map(|((method, outcome), count)| format!("{count} {method}: {outcome}")).collect();
+    if sums.met > 0 {
+        remarks.push(format!("{} met it at the endpoints", count(sums.met, "request")));
+    }
     if sums.latest > TOO_LATE {
         remarks.push(format!("the client itself was up to {} late: the machine is busy", seconds(sums.latest)));
     }
@@ -82,9 +85,12 @@ fn table(runs: usize, rows: &[(Fault, Sums)]) -> anyhow::Result<String> {
     for (fault, sums) in rows {
         writeln!(text, "{}", row(fault, sums))?;
     }
+    let latest = rows.iter().map(|(_, sums)| sums.latest).max().unwrap_or_default();
     writeln!(
         text,
-        "\n{visits} requests, {writes} of them writes: {twice} ran more than once, {lost} were answered well and had not run."
+        "\n{visits} requests, {writes} of them writes: {twice} ran more than once, {lost} were answered well and had not run. \
+         The client itself began a visit at most {} late.",
+        seconds(latest)
     )?;
     Ok(text)
 }

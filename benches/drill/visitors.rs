@@ -192,7 +192,7 @@ impl Crowd {
     /// Three visits in 20 are writes.
     fn plan(&self, number: usize) -> Plan {
         let mut dice = self.dice.borrow_mut();
-        let connection = if number % NEW_CONNECTION == 0 { Connection::New } else { Connection::KeptIfAny };
+        let connection = if number.is_multiple_of(NEW_CONNECTION) { Connection::New } else { Connection::KeptIfAny };
         if matches!(number % 20, 3 | 10 | 17) {
             let (visitor, path) = (dice.usize(..self.writers.len()), site::guest_book_path(dice.usize(..)));
             Plan { kind: Kind::Post { id: number as u64 }, visitor, path, connection }
