@@ -118,11 +118,12 @@ impl Door {
         while self.child.try_wait()?.is_none() && begun.elapsed() < PATIENCE {
             sleep(Duration::from_millis(20));
         }
-        let said = self.said();
-        if said.contains("panicked") {
-            bail!("hotspare panicked:\n{said}");
+        let (ended, said) = (self.child.try_wait()?, self.said());
+        match ended {
+            None => bail!("hotspare did not end on SIGTERM. It said:\n{said}"),
+            Some(_) if said.contains("panicked") => bail!("hotspare panicked:\n{said}"),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 }
 

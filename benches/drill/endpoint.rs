@@ -29,7 +29,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, sleep};
 
 const BACKLOG: u32 = 1_024;
 /// Of [`Trouble::HalfRefused`].
@@ -89,6 +89,7 @@ impl Endpoint {
         let address = self.place.address();
         let mut listener = Some(listen(address)?);
         let mut turns = tokio::time::interval(REFUSAL_TURN);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay); // those before the trouble began are not made up for
         self.acknowledge();
         loop {
             let next_client = async {
