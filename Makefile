@@ -1,6 +1,6 @@
 # The project's few commands. `make` alone lists them.
 
-.PHONY: help demo test bench deny tools
+.PHONY: help demo test bench drill deny tools
 .DEFAULT_GOAL := help
 
 # Which binary process tests run: release speed without the long link.
@@ -22,6 +22,9 @@ test: tools ## everything: format, lints, all tests; installs missing outside pr
 
 bench: tools ## requests per second and CPU beside nginx
 	cargo bench --features real --bench compare
+
+drill: ## what users see in each of 23 faults (9 minutes); ROWS="killed frozen" for some, RUNS=3, WRITE=1 into docs/drill.md
+	cargo bench --profile fast --bench drill -- $(ROWS) $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
 
 deny: ## licences, sources and bans of all dependencies; installs cargo-deny when it is missing
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version $(CARGO_DENY)

@@ -1,0 +1,129 @@
+//! Every fault of the drill: its name, what it is, and its course in time. The primary is struck from [`FROM`] to [`UNTIL`].
+//!
+//! Not here: how an endpoint misbehaves (`endpoint`), how a process is killed or frozen (`place`).
+
+use crate::place::Place;
+use clap::ValueEnum;
+use std::time::Duration;
+
+pub const FROM: Duration = Duration::from_secs(3);
+pub const UNTIL: Duration = Duration::from_secs(11);
+/// How long visitors come.
+pub const LENGTH: Duration = Duration::from_secs(19);
+
+/// What an endpoint that runs does wrong. The page that probes ask for is a page like the others, unless it says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Trouble {
+    None,
+    /// Takes connections and requests, and never says a word.
+    Mute,
+    Pages500,
+    SomePages500,
+    /// 30 % of pages take 3 s.
+    SomeSlow,
+    /// Half of the requests are read, then the connection is reset before a byte of an answer.
+    HalfReset,
+    /// Half of the answers end in the middle of the body, with a clean close (FIN).
+    HalfCut,
+    /// The check alone is well.
+    LyingCheck,
+    /// The check alone is ill.
+    FailedCheck,
+    HeadOnly,
+    /// The head, then a byte of the body each 100 ms.
+    Trickle,
+    /// `Content-Length` says 100 bytes more than come, and the connection stays open.
+    PromisesMore,
+    /// `Content-Length` says 100 bytes less than come.
+    PromisesLess,
+    /// The listening socket is closed and opened again every 20 ms, and each answer ends its connection: half of the
+    /// connects meet a port that really refuses them.
+    HalfRefused,
+    Writes500,
+    LargeCut,
+    /// Pages with an error of their own.
+    BrokenPages,
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    Kill(Place),
+    Start(Place),
+    Freeze(Place),
+    Thaw(Place),
+    Trouble(Place, Trouble),
+    /// The config file is written anew, and Hotspare gets SIGHUP.
+    Reload,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Fault {
+    /// For `ROWS=…`.
+    pub name: &'static str,
+    pub title: &'static str,
+    /// In order; times since the first visitor.
+    pub course: Vec<(Duration, Action)>,
+}
+
+/// In the order of the table.
+pub fn all() -> Vec<Fault> {
+    use Action::{Freeze, Kill, Start, Thaw};
+    use Place::{NewJersey, Oregon};
+    let fault = |name, title, course| Fault { name, title, course };
+    vec![
+        fault("none", "none, for comparison", Vec::new()),
+        fault("killed", "killed", vec![(FROM, Kill(NewJersey)), (UNTIL, Start(NewJersey))]),
+        fault("frozen", "frozen (SIGSTOP)", vec![(FROM, Freeze(NewJersey)), (UNTIL, Thaw(NewJersey))]),
+        trouble("mute", "accepts, never answers", Trouble::Mute),
+        trouble("pages-500", "every page 500", Trouble::Pages500),
+        trouble("disk", "30 % of pages 500 (the disk)", Trouble::SomePages500),
+        trouble("slow", "30 % of pages take 3 s", Trouble::SomeSlow),
+        trouble("reset", "50 % reset", Trouble::HalfReset),
+        trouble("cut", "50 % cut mid-body", Trouble::HalfCut),
+        trouble("lying-check", "check ok, pages 500", Trouble::LyingCheck),
+        trouble("failed-check", "check 500, pages ok", Trouble::FailedCheck),
+        fault("flapping", "up and down each second", every(2_000, 1_000, Kill(NewJersey), Start(NewJersey))),
+        fault("reloads", "40 reloads in 8 s", every(400, 200, Action::Reload, Action::Reload)),
+        fault(
+            "both-killed",
+            "both pools killed",
+            vec![(FROM, Kill(NewJersey)), (FROM, Kill(Oregon)), (UNTIL, Start(NewJersey)), (UNTIL, Start(Oregon))],
+        ),
+        trouble("head-only", "headers, then silence", Trouble::HeadOnly),
+        trouble("trickle", "a body at one byte per 100 ms", Trouble::Trickle),
+        trouble("promises-more", "Content-Length 100 too large", Trouble::PromisesMore),
+        trouble("promises-less", "Content-Length 100 too small", Trouble::PromisesLess),
+        trouble("half-refused", "50 % of connections refused", Trouble::HalfRefused),
+        trouble("writes-500", "only POST fails (500)", Trouble::Writes500),
+        trouble("large-cut", "pages over 64 KiB cut mid-body", Trouble::LargeCut),
+        fault("pauses", "pauses of 400 ms every 2 s", every(2_000, 400, Freeze(NewJersey), Thaw(NewJersey))),
+        fault(
+            "broken-pages",
+            "5 pages in 100 are 500 at both pools",
+            [(FROM, Trouble::BrokenPages), (UNTIL, Trouble::None)]
+                .into_iter()
+                .flat_map(|(at, trouble)| [NewJersey, Oregon].map(|place| (at, Action::Trouble(place, trouble))))
+                .collect(),
+        ),
+    ]
+}
+
+fn trouble(name: &'static str, title: &'static str, trouble: Trouble) -> Fault {
+    let strike = (FROM, Action::Trouble(Place::NewJersey, trouble));
+    let heal = (UNTIL, Action::Trouble(Place::NewJersey, Trouble::None));
+    Fault { name, title, course: vec![strike, heal] }
+}
+
+/// `strike` each `period` ms during the fault, `heal` so many ms after each.
+fn every(period: u64, heal_after: u64, strike: Action, heal: Action) -> Vec<(Duration, Action)> {
+    let mut course = Vec::new();
+    let mut at = FROM;
+    while at < UNTIL {
+        course.push((at, strike));
+        course.push((at + Duration::from_millis(heal_after), heal));
+        at += Duration::from_millis(period);
+    }
+    course
+}
