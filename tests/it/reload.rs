@@ -1,6 +1,11 @@
 //! A new config in force, and nobody notices.
 
-use crate::harness::{Door, Endpoint, eventually};
+use crate::harness::door::free_address;
+use crate::harness::endpoint::ok;
+use crate::harness::{Act, Door, Endpoint, PATIENCE, eventually};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "local")]
 async fn a_reload_keeps_health_tallies_and_connections_of_what_stays() {
@@ -41,5 +46,35 @@ async fn forty_reloads_under_load_cost_no_request() {
     load.await.unwrap();
     assert_eq!(door.serving(), "main");
     eventually("nothing is in flight", || door.in_flight() == 0).await;
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_listener_comes_and_goes_with_the_config_and_what_runs_there_is_finished() {
+    let slow = Act::After(Duration::from_millis(300), Box::new(ok("slow")));
+    let primary = Endpoint::start("main").await.on("/slow", slow);
+    let mut door = Door::builder().primary(&primary).start().await;
+    let address = free_address();
+    door.reload(|built| built.set_rest(&format!("[[listener]]\naddress = \"{address}\"\n"))).await;
+    let connect = || TcpStream::connect(address);
+    let mut plain = connect().await.unwrap();
+    plain.write_all(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    eventually("it runs", || primary.count("get /slow") == 1).await;
+    door.reload(|built| built.set_rest("")).await;
+    let mut answer = String::new();
+    // The connection closes after its answer, and says so.
+    tokio::time::timeout(PATIENCE, plain.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close") && answer.ends_with("slow"),
+        "{answer}"
+    );
+    let refused = async {
+        while connect().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("somebody still listens");
+    door.reload(|built| built.set_rest(&format!("[[listener]]\naddress = \"{address}\"\n"))).await;
+    connect().await.unwrap();
     door.stop().await;
 }

@@ -142,6 +142,10 @@ impl Builder {
         self.secondary = vec![endpoint.address];
     }
 
+    pub fn set_rest(&mut self, tables: &str) {
+        self.rest = tables.to_owned();
+    }
+
     /// Further tables.
     pub fn rest(mut self, tables: &str) -> Builder {
         self.rest.push_str(tables);
