@@ -21,7 +21,7 @@ test: tools ## everything: format, lints, all tests; installs missing outside pr
 	@echo "make test: all passed"
 
 bench: tools ## requests per second and CPU beside nginx
-	./benches/compare/run
+	cargo bench --features real --bench compare
 
 deny: ## licences, sources and bans of all dependencies; installs cargo-deny when it is missing
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version $(CARGO_DENY)

@@ -105,7 +105,7 @@ impl Hotspare {
         let threads = threads.collect::<io::Result<Vec<_>>>().map_err(Trouble::Thread)?;
         let hotspare = Hotspare { supervisor, control, readiness, cells, workers: threads, sockets, admin };
         for bound in hotspare.sockets.values() {
-            hotspare.listen(bound).await?;
+            hotspare.order(hotspare.shares(bound)?).await;
         }
         hotspare.readiness.set(Phase::Ready);
         Ok(hotspare)
@@ -121,16 +121,19 @@ impl Hotspare {
         if let Some(address) = changed_stack(&before.config, &config) {
             return Err(Trouble::Stack(address));
         }
-        let new = bind_new(&config, &self.sockets, self.workers.len())?;
+        let mut new = bind_new(&config, &self.sockets, self.workers.len())?;
+        // All that can fail for want of a descriptor comes before the swap.
+        let shares = new.values().map(|bound| self.shares(bound)).collect::<Result<Vec<_>, _>>()?;
         let generation = self.supervisor.reconfigure(config.clone()).await.map_err(|_| Trouble::Supervisor)?;
-        for (address, bound) in new {
-            self.listen(&bound).await?;
-            self.sockets.insert(address, bound);
+        for share in shares {
+            self.order(share).await;
         }
+        self.sockets.append(&mut new);
         let gone = self.sockets.extract_if(.., |address, _| config.listener(*address).is_none());
         for (address, bound) in gone.collect::<Vec<_>>() {
-            self.order(|_| Ok(Order::Unlisten { address })).await?;
-            drop(bound); // the workers empty the queue of their own before they close it
+            // First ours: the workers empty their queues before they close them, and what is closed last loses its queue.
+            drop(bound);
+            self.order(self.workers.iter().map(|_| Order::Unlisten { address }).collect()).await;
         }
         say_what_needs_a_restart(&before.config, &config);
         Ok(generation)
@@ -151,12 +154,12 @@ impl Hotspare {
     }
 
     /// Drains: stops accepting, finishes what runs (for at most `drain_timeout`), and ends all threads.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.readiness.set(Phase::Draining);
         let timeout = self.published().load().config.drain_timeout;
-        // A worker that is gone has nothing to drain.
-        let _gone = self.order(|_| Ok(Order::Drain { timeout })).await;
-        drop(self.sockets); // or the kernel would go on taking connections that nobody accepts
+        // First ours: the workers empty their queues before they close them, and what is closed last loses its queue.
+        self.sockets.clear();
+        self.order(self.workers.iter().map(|_| Order::Drain { timeout }).collect()).await;
         for worker in self.workers {
             drop(worker.orders);
             if let Err(died) = worker.thread.join().await {
@@ -166,20 +169,23 @@ impl Hotspare {
         self.admin.abort();
     }
 
-    async fn listen(&self, bound: &Bound) -> Result<(), Trouble> {
+    /// Each worker's share of a listener.
+    fn shares(&self, bound: &Bound) -> Result<Vec<Order>, Trouble> {
         let address = bound.address();
-        let socket = |worker| bound.socket(worker).map_err(|error| Trouble::Listen(edge::explain(address, &error)));
-        self.order(|worker| Ok(Order::Listen { address, socket: socket(worker)? })).await
+        let share = |index| match bound.socket(WorkerIndex(index)) {
+            Ok(socket) => Ok(Order::Listen { address, socket }),
+            Err(error) => Err(Trouble::Listen(edge::explain(address, &error))),
+        };
+        (0..self.workers.len()).map(share).collect()
     }
 
-    /// Gives each worker an order.
-    async fn order(&self, order: impl Fn(WorkerIndex) -> Result<Order, Trouble>) -> Result<(), Trouble> {
-        for (index, worker) in self.workers.iter().enumerate() {
-            if worker.orders.send(order(WorkerIndex(index))?).await.is_err() {
+    /// Gives each worker its order. One that is gone has nothing to carry it out with.
+    async fn order(&self, orders: Vec<Order>) {
+        for (index, (worker, order)) in self.workers.iter().zip(orders).enumerate() {
+            if worker.orders.send(order).await.is_err() {
                 tracing::error!("worker {index} has ended; restart hotspare to have all of its workers back");
             }
         }
-        Ok(())
     }
 }
 

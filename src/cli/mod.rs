@@ -64,6 +64,9 @@ pub struct Run {
     /// Without a config file: where to accept clients.
     #[arg(long, value_name = "ADDR", default_value = "[::]:8443", requires = "primary")]
     listen: SocketAddr,
+    /// Without a config file: where metrics and status are served.
+    #[arg(long, value_name = "ADDR", default_value = status::DEFAULT_ADMIN, requires = "primary")]
+    admin: SocketAddr,
     /// Without a config file: the certificate, PEM. Without one, a self-signed one is made under certs/.
     #[arg(long, value_name = "FILE", requires_all = ["primary", "key"])]
     cert: Option<PathBuf>,

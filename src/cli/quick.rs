@@ -22,8 +22,9 @@ pub fn source(options: &Run) -> anyhow::Result<Source> {
         format!("{{ name = \"{name}\", endpoints = [{}] }}", endpoints.join(", "))
     };
     let mut text = format!(
-        "[[listener]]\naddress = {}\ntls = [{{ cert = {}, key = {} }}]\n\
+        "[admin]\naddress = {}\n[[listener]]\naddress = {}\ntls = [{{ cert = {}, key = {} }}]\n\
          [[backend]]\nname = \"sites\"\nprimary = {}\n",
+        quoted(&options.admin.to_string()),
         quoted(&options.listen.to_string()),
         quoted(&cert.display().to_string()),
         quoted(&key.display().to_string()),

@@ -13,7 +13,8 @@ use super::stream::{Stream, Wire};
 use super::watchdog::{FAREWELL, Late, Watchdog};
 use super::{Handler, tls};
 use crate::config::{Limits, Listener};
-use crate::proxy::{Client, Secure};
+use crate::proxy::route::Refusal;
+use crate::proxy::{Client, Secure, reply};
 use crate::runtime::tasks::LocalExec;
 use crate::telemetry::metrics::{ReplyKind, WorkerCells};
 use bytes::Bytes;
@@ -37,14 +38,6 @@ const HYPERS_MAX_HEADERS: usize = 100;
 
 /// hyper's own bound on what it buffers, and the least of it for us.
 const HYPERS_BUFFER: usize = 8192 + 4096 * 100;
-
-/// Said to a client whose head does not come. By hand: hyper has nothing to answer yet.
-const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
-    content-type: text/plain; charset=utf-8\r\n\
-    cache-control: no-store\r\n\
-    content-length: 20\r\n\
-    connection: close\r\n\r\n\
-    408 Request Timeout\n";
 
 /// Runs one connection until it ends; whatever ends it.
 pub async fn run<H: Handler>(
@@ -179,9 +172,11 @@ where
             }
         }
         Ended::Late(Late::Head) => {
+            let reply = reply::to_refusal(Refusal::TooSlow);
             handler.cells().client_timeouts.add(1);
-            handler.cells().replies[ReplyKind::Limit as usize].add(1);
-            timeout(FAREWELL, stream.write_all(TOO_SLOW)).await.ok()?.ok()?;
+            handler.cells().replies[reply.kind as usize].add(1);
+            // By hand: hyper has nothing to answer yet.
+            timeout(FAREWELL, stream.write_all(&reply.bytes())).await.ok()?.ok()?;
         }
         Ended::Late(Late::Silent) => handler.cells().client_timeouts.add(1),
         Ended::Late(Late::Stalled) => {

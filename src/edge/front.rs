@@ -8,12 +8,15 @@ use super::pulse::{Protocol, Pulse, Running};
 use super::redirect;
 use super::roster::{Roster, Stage};
 use crate::config::{Limits, Listener};
+use crate::proxy;
+use crate::proxy::reply::{self, Asker};
+use crate::proxy::route::Refusal;
 use crate::telemetry::metrics::ReplyKind;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Full};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
@@ -62,47 +65,36 @@ where
 }
 
 /// The reply that the listener makes itself, if it does.
-fn reply<B>(request: &Request<B>, listener: &Listener) -> Option<(ReplyKind, Response<Full<Bytes>>)> {
-    if let Some(status) = past_limit(request, &listener.limits) {
-        return Some((ReplyKind::Limit, plain(status)));
+fn reply<B>(request: &Request<B>, listener: &Listener) -> Option<(ReplyKind, Response<proxy::Body>)> {
+    let (reply, location) = match (past_limit(request, &listener.limits), listener.redirect) {
+        (Some(refusal), _) => (reply::to_refusal(refusal), None),
+        (None, None) => return None,
+        (None, Some(to)) => match redirect::location(request, to) {
+            Some(location) => (reply::to_redirect(), Some(location)),
+            None => (reply::to_refusal(Refusal::BadHost), None),
+        },
+    };
+    let mut response = reply.response(Asker::of(request));
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
     }
-    let to = listener.redirect?;
-    Some(match redirect::location(request, to) {
-        Some(location) => {
-            let mut reply = plain(StatusCode::PERMANENT_REDIRECT);
-            reply.headers_mut().insert(header::LOCATION, location);
-            (ReplyKind::Redirect, reply)
-        }
-        None => (ReplyKind::BadRequest, plain(StatusCode::BAD_REQUEST)),
-    })
+    Some((reply.kind, response))
 }
 
 /// hyper and h2 refuse heads past `max_header_size` before this; neither knows of half of it for the target, nor h2 of a
 /// number of fields.
-fn past_limit<B>(request: &Request<B>, limits: &Limits) -> Option<StatusCode> {
+fn past_limit<B>(request: &Request<B>, limits: &Limits) -> Option<Refusal> {
     let uri = request.uri();
     let target = uri.path_and_query().map_or(0, |path| PathAndQuery::as_str(path).len())
         + uri.authority().map_or(0, |authority| Authority::as_str(authority).len());
     if target > limits.max_header_size / 2 {
-        return Some(StatusCode::URI_TOO_LONG);
+        return Some(Refusal::TargetTooLong);
     }
-    (request.headers().len() > limits.max_headers).then_some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-}
-
-fn plain(status: StatusCode) -> Response<Full<Bytes>> {
-    let text = format!("{} {}\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
-    let mut reply = Response::new(Full::from(text));
-    *reply.status_mut() = status;
-    let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if !status.is_redirection() {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    reply
+    (request.headers().len() > limits.max_headers).then_some(Refusal::TooManyFields)
 }
 
 fn send<B>(
-    mut response: Response<Either<Full<Bytes>, B>>,
+    mut response: Response<Either<proxy::Body, B>>,
     mut running: Running,
     roster: &Roster,
 ) -> Response<Outgoing<B>> {
@@ -120,7 +112,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct Outgoing<B> {
         #[pin]
-        body: Either<Full<Bytes>, B>,
+        body: Either<proxy::Body, B>,
         running: Running,
     }
 }
@@ -170,12 +162,12 @@ mod tests {
             max_headers: 2,
             max_streams: 1,
         };
-        let status = |uri: &str, fields: usize| {
+        let refused = |uri: &str, fields: usize| {
             let request = (0..fields).fold(Request::builder().uri(uri), |request, _| request.header("a", "b"));
-            past_limit(&request.body(()).unwrap(), &limits).map(|status| status.as_u16())
+            past_limit(&request.body(()).unwrap(), &limits)
         };
-        assert_eq!(status("/123456789", 2), None);
-        assert_eq!(status("/1234567890", 2), Some(414));
-        assert_eq!(status("/", 3), Some(431));
+        assert_eq!(refused("/123456789", 2), None);
+        assert_eq!(refused("/1234567890", 2), Some(Refusal::TargetTooLong));
+        assert_eq!(refused("/", 3), Some(Refusal::TooManyFields));
     }
 }

@@ -5,6 +5,7 @@ use super::judge::Answered;
 use super::local::Worker;
 use crate::domain::{FailureKind, Moment};
 use crate::upstream::Lease;
+use crate::upstream::trailers::passed_on;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -28,7 +29,8 @@ pin_project! {
 
 pin_project! {
     /// An endpoint's body. At its end the connection is kept and the endpoint has answered well; where it breaks off, the
-    /// client's breaks off too.
+    /// client's breaks off too. Dropped before its end, the client has gone away: that is no evidence (who knows what it did
+    /// not wait for), and the connection, half read, closes.
     #[derive(Debug)]
     pub struct Passing {
         incoming: Incoming,
@@ -37,15 +39,6 @@ pin_project! {
         last_piece: Moment,
         #[pin]
         timer: Option<Sleep>,
-    }
-
-    impl PinnedDrop for Passing {
-        fn drop(this: Pin<&mut Self>) {
-            // The client went away in the middle of it. Until then the endpoint did well; the connection, half read, closes.
-            if let Some(attempt) = this.project().attempt.take() {
-                attempt.note_end();
-            }
-        }
     }
 }
 
@@ -67,15 +60,6 @@ pub struct Attempt {
     pub lease: Option<Lease>,
     /// A failing answer was counted when its head came.
     pub answered: Answered,
-}
-
-impl Attempt {
-    fn note_end(&self) {
-        match self.answered {
-            Answered::Well => self.in_flight.endpoint().note_good(&self.worker.reporter),
-            Answered::Failing => (),
-        }
-    }
 }
 
 /// The body ended before its end: the client's must be cut too.
@@ -104,7 +88,10 @@ impl Body {
 /// The body is whole.
 fn finish(attempt: &mut Option<Attempt>) {
     if let Some(mut attempt) = attempt.take() {
-        attempt.note_end();
+        match attempt.answered {
+            Answered::Well => attempt.in_flight.endpoint().note_good(&attempt.worker.reporter),
+            Answered::Failing => (),
+        }
         if let Some(lease) = attempt.lease.take() {
             attempt.in_flight.endpoint().kept.give_back(lease, attempt.worker.clock.now());
         }
@@ -123,10 +110,10 @@ impl Passing {
                     attempt.served.count_bytes(0, data.len() as u64);
                 }
                 // hyper asks no further once it knows the end, so it is noted here.
-                if this.incoming.is_end_stream() {
+                if frame.is_trailers() || this.incoming.is_end_stream() {
                     finish(this.attempt);
                 }
-                return Poll::Ready(Some(Ok(frame)));
+                return Poll::Ready(Some(Ok(passed_on(frame))));
             }
             Poll::Ready(None) => {
                 finish(this.attempt);

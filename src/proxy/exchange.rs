@@ -8,6 +8,7 @@ use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::upstream::upload::UploadLimits;
 use crate::upstream::{Upload, UploadState};
+use http::header::HOST;
 use http::{HeaderMap, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use std::rc::Rc;
@@ -83,7 +84,8 @@ fn outgoing(method: Method, target: Uri, headers: HeaderMap, body: Upload) -> Re
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = target;
-    *request.version_mut() = Version::HTTP_11;
+    // Only a client of HTTP/1.0 names no host, and HTTP/1.1 would have to (RFC 9112, section 3.2).
+    *request.version_mut() = if headers.contains_key(HOST) { Version::HTTP_11 } else { Version::HTTP_10 };
     *request.headers_mut() = headers;
     request
 }

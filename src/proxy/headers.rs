@@ -46,6 +46,7 @@ pub fn request(headers: &mut HeaderMap, forwarded: &Forwarded, host: Option<Head
         // Proxy becomes HTTP_PROXY in a CGI's environment; a_b and a-b are the same field to many endpoints.
         _ => *name == PROXY || name.as_str().contains('_'),
     });
+    join_cookies(headers);
     if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
@@ -83,6 +84,20 @@ fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
+/// HTTP/2 may send a cookie in pieces; outside it they must be one again (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut pieces = headers.get_all(header::COOKIE).iter();
+    if let (Some(first), Some(second)) = (pieces.next(), pieces.next()) {
+        let mut joined = first.as_bytes().to_vec();
+        for piece in std::iter::once(second).chain(pieces) {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(piece.as_bytes());
+        }
+        let joined = HeaderValue::try_from(joined).expect("field values joined by a semicolon are a field value");
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
 fn name_upgrade(headers: &mut HeaderMap, protocol: Option<HeaderValue>) {
     if let Some(protocol) = protocol {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -104,7 +119,7 @@ fn drop_hop_by_hop(headers: &mut HeaderMap, too: impl Fn(&HeaderName) -> bool) {
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(*name, header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE)
+    matches!(*name, header::CONNECTION | header::TE | header::TRANSFER_ENCODING | header::UPGRADE)
         || *name == KEEP_ALIVE
         || *name == PROXY_CONNECTION
 }

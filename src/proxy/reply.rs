@@ -5,14 +5,14 @@ use super::route::Refusal;
 use crate::telemetry::metrics::ReplyKind;
 use crate::upstream::{Failure, Shortage};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use std::io;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// How a client wants to be spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tongue {
+enum Tongue {
     Html,
     /// `application/problem+json` (RFC 9457).
     Problem,
@@ -21,7 +21,7 @@ pub enum Tongue {
 }
 
 impl Tongue {
-    pub fn of<B>(request: &Request<B>) -> Tongue {
+    fn of<B>(request: &Request<B>) -> Tongue {
         let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let accept = text(header::ACCEPT);
         if text(header::CONTENT_TYPE).starts_with("application/grpc") {
@@ -34,6 +34,27 @@ impl Tongue {
     }
 }
 
+/// What of a request decides how it is replied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    tongue: Tongue,
+    asks_for: AsksFor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AsksFor {
+    Page,
+    /// HEAD: hyper leaves the body out over HTTP/1.1 only.
+    Head,
+}
+
+impl Asker {
+    pub fn of<B>(request: &Request<B>) -> Asker {
+        let asks_for = if *request.method() == Method::HEAD { AsksFor::Head } else { AsksFor::Page };
+        Asker { tongue: Tongue::of(request), asks_for }
+    }
+}
+
 /// One response of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -41,8 +62,8 @@ pub struct Reply {
     pub kind: ReplyKind,
     /// One sentence for whoever sits in front of the browser.
     says: &'static str,
-    /// The error type of Proxy-Status (RFC 9209, section 2.3).
-    error: &'static str,
+    /// The error type of Proxy-Status (RFC 9209, section 2.3), unless it is no error.
+    error: Option<&'static str>,
     then: Then,
 }
 
@@ -57,30 +78,60 @@ enum Then {
 }
 
 impl Reply {
-    pub fn response(self, tongue: Tongue) -> Response<Body> {
+    pub fn response(self, asker: Asker) -> Response<Body> {
         let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let proxy_status = HeaderValue::try_from(format!("hotspare; error={}", self.error));
-        headers.insert(PROXY_STATUS, proxy_status.expect("error types are tokens"));
+        match self.error {
+            Some(error) => {
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                let proxy_status = HeaderValue::try_from(format!("hotspare; error={error}"));
+                headers.insert(PROXY_STATUS, proxy_status.expect("error types are tokens"));
+            }
+            None => drop(headers.insert(PROXY_STATUS, HeaderValue::from_static("hotspare"))),
+        }
         match self.then {
             Then::Nothing => (),
             Then::Later => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"))),
             Then::Close => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
         }
-        let (status, kind, body) = match tongue {
-            Tongue::Html => (self.status, "text/html; charset=utf-8", Body::full(self.html())),
-            Tongue::Problem => (self.status, "application/problem+json", Body::full(self.problem())),
+        let (status, kind, body) = match asker.tongue {
+            Tongue::Html => (self.status, "text/html; charset=utf-8", Some(self.html())),
+            Tongue::Problem => (self.status, "application/problem+json", Some(self.problem())),
             Tongue::Grpc => {
                 headers.insert("grpc-status", HeaderValue::from_static(self.grpc_status()));
                 headers.insert("grpc-message", HeaderValue::from_static(self.says));
-                (StatusCode::OK, "application/grpc", Body::Empty)
+                (StatusCode::OK, "application/grpc", None)
             }
+        };
+        let body = match (asker.asks_for, body) {
+            (AsksFor::Page, Some(page)) => Body::full(page),
+            (AsksFor::Head, Some(page)) => {
+                headers.insert(header::CONTENT_LENGTH, page.len().into());
+                Body::Empty
+            }
+            (AsksFor::Page | AsksFor::Head, None) => Body::Empty,
         };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
+    }
+
+    /// All of it as bytes of HTTP/1.1, for a client whose request nobody has parsed. The connection closes after it.
+    pub fn bytes(mut self) -> Vec<u8> {
+        self.then = Then::Close;
+        let page = self.html();
+        let head = self.response(Asker { tongue: Tongue::Html, asks_for: AsksFor::Head });
+        let mut bytes = format!("HTTP/1.1 {}\r\n", self.title()).into_bytes();
+        for (name, value) in head.headers() {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&page);
+        bytes
     }
 
     fn title(&self) -> String {
@@ -128,10 +179,19 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
         R::Misdirected => {
             (421, K::Misdirected, "This connection was made for another host; please connect anew.", Then::Nothing)
         }
+        R::TargetTooLong => (414, K::Limit, "The address is longer than is taken here.", Then::Nothing),
+        R::TooManyFields => (431, K::Limit, "The request has more header fields than are taken here.", Then::Nothing),
         R::TooLarge => (413, K::Limit, "The request is larger than this site takes.", Then::Close),
         R::TooSlow => (408, K::Limit, "The request took too long to arrive.", Then::Close),
     };
-    Reply { status: code(status), kind, says, error: "http_request_error", then }
+    Reply { status: code(status), kind, says, error: Some("http_request_error"), then }
+}
+
+/// To a request that is to be made again at another address, which goes into Location. May be cached: it is meant for good.
+pub fn to_redirect() -> Reply {
+    let says = "This site is served over HTTPS.";
+    let (kind, then) = (ReplyKind::Redirect, Then::Nothing);
+    Reply { status: StatusCode::PERMANENT_REDIRECT, kind, says, error: None, then }
 }
 
 /// To a request that no endpoint answered; `None`: none was tried. A write that waited in vain comes here too.
@@ -154,7 +214,7 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
         Some(Failure::ClientBody) => (400, "The request ended early.", "http_request_error", Then::Close),
     };
     let kind = if status == 400 { ReplyKind::BadRequest } else { ReplyKind::Unavailable };
-    Reply { status: code(status), kind, says, error, then }
+    Reply { status: code(status), kind, says, error: Some(error), then }
 }
 
 /// To a write that waited for the verdict for as long as it may.

@@ -33,9 +33,13 @@ pub enum Refusal {
     UnknownPath,
     /// The connection was made for another host (RFC 9110, section 15.5.20).
     Misdirected,
+    /// The target is longer than the listener takes.
+    TargetTooLong,
+    /// More fields than the listener takes.
+    TooManyFields,
     /// The body is larger than the site takes.
     TooLarge,
-    /// The body came too slowly.
+    /// The head or the body came too slowly.
     TooSlow,
 }
 
@@ -163,10 +167,10 @@ impl HostName {
     }
 }
 
-/// Whether the client asked TLS for another host than this. Without SNI it asked for none.
+/// Whether the client asked TLS for another host than this. Without SNI it asked for none; without Host (HTTP/1.0) it asks for none now.
 fn other_sni(client: &Client, host: &str) -> bool {
     let sni = client.secure.as_ref().and_then(|secure| secure.sni.as_deref());
-    sni.is_some_and(|sni| !sni.eq_ignore_ascii_case(host))
+    !host.is_empty() && sni.is_some_and(|sni| !sni.eq_ignore_ascii_case(host))
 }
 
 fn shown_certificate_covers(client: &Client, host: &str) -> bool {
@@ -178,9 +182,21 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
     request.version() == Version::HTTP_11
-        && request.headers().contains_key(header::UPGRADE)
-        && super::headers::connection_names(request.headers(), "upgrade")
+        && headers.contains_key(header::UPGRADE)
+        && super::headers::connection_names(headers, "upgrade")
+        && headers.get_all(header::UPGRADE).iter().all(leaves_http)
+}
+
+/// Whether no protocol that a field offers is HTTP again, or TLS below it: through such a tunnel a client would ask the endpoint for
+/// whatever host and path it likes, past the sites and all that is counted. Such an offer is not passed on.
+fn leaves_http(offer: &HeaderValue) -> bool {
+    let back = |name: &str| ["h2c", "h2", "http", "tls"].iter().any(|http| name.eq_ignore_ascii_case(http));
+    offer.to_str().is_ok_and(|offer| {
+        let mut protocols = offer.split(',').map(|protocol| protocol.split('/').next().unwrap_or("").trim());
+        !protocols.any(back)
+    })
 }
 
 /// The path as sites are matched by it: `.` and `..` segments resolved, also where the dots are written `%2e`, and slashes

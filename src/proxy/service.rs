@@ -5,9 +5,9 @@ use super::body::{Attempt, Body, DownloadLimits};
 use super::exchange::{Exchange, InFlight, Served};
 use super::headers::{self, Upgrading};
 use super::judge::{self, Answered, Kind, Step};
-use super::local::Worker;
-use super::plan::{Choose, Plan};
-use super::reply::{self, Reply, Tongue};
+use super::local::{LocalEndpoint, Worker};
+use super::plan::{self, Choose, Plan};
+use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
 use super::upgrade::Tunnel;
 use super::wait::Waiting;
@@ -15,18 +15,19 @@ use crate::domain::{FailureKind, Moment};
 use crate::health::{BackendView, EndpointView, HeldView};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{self, Answer, Failed, Failure, Reuse, Target};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// One request's life. Always answers; a client that goes away drops it, which cancels what runs for it.
 pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<Body> {
     let began = worker.clock.now();
-    let tongue = Tongue::of(&request);
+    let asker = Asker::of(&request);
     let view = worker.views.view(); // one picture for the whole request, whatever is published meanwhile
     let route = match route::find(&view, client, &request) {
         Ok(route) => route,
-        Err(refusal) => return say(worker, reply::to_refusal(refusal), tongue),
+        Err(refusal) => return say(worker, reply::to_refusal(refusal), asker),
     };
     let backend = &view.backends[route.site.backend];
     let limits = UploadLimits { idle: client.listener.limits.body_idle_timeout, size: route.site.max_body };
@@ -34,8 +35,17 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
     let local = worker.backend(backend);
     local.retries.earn(began);
     let served = Served::begin(local, exchange.upload.clone());
-    let mut request =
-        InHand { worker, client, exchange, served: Some(served), began, failures: 0, waited: false, until: None };
+    let mut request = InHand {
+        worker,
+        client,
+        exchange,
+        served: Some(served),
+        began,
+        failures: 0,
+        waited: false,
+        until: None,
+        trying: None,
+    };
 
     let done = match backend.config.timeouts.total {
         None => request.forward(&view, backend).await,
@@ -43,7 +53,10 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             let until = began.after(total);
             request.until = Some(until);
             let within = tokio::time::timeout_at(worker.clock.instant(until), request.forward(&view, backend)).await;
-            within.unwrap_or_else(|_| Err(reply::to_total_timeout()))
+            within.unwrap_or_else(|_| {
+                request.blame_for(total);
+                Err(reply::to_total_timeout())
+            })
         }
     };
     match done {
@@ -52,21 +65,21 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             if let Some(served) = request.served.take() {
                 served.count_response(reply.status, began, worker.clock.now());
             }
-            say(worker, reply, tongue)
+            say(worker, reply, asker)
         }
     }
 }
 
 /// A reply of ours, counted.
-fn say(worker: &Worker, reply: Reply, tongue: Tongue) -> Response<Body> {
+fn say(worker: &Worker, reply: Reply, asker: Asker) -> Response<Body> {
     worker.cells().replies[reply.kind as usize].add(1);
-    reply.response(tongue)
+    reply.response(asker)
 }
 
 /// Why there is no answer to pass on from one view.
 enum Missed {
-    /// A write that has provably not begun, and no endpoint of its pool would take it.
-    NotBegun(Failure),
+    /// A write that has provably not begun, and no endpoint of its pool would take it; `None`: there was none to ask.
+    NotBegun(Option<Failure>),
     /// All that is left is a reply of ours.
     Reply(Reply),
 }
@@ -85,6 +98,8 @@ struct InHand<'a> {
     waited: bool,
     /// When all of it must be over.
     until: Option<Moment>,
+    /// The endpoint that is being tried, and since when.
+    trying: Option<(Rc<LocalEndpoint>, Moment)>,
 }
 
 /// An answer with what hangs on it.
@@ -103,7 +118,7 @@ impl InHand<'_> {
             Err(Missed::NotBegun(failure)) => failure,
         };
         let Some(mut waiting) = Waiting::begin(self.worker, view, backend) else {
-            return Err(reply::to_failure(Some(&failure)));
+            return Err(reply::to_failure(failure.as_ref()));
         };
         self.waited = true;
         while let Some(view) = waiting.next_view(self.worker).await {
@@ -112,7 +127,7 @@ impl InHand<'_> {
                 Ok(response) => return Ok(response),
                 Err(Missed::Reply(reply)) => return Err(reply),
                 Err(Missed::NotBegun(_)) if backend.another_pool_is_usable() => (),
-                Err(Missed::NotBegun(failure)) => return Err(reply::to_failure(Some(&failure))),
+                Err(Missed::NotBegun(failure)) => return Err(reply::to_failure(failure.as_ref())),
             }
         }
         Err(reply::to_wait_in_vain())
@@ -136,7 +151,7 @@ impl InHand<'_> {
                         return Ok(self.send(backend, prefer(best, answering)));
                     }
                     self.failures += 1;
-                    plan.note_failed(false);
+                    plan.note_failed(plan::Failed::Otherwise);
                     best = best.or(Some(answering));
                     step
                 }
@@ -144,7 +159,11 @@ impl InHand<'_> {
                     let at_hand = self.exchange.at_hand();
                     let step = judge::after_failure(self.exchange.kind, &failure, at_hand, backend.config.retry);
                     self.failures += 1;
-                    plan.note_failed(failure.is_refusal());
+                    plan.note_failed(if failure.is_refusal() {
+                        plan::Failed::Refused
+                    } else {
+                        plan::Failed::Otherwise
+                    });
                     last = Some((failure, step));
                     step
                 }
@@ -156,7 +175,8 @@ impl InHand<'_> {
         }
         match (best, last) {
             (Some(best), _) => Ok(self.send(backend, best)),
-            (None, Some((failure, Step::SendOn))) => Err(Missed::NotBegun(failure)),
+            (None, Some((failure, Step::SendOn))) => Err(Missed::NotBegun(Some(failure))),
+            (None, None) if self.exchange.kind == Kind::Unsafe => Err(Missed::NotBegun(None)),
             (None, last) => Err(Missed::Reply(self.own_reply(last.map(|(failure, _)| failure).as_ref()))),
         }
     }
@@ -177,6 +197,7 @@ impl InHand<'_> {
         let local = worker.endpoint(endpoint);
         let Some(request) = self.exchange.take() else { return Err(Failure::ClientBody) };
         let began = worker.clock.now();
+        self.trying = Some((local.clone(), began));
         let in_flight = InFlight::begin(local);
         let target = Target {
             address: endpoint.address,
@@ -188,7 +209,9 @@ impl InHand<'_> {
             Kind::Safe => Reuse::Any,
             Kind::Unsafe => Reuse::Recent,
         };
-        match upstream::client::send(target, request, &self.exchange.upload, reuse, worker.clock).await {
+        let sent = upstream::client::send(target, request, &self.exchange.upload, reuse, worker.clock).await;
+        self.trying = None;
+        match sent {
             Ok(answer) => {
                 in_flight.endpoint().tally().head.observe(worker.clock.now().since(began));
                 let answered = Answered::of(answer.response.status());
@@ -221,6 +244,7 @@ impl InHand<'_> {
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let upgrading = if upgraded { self.exchange.upgrading } else { Upgrading::No };
         headers::response(response.headers_mut(), upgrading);
+        *response.version_mut() = Version::HTTP_11; // ours, whatever the endpoint's is (RFC 9110, section 2.5)
         if upgraded {
             in_flight.endpoint().note_good(&worker.reporter);
             let endpoint = hyper::upgrade::on(&mut response);
@@ -237,6 +261,16 @@ impl InHand<'_> {
             let cells = served.backend.cells();
             let rescued = if self.waited { &cells.rescued_by_wait } else { &cells.rescued_by_retry };
             rescued.add(1);
+        }
+    }
+
+    /// The time for all of it is over. To blame is the endpoint that let at least half of it pass without an answer, if it had the
+    /// whole request: the last of several may have had no time left, and a slow upload is its client's.
+    fn blame_for(&self, total: Duration) {
+        let Some((endpoint, since)) = &self.trying else { return };
+        let waited = self.worker.clock.now().since(*since);
+        if waited >= total / 2 && self.exchange.upload.end() == UploadEnd::Whole {
+            endpoint.note_failure(&self.worker.reporter, FailureKind::Timeout);
         }
     }
 

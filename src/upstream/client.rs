@@ -4,12 +4,12 @@ use super::connect::connect;
 use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
 use super::kept::{KEPT_FOR, Kept, Lease};
 use super::upload::{Upload, UploadEnd, UploadState};
+use super::wire::Wire;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -83,6 +83,9 @@ pub async fn send(
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !asked_for_upgrade => {
                 return Err(failed(Failure::Malformed { what: Malformed::UnaskedUpgrade }));
             }
+            Ok(response) if !codings_are_undone(&response) => {
+                return Err(failed(Failure::Malformed { what: Malformed::Coding }));
+            }
             Ok(response) => {
                 let lease = may_be_kept(&response).then_some(lease);
                 return Ok(Answer { response, lease });
@@ -102,7 +105,8 @@ pub async fn send(
 /// A new connection, its task started.
 async fn open(target: Target<'_>) -> Result<Lease, Failure> {
     let stream = connect(target.address, target.connect_timeout).await?;
-    let handshake = http1::Builder::new().max_headers(MAX_HEADERS).handshake(TokioIo::new(stream)).await;
+    // hyper's own limit on fields, 100, is ours; told even that number, it would make room for it with every response.
+    let handshake = http1::Builder::new().handshake(Wire::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
     // The task ends with the connection: when either side closes it, or its lease is dropped.
     tasks::spawn(async move {
@@ -112,9 +116,6 @@ async fn open(target: Target<'_>) -> Result<Lease, Failure> {
     });
     Ok(Lease { sender })
 }
-
-/// Fields that a response head may have; as many as hyper takes without allocating.
-const MAX_HEADERS: usize = 100;
 
 /// The future's output, or `None` when `limit` passed since the last piece of the body was passed on.
 async fn within<F: Future>(
@@ -135,6 +136,13 @@ async fn within<F: Future>(
         }
         deadline = extended;
     }
+}
+
+/// Whether hyper has undone every transfer coding: it knows `chunked` alone, and with the field gone nobody could tell that what is
+/// left is compressed, or where it ends (RFC 9112, section 6.1).
+fn codings_are_undone(response: &Response<Incoming>) -> bool {
+    let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|only| only.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
 /// Whether the connection can be kept once the response was read.

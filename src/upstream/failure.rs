@@ -47,6 +47,8 @@ pub enum Malformed {
     Head,
     /// Past our limits on heads.
     TooLarge,
+    /// A Transfer-Encoding that is not exactly one `chunked`.
+    Coding,
     /// 101 to a request that asked for no upgrade.
     UnaskedUpgrade,
 }

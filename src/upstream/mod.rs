@@ -8,7 +8,9 @@ pub mod client;
 pub mod connect;
 pub mod failure;
 pub mod kept;
+pub mod trailers;
 pub mod upload;
+pub mod wire;
 
 pub use client::{Answer, Failed, Reuse, Target};
 pub use failure::{Connection, Failure, Malformed, Sent, Shortage};

@@ -1,9 +1,9 @@
 //! A request's body on its way from the client to an endpoint, and what is known of it afterwards.
 
+use super::trailers::passed_on;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -143,10 +143,7 @@ impl Body for Upload {
             }
         };
         state.last_piece.set(clock.now());
-        let frame = match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(without_forbidden(trailers)),
-            Err(frame) => frame,
-        };
+        let frame = passed_on(frame);
         if let Some(data) = frame.data_ref() {
             let bytes = state.bytes.get() + data.len() as u64;
             state.bytes.set(bytes);
@@ -170,29 +167,4 @@ impl Body for Upload {
             Upload::Client { incoming, .. } => incoming.size_hint(),
         }
     }
-}
-
-/// Trailers less the fields that would change what the message means (RFC 9110, section 6.5.1).
-fn without_forbidden(mut trailers: HeaderMap) -> HeaderMap {
-    use http::header::{
-        AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, HOST, TE,
-        TRAILER, TRANSFER_ENCODING, UPGRADE,
-    };
-    for name in [
-        AUTHORIZATION,
-        CONNECTION,
-        CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        CONTENT_RANGE,
-        CONTENT_TYPE,
-        COOKIE,
-        HOST,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        trailers.remove(name);
-    }
-    trailers
 }

@@ -134,6 +134,32 @@ fn a_target_over_half_the_header_size_gets_414_and_the_connection_is_kept() {
 }
 
 #[test]
+fn replies_of_the_edge_look_like_all_of_ours() {
+    let mut listener = listener();
+    listener.limits.header_timeout = SHORT;
+    let edge = Edge::start(listener);
+    let long = "x".repeat(16 * 1024);
+    let asked = |accept: &str| format!("GET /{long} HTTP/1.1\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
+    for (request, kind) in [
+        (asked("text/html"), "text/html; charset=utf-8"),
+        (asked("application/json"), "application/problem+json"),
+        ("GET / HTTP/1.1\r\n".to_owned(), "text/html; charset=utf-8"),
+    ] {
+        let response = edge.say(&request);
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        for field in [
+            "cache-control: no-store",
+            "proxy-status: hotspare; error=http_request_error",
+            &format!("content-type: {kind}"),
+            &format!("content-length: {}", body.len()),
+            "connection: close",
+        ] {
+            assert!(head.contains(&format!("\r\n{field}")), "{field} in {head}");
+        }
+    }
+}
+
+#[test]
 fn a_handshake_that_does_not_come_is_ended_and_a_look_at_the_port_is_no_failure() {
     let (tls, _) = crate::harness::tls(&["h2", "http/1.1"]);
     let mut listener = Listener { tls: Some(tls), ..listener() };

@@ -3,6 +3,7 @@
 use crate::harness::client::request;
 use crate::harness::endpoint::{ok, response, status};
 use crate::harness::{Act, Door, Endpoint, eventually};
+use hotspare::domain::FailureKind;
 
 /// Failures of one request that leave nothing with the client.
 fn failures() -> Vec<(&'static str, Act)> {
@@ -57,11 +58,13 @@ async fn a_write_that_may_have_begun_runs_once() {
         .await;
     for (count, (name, act)) in failures().into_iter().enumerate() {
         primary.set("/write", act);
-        let sent = door.client().post("/write", "x=1").await;
-        assert!(sent.status().is_server_error(), "{name}: {}", sent.status());
-        assert_eq!(primary.count("post /write"), count + 1, "{name}");
+        for (asked, body) in [("POST", "x=1"), ("DELETE", "")] {
+            let sent = door.client().send(request(asked, "/write", body)).await.unwrap();
+            assert!(sent.status().is_server_error(), "{asked}, {name}: {}", sent.status());
+            assert_eq!(primary.count(&asked.to_lowercase()), count + 1, "{asked}, {name}");
+        }
     }
-    assert_eq!(secondary.count("post"), 0);
+    assert_eq!(secondary.seen().len(), 0);
     door.stop().await;
 }
 
@@ -122,9 +125,36 @@ async fn an_endpoint_that_fails_harms_no_other_request() {
         good.write("GET /good HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert!(good.read_until("good").await.starts_with("HTTP/1.1 200 "));
     }
-    eventually("nothing is in flight", || {
-        door.view().backends[0].cells.iter().map(|cells| cells.in_flight.get()).sum::<i64>() == 0
-    })
-    .await;
+    eventually("nothing is in flight", || door.in_flight() == 0).await;
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_client_that_leaves_in_the_middle_of_a_page_says_nothing_about_the_endpoint() {
+    let stalls = Act::Write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbegun".to_vec());
+    let primary = Endpoint::start("main").await.on("/page", stalls);
+    let door = Door::builder().primary(&primary).start().await;
+    let mut raw = door.client().raw().await;
+    raw.write("GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    raw.read_until("begun").await;
+    drop(raw);
+    eventually("it is over", || door.in_flight() == 0).await;
+    let failed: u64 = FailureKind::ALL.into_iter().map(|kind| door.failures(kind)).sum();
+    assert_eq!((door.good(), failed), (0, 0));
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_endpoint_that_lets_the_whole_time_pass_is_to_blame() {
+    let primary = Endpoint::start("main").await.on("/page", Act::Silence);
+    let door =
+        Door::builder().primary(&primary).backend(r#"timeouts = { connect = "200ms", total = "400ms" }"#).start().await;
+    assert_eq!(door.client().get("/page").await.status(), 504);
+    assert_eq!(door.failures(FailureKind::Timeout), 1);
+    // A client that takes the whole time to send is to blame itself.
+    let mut raw = door.client().raw().await;
+    raw.write("POST /page HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").await;
+    assert!(raw.read_until("</html>").await.starts_with("HTTP/1.1 504 "));
+    assert_eq!(door.failures(FailureKind::Timeout), 1);
     door.stop().await;
 }

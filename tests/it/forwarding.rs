@@ -4,6 +4,7 @@ use crate::harness::client::request;
 use crate::harness::endpoint::{ok, response};
 use crate::harness::{Act, Door, Endpoint, eventually};
 use bytes::Bytes;
+use hotspare::domain::FailureKind;
 use http_body_util::Full;
 use std::time::Duration;
 
@@ -107,12 +108,7 @@ async fn a_cut_body_is_cut_for_the_client_too() {
         let asked = http::Request::get(format!("https://localhost{path}")).body(Full::<Bytes>::default()).unwrap();
         assert!(door.client().send_h2(asked).await.is_err(), "{path} over HTTP/2");
     }
-    let cuts = |door: &Door| {
-        let view = door.view();
-        let tally = view.backends[0].pools[0].endpoints[0].tally.clone();
-        tally.cells.sum(|cell| cell.failed[hotspare::domain::FailureKind::Cut as usize].get())
-    };
-    eventually("four cuts are counted", || cuts(&door) == 4).await;
+    eventually("four cuts are counted", || door.failures(FailureKind::Cut) == 4).await;
     door.stop().await;
 }
 
@@ -133,19 +129,13 @@ async fn connections_to_endpoints_are_kept() {
 async fn a_client_that_goes_away_cancels_the_attempt() {
     let primary = Endpoint::start("main").await.on("/never", Act::Silence);
     let door = Door::builder().primary(&primary).start().await;
-    let in_flight = |door: &Door| door.view().backends[0].cells.iter().map(|cells| cells.in_flight.get()).sum::<i64>();
     let mut raw = door.client().raw().await;
     raw.write("GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    eventually("the request is in flight", || in_flight(&door) == 1).await;
+    eventually("the request is in flight", || door.in_flight() == 1).await;
     drop(raw);
-    eventually("it is not any more", || in_flight(&door) == 0).await;
-    let view = door.view();
-    let cells = &view.backends[0].pools[0].endpoints[0].tally.cells;
-    assert_eq!(
-        cells.sum(|cell| cell.failed.iter().map(|count| count.get()).sum()),
-        0,
-        "a client going away is no evidence"
-    );
+    eventually("it is not any more", || door.in_flight() == 0).await;
+    let failures: u64 = FailureKind::ALL.into_iter().map(|kind| door.failures(kind)).sum();
+    assert_eq!(failures, 0, "a client going away is no evidence");
     door.stop().await;
 }
 

@@ -5,6 +5,7 @@ use super::endpoint::Endpoint;
 use super::eventually;
 use hotspare::app::Hotspare;
 use hotspare::config::{self, Config};
+use hotspare::domain::FailureKind;
 use hotspare::health::View;
 use hotspare::runtime::clock::Clock;
 use rustls::pki_types::CertificateDer;
@@ -77,6 +78,22 @@ impl Door {
     /// The sum over workers of a backend's counter.
     pub fn count(&self, read: impl Fn(&hotspare::telemetry::metrics::BackendCells) -> u64) -> u64 {
         self.view().backends[0].cells.sum(read)
+    }
+
+    /// Requests in flight, by the workers' count.
+    pub fn in_flight(&self) -> i64 {
+        self.view().backends[0].cells.iter().map(|cells| cells.in_flight.get()).sum()
+    }
+
+    /// Failures counted at the primary's first endpoint.
+    pub fn failures(&self, kind: FailureKind) -> u64 {
+        let view = self.view();
+        view.backends[0].pools[0].endpoints[0].tally.cells.sum(|cell| cell.failed[kind as usize].get())
+    }
+
+    /// Good answers counted there.
+    pub fn good(&self) -> u64 {
+        self.view().backends[0].pools[0].endpoints[0].tally.cells.sum(|cell| cell.good.get())
     }
 
     /// Reloads with a changed builder.

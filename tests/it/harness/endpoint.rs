@@ -23,6 +23,10 @@ pub enum Act {
     After(Duration, Box<Act>),
     /// Reads what comes after the head and sends it back (for upgrades), after writing this.
     Echo(Vec<u8>),
+    /// Does this as soon as the head is there, the body unread.
+    AtHead(Box<Act>),
+    /// Writes these bytes and resets the connection, whatever has not been read.
+    WriteAndReset(Vec<u8>),
 }
 
 /// A whole response.
@@ -49,6 +53,8 @@ pub struct Seen {
     /// The head as it was sent, in lower case.
     pub head: String,
     pub body: Vec<u8>,
+    /// In lower case, one line each.
+    pub trailers: Vec<String>,
 }
 
 impl Seen {
@@ -163,15 +169,27 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     let mut buffer = Vec::new();
     let mut counted = false;
-    while let Some(seen) = read_request(&mut stream, &mut buffer).await {
+    while let Some(mut seen) = read_head(&mut stream, &mut buffer).await {
         let path = seen.line().split(' ').nth(1).unwrap_or("").to_owned();
         let act = if path == "/probe" {
             shared.probes.lock().unwrap().clone().unwrap_or_else(|| ok("well"))
         } else {
-            shared.seen.lock().unwrap().push(seen);
             *shared.connections.lock().unwrap() += usize::from(!std::mem::replace(&mut counted, true));
             let scripted = shared.script.lock().unwrap().get(&path).cloned();
             scripted.unwrap_or_else(|| shared.otherwise.lock().unwrap().clone().unwrap())
+        };
+        let act = match act {
+            Act::AtHead(act) => {
+                shared.seen.lock().unwrap().push(seen);
+                *act
+            }
+            act => {
+                let Some(()) = read_body(&mut stream, &mut buffer, &mut seen).await else { return };
+                if path != "/probe" {
+                    shared.seen.lock().unwrap().push(seen);
+                }
+                act
+            }
         };
         if !perform(&mut stream, act).await {
             return;
@@ -195,6 +213,10 @@ async fn perform(stream: &mut TcpStream, mut act: Act) -> bool {
             false
         }
         Act::Reset => false, // dropped with linger zero
+        Act::WriteAndReset(bytes) => {
+            let _written = stream.write_all(&bytes).await;
+            false
+        }
         Act::Silence => {
             let _gone = stream.read_to_end(&mut Vec::new()).await;
             false
@@ -206,12 +228,12 @@ async fn perform(stream: &mut TcpStream, mut act: Act) -> bool {
             let _closed = write.shutdown().await;
             false
         }
-        Act::After(..) => unreachable!("taken apart above"),
+        Act::After(..) | Act::AtHead(_) => unreachable!("taken apart above"),
     }
 }
 
-/// One request, body included; `None` when the connection ended.
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
+/// A request's head; `None` when the connection ended.
+async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
     let end = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;
@@ -220,19 +242,30 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Se
     };
     let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
     buffer.drain(..end);
-    let mut seen = Seen { head, body: Vec::new() };
+    Some(Seen { head, body: Vec::new(), trailers: Vec::new() })
+}
+
+/// Its body, and what follows that; `None` when the connection ended before.
+async fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, seen: &mut Seen) -> Option<()> {
     if seen.field("transfer-encoding") == ["chunked"] {
         loop {
             let line = take_line(stream, buffer).await?;
             let size = usize::from_str_radix(line.trim(), 16).ok()?;
+            if size == 0 {
+                break;
+            }
             while buffer.len() < size + 2 {
                 more(stream, buffer).await?;
             }
             seen.body.extend(buffer.drain(..size));
             buffer.drain(..2);
-            if size == 0 {
-                return Some(seen);
+        }
+        loop {
+            let line = take_line(stream, buffer).await?;
+            if line.is_empty() {
+                return Some(());
             }
+            seen.trailers.push(line.to_ascii_lowercase());
         }
     }
     let length = seen.field("content-length").first().and_then(|length| length.parse().ok()).unwrap_or(0);
@@ -240,7 +273,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Se
         more(stream, buffer).await?;
     }
     seen.body = buffer.drain(..length).collect();
-    Some(seen)
+    Some(())
 }
 
 async fn take_line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {

@@ -1,0 +1,113 @@
+//! A client of the front door that trusts its certificate and nothing else.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Makes connections; TLS sessions are resumed, as browsers do.
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    http1: TlsConnector,
+    h2: TlsConnector,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    Http1,
+    H2,
+}
+
+/// One connection.
+pub enum Connection {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    H2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum NoConnection {
+    /// The kernel said no: nothing listens there.
+    Refused,
+    /// It was accepted, and broke before HTTP began.
+    Broken(io::Error),
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, certificate: CertificateDer<'static>) -> Client {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let tls = |alpn: &[u8]| {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+            let mut config = config.unwrap().with_root_certificates(roots.clone()).with_no_client_auth();
+            config.alpn_protocols = vec![alpn.to_vec()];
+            TlsConnector::from(Arc::new(config))
+        };
+        Client { address, http1: tls(b"http/1.1"), h2: tls(b"h2") }
+    }
+
+    pub async fn connect(&self, version: Version) -> Result<Connection, NoConnection> {
+        let tcp = TcpStream::connect(self.address).await.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => NoConnection::Refused,
+            _ => NoConnection::Broken(error),
+        })?;
+        let tls = match version {
+            Version::Http1 => &self.http1,
+            Version::H2 => &self.h2,
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TokioIo::new(tls.connect(name, tcp).await.map_err(NoConnection::Broken)?);
+        let broken = |error| NoConnection::Broken(io::Error::other(error));
+        Ok(match version {
+            Version::Http1 => {
+                let (sender, connection) = http1::handshake(stream).await.map_err(broken)?;
+                tokio::spawn(connection);
+                Connection::Http1(sender)
+            }
+            Version::H2 => {
+                let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.map_err(broken)?;
+                tokio::spawn(connection);
+                Connection::H2(sender)
+            }
+        })
+    }
+
+    /// One GET over a connection of its own, up to the head.
+    pub async fn get(&self, version: Version, path: &str) -> Response<Incoming> {
+        let mut connection = self.connect(version).await.unwrap_or_else(|error| panic!("{path}: {error:?}"));
+        connection.send(request("GET", path, Bytes::new())).await.unwrap_or_else(|error| panic!("{path}: {error:?}"))
+    }
+}
+
+impl Connection {
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Connection::Http1(sender) => sender.send_request(request).await,
+            Connection::H2(sender) => sender.send_request(request).await,
+        }
+    }
+
+    /// Whether a further request may be sent on it now.
+    pub async fn usable(&mut self) -> bool {
+        match self {
+            Connection::Http1(sender) => sender.ready().await.is_ok(),
+            Connection::H2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+}
+
+/// A request for localhost, in the form that its version wants.
+pub fn request(method: &str, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(format!("https://localhost{path}"));
+    request.header("host", "localhost").body(Full::new(body)).unwrap()
+}

@@ -1,0 +1,111 @@
+//! A data centre: one real nginx, its own files, its own process group.
+
+use super::child::Child;
+use super::site::Site;
+use super::{admin, eventually, free_address};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A running (or crashed) nginx that serves the site, and
+/// - `/health`: what probes ask for;
+/// - `/post/ID`: takes a POST and notes its ID;
+/// - `/slow/PATH`: the site's files, at 200 KB a second.
+///
+/// Each response says in `x-data-centre` who gave it.
+pub struct Nginx {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    child: Child,
+    /// After the child, which shows its log from there when it is dropped.
+    directory: TempDir,
+}
+
+impl Nginx {
+    pub async fn start(name: &'static str, site: &Site) -> Nginx {
+        let directory = tempfile::tempdir().unwrap();
+        site.write_to(&directory.path().join("site"));
+        let address = free_address();
+        fs::write(directory.path().join("nginx.conf"), config(name, address)).unwrap();
+        let child = run(name, &directory);
+        let nginx = Nginx { name, address, directory, child };
+        nginx.answers().await;
+        nginx
+    }
+
+    /// Power off.
+    pub fn crash(&mut self) {
+        self.child.crash();
+    }
+
+    /// Power on again, at the same address, with the same files.
+    pub async fn restart(&mut self) {
+        self.child = run(self.name, &self.directory);
+        self.answers().await;
+    }
+
+    async fn answers(&self) {
+        eventually(&format!("{} answers", self.name), async || {
+            matches!(admin::try_get(self.address, "/health").await, Ok((200, _)))
+        })
+        .await;
+    }
+
+    /// How often each POST came here, by its ID.
+    pub fn posts(&self) -> BTreeMap<String, usize> {
+        let mut posts = BTreeMap::new();
+        for line in self.access_log().lines() {
+            if let Some(id) = line.strip_prefix("POST /post/") {
+                *posts.entry(id.to_owned()).or_default() += 1;
+            }
+        }
+        posts
+    }
+
+    /// A line a request: method, path.
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("access.log")).unwrap()
+    }
+}
+
+fn run(name: &str, directory: &TempDir) -> Child {
+    let mut command = Command::new("/usr/sbin/nginx");
+    command.arg("-p").arg(directory.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
+    Child::start(name, command, directory.path())
+}
+
+/// All paths are inside the prefix, so that it needs no root; where it is root it stays so, since the prefix is root's.
+fn config(name: &str, address: SocketAddr) -> String {
+    format!(
+        r#"
+        user root root;
+        daemon off;
+        worker_processes 1;
+        pid nginx.pid;
+        error_log error.log warn;
+        events {{ worker_connections 4096; }}
+        http {{
+            types {{ text/html html; text/css css; }}
+            default_type application/octet-stream;
+            log_format visits '$request_method $request_uri';
+            access_log access.log visits;
+            client_body_temp_path body;
+            proxy_temp_path proxy;
+            fastcgi_temp_path fastcgi;
+            uwsgi_temp_path uwsgi;
+            scgi_temp_path scgi;
+            sendfile on;
+            server {{
+                listen {address};
+                root site;
+                add_header X-Data-Centre {name} always;
+                location = /health {{ access_log off; return 200 "well\n"; }}
+                location /post/ {{ return 200 "taken\n"; }}
+                location /slow/ {{ alias site/; limit_rate 200k; }}
+            }}
+        }}
+        "#
+    )
+}

@@ -1,0 +1,16 @@
+//! The real binary as a child process, in front of two real nginx, over TLS: what an operator and their users would see.
+//!
+//! `HOTSPARE_BIN` names the binary; without it, it is the one that cargo built with these tests.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+mod bad_endpoints;
+mod bad_start;
+mod commands;
+mod drain;
+mod failover;
+mod harness;
+mod outside;
+mod quick;
+mod reload;
+mod signals;
+mod tour;
