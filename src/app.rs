@@ -48,9 +48,17 @@ const WAITING_ORDERS: usize = 64;
 pub enum Trouble {
     #[error("{0}")]
     Listen(io::Error),
+    #[error(
+        "whether {0} takes IPv4 clients too follows from 0.0.0.0:{port} being listed or not, and can't change while it listens; \
+         restart hotspare, or list another port",
+        port = .0.port()
+    )]
+    Stack(SocketAddr),
     #[error("the admin listener: {0}")]
     Admin(io::Error),
-    #[error("cannot start a thread: {0}; is there a limit on threads or memory (ulimit -u, cgroup)?")]
+    #[error(
+        "cannot start a thread: {0}; is there a limit on threads, descriptors or memory (ulimit -u, ulimit -n, cgroup)?"
+    )]
     Thread(io::Error),
     #[error("the supervisor has ended, so nothing can be changed any more; restart hotspare")]
     Supervisor,
@@ -110,6 +118,9 @@ impl Hotspare {
     pub async fn reconfigure(&mut self, config: Config) -> Result<Generation, Trouble> {
         let config = Arc::new(config);
         let before = self.published().load();
+        if let Some(address) = changed_stack(&before.config, &config) {
+            return Err(Trouble::Stack(address));
+        }
         let mut new = bind_new(&config, &self.sockets, self.workers.len())?;
         // All that can fail for want of a descriptor comes before the swap.
         let shares = new.values().map(|bound| self.shares(bound)).collect::<Result<Vec<_>, _>>()?;
@@ -210,6 +221,14 @@ fn bind_new(
     new.map(bind).collect()
 }
 
+/// A listener that stays and would have to take IPv4 clients too, or no longer: its socket can't.
+fn changed_stack(before: &Config, after: &Config) -> Option<SocketAddr> {
+    let stays = |listener: &&Arc<Listener>| {
+        before.listener(listener.address).is_some_and(|old| old.only_v6 != listener.only_v6)
+    };
+    after.listeners.iter().find(stays).map(|listener| listener.address)
+}
+
 async fn serve_admin(listener: TcpListener, state: admin::State, more: axum::Router) {
     match admin::serve(listener, state, more).await {
         Ok(never) => match never {},
@@ -223,5 +242,25 @@ fn say_what_needs_a_restart(before: &Config, after: &Config) {
     }
     if before.admin != after.admin {
         tracing::warn!("`admin.address` has changed: that takes effect when hotspare is started anew");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_that_stays_can_not_begin_or_cease_to_take_ipv4_clients() {
+        let config = |listeners: &[&str]| {
+            let listeners = listeners.iter().map(|address| format!("[[listener]]\naddress = \"{address}\"\n"));
+            let backend = "[[backend]]\nname = \"a\"\nprimary = { name = \"b\", endpoints = [\"127.0.0.1:1\"] }\n";
+            let text = listeners.chain([backend.to_owned()]).collect::<String>();
+            crate::config::parse("test.toml", &text, &|_| Err(io::ErrorKind::NotFound.into())).unwrap()
+        };
+        let (both, apart) = (config(&["[::]:80"]), config(&["[::]:80", "0.0.0.0:80"]));
+        assert_eq!(changed_stack(&both, &apart).unwrap().to_string(), "[::]:80");
+        assert_eq!(changed_stack(&apart, &both).unwrap().to_string(), "[::]:80", "IPv4 clients would be shut out");
+        assert_eq!(changed_stack(&both, &config(&["[::]:80", "0.0.0.0:81"])), None);
+        assert_eq!(changed_stack(&apart, &config(&["[::]:81", "0.0.0.0:80"])), None);
     }
 }

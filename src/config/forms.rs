@@ -15,9 +15,9 @@ pub(super) fn name(text: &str) -> Option<&str> {
     good.then_some(text)
 }
 
-/// What a listener is bound to. Port 0 is for tests: one that is free.
+/// What a listener is bound to. Not port 0: nobody could know where that listens, and listeners are known by their address.
 pub(super) fn address(text: &str) -> Option<SocketAddr> {
-    text.parse().ok()
+    text.parse().ok().filter(|address: &SocketAddr| address.port() != 0)
 }
 
 /// An endpoint in its parts.

@@ -47,9 +47,6 @@ fn one(
     let address = table.required("address", EXAMPLE, |value| {
         let address = value.text(Form::Address, forms::address)?;
         let name = address.to_string();
-        if address.port() == 0 {
-            return Some(address); // whichever is free: it never clashes
-        }
         if admin == Some(address) {
             value.note(What::AdminAddress { address: name });
         } else {

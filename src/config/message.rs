@@ -331,6 +331,8 @@ fn hint(form: Form, text: &str) -> String {
         Form::Name if text.bytes().any(|byte| byte.is_ascii_uppercase()) => "capital letters can't be in it",
         Form::Name if text.len() > 63 => "it is too long",
         Form::Address if digits => "an IP address goes before the port",
+        Form::Address if text.ends_with(":0") => "port 0 is none: which one is it?",
+        Form::Address if text.contains('/') => "Unix sockets can't be listened on",
         Form::Endpoint if text.starts_with("unix:") => "Unix sockets can't be endpoints",
         Form::Endpoint | Form::HostPattern | Form::ProbeHost if text.contains("://") => "without a scheme",
         Form::Endpoint | Form::HostPattern if text.contains('/') => "without a path",

@@ -227,15 +227,4 @@ mod tests {
         let probe = config(&format!("{LISTENER}{BACKEND}probe.interval = '100ms'\n")).backends[0].probe.clone();
         assert_eq!((probe.timeout, probe.fast_interval), (Duration::from_millis(100), Duration::from_millis(100)));
     }
-
-    #[test]
-    fn port_0_is_whichever_is_free_and_never_clashes() {
-        let text = format!(
-            "{}{}{BACKEND}admin.address = '127.0.0.1:0'\n",
-            LISTENER.replace("80", "0"),
-            LISTENER.replace("80", "0")
-        );
-        let text = text.replace("admin.address", "[admin]\naddress");
-        assert_eq!(config(&text).listeners.len(), 2);
-    }
 }

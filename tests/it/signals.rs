@@ -1,6 +1,7 @@
 //! The real binary, told to end at awkward moments. A config that is a FIFO with nobody at its other end stands for a disk
 //! or a resolver that does not answer.
 
+use crate::harness::door::free_address;
 use crate::harness::{Endpoint, PATIENCE, eventually};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -121,9 +122,11 @@ async fn a_reload_that_takes_long_does_not_hold_up_the_end() {
 fn config(path: &Path, endpoint: std::net::SocketAddr) {
     let wait = PATIENCE.as_secs() * 2;
     let text = format!(
-        "[admin]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[[backend]]\nname = \"sites\"\n\
+        "[admin]\naddress = \"{}\"\n[[listener]]\naddress = \"{}\"\n[[backend]]\nname = \"sites\"\n\
          primary = {{ name = \"main\", endpoints = [\"{endpoint}\"] }}\n\
-         probe = {{ interval = \"{wait}s\", timeout = \"{wait}s\" }}\nfailback = {{ stable_for = \"1h\" }}\n"
+         probe = {{ interval = \"{wait}s\", timeout = \"{wait}s\" }}\nfailback = {{ stable_for = \"1h\" }}\n",
+        free_address(),
+        free_address(),
     );
     std::fs::write(path, text).unwrap();
 }
