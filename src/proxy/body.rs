@@ -74,26 +74,25 @@ impl Body {
     }
 
     /// An endpoint's.
-    pub fn passing(incoming: Incoming, attempt: Attempt, limits: DownloadLimits) -> Body {
-        let last_piece = attempt.worker.clock.now();
+    pub fn passing(incoming: Incoming, attempt: Attempt, limits: DownloadLimits, now: Moment) -> Body {
         let whole = incoming.is_end_stream();
-        let mut passing = Passing { incoming, attempt: Some(attempt), limits, last_piece, timer: None };
+        let mut passing = Passing { incoming, attempt: Some(attempt), limits, last_piece: now, timer: None };
         if whole {
-            finish(&mut passing.attempt);
+            finish(&mut passing.attempt, now);
         }
         Body::Passing { passing }
     }
 }
 
 /// The body is whole.
-fn finish(attempt: &mut Option<Attempt>) {
+fn finish(attempt: &mut Option<Attempt>, now: Moment) {
     if let Some(mut attempt) = attempt.take() {
         match attempt.answered {
             Answered::Well => attempt.in_flight.endpoint().note_good(&attempt.worker.reporter),
             Answered::Failing => (),
         }
         if let Some(lease) = attempt.lease.take() {
-            attempt.in_flight.endpoint().kept.give_back(lease, attempt.worker.clock.now());
+            attempt.in_flight.endpoint().kept.give_back(lease, now);
         }
     }
 }
@@ -111,12 +110,12 @@ impl Passing {
                 }
                 // hyper asks no further once it knows the end, so it is noted here.
                 if frame.is_trailers() || this.incoming.is_end_stream() {
-                    finish(this.attempt);
+                    finish(this.attempt, *this.last_piece);
                 }
                 return Poll::Ready(Some(Ok(passed_on(frame))));
             }
             Poll::Ready(None) => {
-                finish(this.attempt);
+                finish(this.attempt, clock.now());
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(_))) => FailureKind::Cut,

@@ -41,6 +41,7 @@ impl Exchange {
         forwarded: &Forwarded,
         limits: UploadLimits,
         retry: bool,
+        now: Moment,
         clock: Clock,
     ) -> Exchange {
         let (mut head, body) = request.into_parts();
@@ -48,7 +49,7 @@ impl Exchange {
         let upgrading = if route.upgrade { Upgrading::Yes } else { Upgrading::No };
         headers::request(&mut head.headers, forwarded, route.host, upgrading);
         let target = route::target(&head.uri);
-        let (body, upload) = Upload::new(body, limits, clock);
+        let (body, upload) = Upload::new(body, limits, now, clock);
         let repeats = retry && kind == Kind::Safe && matches!(body, Upload::Empty);
         let spare = repeats.then(|| Spare {
             method: head.method.clone(),

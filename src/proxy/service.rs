@@ -31,7 +31,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
     };
     let backend = &view.backends[route.site.backend];
     let limits = UploadLimits { idle: client.listener.limits.body_idle_timeout, size: route.site.max_body };
-    let exchange = Exchange::new(request, route, &client.forwarded, limits, backend.config.retry, worker.clock);
+    let exchange = Exchange::new(request, route, &client.forwarded, limits, backend.config.retry, began, worker.clock);
     let local = worker.backend(backend);
     local.retries.earn(began);
     let served = Served::begin(local, exchange.upload.clone());
@@ -209,7 +209,7 @@ impl InHand<'_> {
             Kind::Safe => Reuse::Any,
             Kind::Unsafe => Reuse::Recent,
         };
-        let sent = upstream::client::send(target, request, &self.exchange.upload, reuse, worker.clock).await;
+        let sent = upstream::client::send(target, request, &self.exchange.upload, reuse, began, worker.clock).await;
         self.trying = None;
         match sent {
             Ok(answer) => {
@@ -237,7 +237,8 @@ impl InHand<'_> {
         let Answering { answer: Answer { mut response, lease }, in_flight, answered } = answering;
         let Some(served) = self.served.take() else { unreachable!("a request is answered once") };
         let worker = self.worker;
-        served.count_response(response.status(), self.began, worker.clock.now());
+        let now = worker.clock.now();
+        served.count_response(response.status(), self.began, now);
         if answered == Answered::Well {
             self.count_rescue(&served);
         }
@@ -253,7 +254,7 @@ impl InHand<'_> {
         }
         let limits = DownloadLimits { idle: backend.config.timeouts.body_idle, until: self.until };
         let attempt = Attempt { worker: worker.clone(), in_flight, served, lease, answered };
-        response.map(|incoming| Body::passing(incoming, attempt, limits))
+        response.map(|incoming| Body::passing(incoming, attempt, limits, now))
     }
 
     fn count_rescue(&self, served: &Served) {

@@ -5,6 +5,7 @@ use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
 use super::kept::{KEPT_FOR, Kept, Lease};
 use super::upload::{Upload, UploadEnd, UploadState};
 use super::wire::Wire;
+use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
 use http::{Request, Response, StatusCode, header};
@@ -48,7 +49,7 @@ pub struct Failed {
     pub unsent: Option<Box<Request<Upload>>>,
 }
 
-/// Sends `request` and waits for the response head. `state` is that of the request's body.
+/// Sends `request`, now, and waits for the response head. `state` is that of the request's body.
 ///
 /// A kept connection that turns out to be closed before anything was written to it is no failure: the next one is taken.
 pub async fn send(
@@ -56,6 +57,7 @@ pub async fn send(
     mut request: Request<Upload>,
     state: &UploadState,
     reuse: Reuse,
+    mut now: Moment,
     clock: Clock,
 ) -> Result<Answer, Failed> {
     let most_idle = match reuse {
@@ -63,17 +65,20 @@ pub async fn send(
         Reuse::Recent => super::failure::STALE_AFTER,
     };
     loop {
-        let (mut lease, connection) = match target.kept.take(clock.now(), most_idle) {
+        let (mut lease, connection) = match target.kept.take(now, most_idle) {
             Some((lease, idle)) => (lease, Connection::Kept { idle }),
             None => match open(target).await {
-                Ok(lease) => (lease, Connection::Fresh),
+                Ok(lease) => {
+                    now = clock.now(); // connecting has a limit of its own
+                    (lease, Connection::Fresh)
+                }
                 Err(failure) => return Err(Failed { failure, unsent: Some(Box::new(request)) }),
             },
         };
         let asked_for_upgrade = request.headers().contains_key(header::UPGRADE);
         let answered = {
             let answer = pin!(lease.sender.try_send_request(request));
-            within(target.head_timeout, state, clock, answer).await
+            within(target.head_timeout, now, state, clock, answer).await
         };
         let sent = match answered {
             None => return Err(failed(Failure::NoHead { waited: target.head_timeout })),
@@ -117,14 +122,14 @@ async fn open(target: Target<'_>) -> Result<Lease, Failure> {
     Ok(Lease { sender })
 }
 
-/// The future's output, or `None` when `limit` passed since the last piece of the body was passed on.
+/// The future's output, or `None` when `limit` passed since `start` and since the last piece of the body was passed on.
 async fn within<F: Future>(
     limit: Duration,
+    start: Moment,
     state: &UploadState,
     clock: Clock,
     mut future: std::pin::Pin<&mut F>,
 ) -> Option<F::Output> {
-    let start = clock.now();
     let mut deadline = start.after(limit);
     loop {
         if let Ok(output) = tokio::time::timeout_at(clock.instant(deadline), future.as_mut()).await {

@@ -70,11 +70,11 @@ pub struct UploadFailed;
 
 impl Upload {
     /// The body of a request, and how to ask about it later.
-    pub fn new(incoming: Incoming, limits: UploadLimits, clock: Clock) -> (Upload, Rc<UploadState>) {
+    pub fn new(incoming: Incoming, limits: UploadLimits, now: Moment, clock: Clock) -> (Upload, Rc<UploadState>) {
         let whole = incoming.is_end_stream();
         let state = Rc::new(UploadState {
             bytes: Cell::new(0),
-            last_piece: Cell::new(clock.now()),
+            last_piece: Cell::new(now),
             end: Cell::new(if whole { UploadEnd::Whole } else { UploadEnd::Untouched }),
         });
         let upload = if whole {
