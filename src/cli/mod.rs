@@ -18,7 +18,6 @@ use std::process::ExitCode;
 /// Where the config is when nothing is said.
 const DEFAULT_CONFIG: &str = "/etc/hotspare/hotspare.toml";
 
-/// A health-aware reverse proxy: your users do not see the outage.
 #[derive(Debug, Parser)]
 #[command(name = "hotspare", version, about, arg_required_else_help = true)]
 struct Cli {
