@@ -24,7 +24,8 @@ const BEFORE: Duration = Duration::from_secs(1);
 const AFTER: Duration = Duration::from_secs(2);
 /// How long is waited for a move before the promise counts as broken: many times what it takes.
 const FAILOVER_LIMIT: Duration = Duration::from_secs(10);
-const FAILBACK_LIMIT: Duration = Duration::from_secs(20);
+/// A killed data centre whose requests in flight were reset counts as ejected: ten seconds and a probation more.
+const FAILBACK_LIMIT: Duration = Duration::from_secs(45);
 /// With both data centres gone, how soon a page must at least be answered by the front door's own reply.
 const REPLY_LIMIT: Duration = Duration::from_secs(1);
 
@@ -250,7 +251,7 @@ mod tests {
         no POST may run twice, but 1 did
         no GET may fail, but 2 of 862 did (first: GET at +3.000s: the answer broke off after 12 ms)
         users should be served from oregon within 10s, but are not
-        users should be back in new-jersey within 20s, but are not
+        users should be back in new-jersey within 45s, but are not
         every GET should be answered, but 4 of 862 were not
         every GET should be answered within 1s, but one took 2.3s
         visitors should have come, but none did
