@@ -13,10 +13,12 @@
 
 mod backend;
 mod check;
+pub mod commands;
 pub mod endpoint;
 pub mod evidence;
 #[cfg(test)]
 mod fixtures;
+pub mod memory;
 mod model;
 pub mod pool;
 mod score;
@@ -27,14 +29,16 @@ pub mod transition;
 pub mod units;
 
 pub use check::Breach;
+pub use commands::{Command, Consequence, Force, NothingToDo, Order, PlaceName, Refusal, Scope};
 pub use endpoint::{Health, Out};
 pub use evidence::{FailureCounts, FailureKind, ProbeFailure, ProbeResult, TallyDelta};
+pub use memory::{BackendMemory, Diverged, Memory, PoolMemory, WritesMemory};
 pub use model::Model;
 pub use pool::PoolHealth;
 pub use setup::{BackendSetup, Failback, PoolSetup, Rules, Setup};
 pub use snapshot::{BackendSnapshot, EndpointSnapshot, PoolSnapshot, Snapshot, Waiting};
 pub use transition::{Cause, Change, Evidence, Routing, Transition};
-pub use units::{EndpointId, Generation, Moment, Name, Percent, PoolIndex};
+pub use units::{Class, EndpointId, Fingerprint, Generation, Moment, Name, PerClass, Percent, PoolIndex};
 
 /// What happens to the model: the only way to change it.
 #[derive(Clone, Debug)]

@@ -60,6 +60,56 @@ impl fmt::Display for Generation {
     }
 }
 
+/// Stands for a client (IPv6: its /64), or for a site and path without query: a hash, so that no bytes from outside are kept.
+/// Two that share one are taken for the same, which makes evidence weaker, never stronger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub u64);
+
+/// Whether a request may be repeated. Evidence of the two is kept apart: a full disk fails only writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// GET, HEAD, OPTIONS.
+    Safe,
+    /// Any other, and upgrades.
+    Unsafe,
+}
+
+impl Class {
+    pub const ALL: [Class; 2] = [Class::Safe, Class::Unsafe];
+
+    /// The word for it in metrics, status and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Safe => "safe",
+            Class::Unsafe => "unsafe",
+        }
+    }
+}
+
+/// One of each for safe and for unsafe requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerClass<T>([T; 2]);
+
+impl<T> PerClass<T> {
+    pub const fn new(safe: T, unsafe_: T) -> PerClass<T> {
+        PerClass([safe, unsafe_])
+    }
+}
+
+impl<T> std::ops::Index<Class> for PerClass<T> {
+    type Output = T;
+
+    fn index(&self, class: Class) -> &T {
+        &self.0[class as usize]
+    }
+}
+
+impl<T> std::ops::IndexMut<Class> for PerClass<T> {
+    fn index_mut(&mut self, class: Class) -> &mut T {
+        &mut self.0[class as usize]
+    }
+}
+
 /// A share in whole percent, 0 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(pub u8);

@@ -1,0 +1,56 @@
+//! What survives a restart: which pools serve, what was commanded, what diverged, how often pools flapped. Ages and remaining
+//! times instead of moments, for the next process has another clock.
+//!
+//! Not here: the file it is kept in (`health::state_file`), what the core makes of it (`restore`).
+
+use super::commands::Command;
+use super::units::Name;
+use std::time::Duration;
+
+/// All that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// In the order of the setup, those that are no longer configured last.
+    pub backends: Vec<BackendMemory>,
+    /// Commands that stand, with what is left of their `--for`.
+    pub commands: Vec<(Command, Option<Duration>)>,
+}
+
+/// What is kept of one backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendMemory {
+    pub name: Name,
+    pub serving: Name,
+    pub writes: WritesMemory,
+    pub pools: Vec<PoolMemory>,
+}
+
+/// What is kept of one pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolMemory {
+    pub name: Name,
+    /// It may have taken writes that earlier pools lack.
+    pub diverged: Diverged,
+    /// Failovers away from it since it last served a whole hour without one.
+    pub failovers: u32,
+    /// One of its endpoints was ejected for its unsafe requests since it last served.
+    pub writes_failed: bool,
+}
+
+/// Whether a pool may have taken writes that earlier ones lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Diverged {
+    No,
+    Yes,
+}
+
+/// Where writes stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WritesMemory {
+    /// As the rules say for the serving pool.
+    AsUsual,
+    /// Refused until an operator acknowledges: a diverged pool was left because it died.
+    UntilAck,
+    /// Refused until the serving pool reports no lag.
+    UntilInSync,
+}
