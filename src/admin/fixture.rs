@@ -40,19 +40,37 @@ pub fn view(pools: &[Place]) -> View {
             let tally = Arc::new(Tally { id, cells: PerWorker::new(WORKERS) });
             endpoints.push(Arc::new(EndpointView { address: endpoint.address, tally }));
             let health = Health::Up { failures: 0 };
-            told.push(EndpointSnapshot { id, name: endpoint.name.clone(), health, since: Moment::ZERO });
+            told.push(EndpointSnapshot {
+                id,
+                name: endpoint.name.clone(),
+                health,
+                since: Moment::ZERO,
+                drained: Drained::No,
+                steadiness: Steadiness::Steady,
+                warm_at: None,
+            });
         }
         let up = (0..endpoints.len()).collect();
         views.push(PoolView { usable: true, endpoints: endpoints.into(), up });
-        snapshots.push(PoolSnapshot { name: pool.name.clone(), health: PoolHealth::Up, endpoints: told });
+        snapshots.push(PoolSnapshot {
+            name: pool.name.clone(),
+            health: PoolHealth::Up,
+            lagging: Lagging::Fresh,
+            drained: Drained::No,
+            diverged: Diverged::No,
+            endpoints: told,
+        });
     }
     let snapshot = BackendSnapshot {
         name: backend.name.clone(),
         serving: PoolIndex(0),
         serving_since: Moment::ZERO,
         routing: Routing::Serving,
+        ramp: None,
+        writes: Writes::To(PoolIndex(0)),
         pools: snapshots,
         waiting: None,
+        standing: Vec::new(),
     };
     let config = Config {
         workers: NonZeroUsize::new(WORKERS).unwrap(),
@@ -94,17 +112,7 @@ fn backend(pools: &[Place]) -> Backend {
         name: "sites".into(),
         pools: pools.iter().map(pool).collect(),
         probe: Probe { kind: ProbeKind::Tcp, interval: second, timeout: second, fast_interval: second },
-        rules: Rules {
-            fall: 3,
-            rise: 2,
-            trip: 20,
-            consecutive: 5,
-            ejection_time: 10 * second,
-            min_up: Percent(50),
-            min_dwell: 5 * second,
-            failback: Failback::Auto,
-            stable_for: 60 * second,
-        },
+        rules: Rules::default(),
         timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
         retry: true,
     }

@@ -11,8 +11,8 @@ use super::status::{
 use super::{Phase, State};
 use crate::config::Listener;
 use crate::domain::{
-    BackendSnapshot, Change, EndpointSnapshot, Health, Moment, Out, PoolHealth, PoolIndex, PoolSnapshot, Routing,
-    Waiting,
+    AfterWrites, BackendSnapshot, Change, Diverged, EndpointSnapshot, Health, Illness, Isolation, Lagging, Moment, Out,
+    PoolHealth, PoolSnapshot, Routing, Steadiness, Waiting, Writes,
 };
 use crate::health::{BackendView, EndpointView, PoolView, Told, View};
 use crate::telemetry::words;
@@ -64,7 +64,7 @@ impl Now {
             serving: snapshot.pools[snapshot.serving.0].name.to_string(),
             serving_since: self.wall_at(snapshot.serving_since),
             serving_for_seconds: self.ago(snapshot.serving_since).as_secs_f64(),
-            routing: routing(snapshot.routing).to_owned(),
+            routing: snapshot.routing.name().to_owned(),
             waiting: snapshot.waiting.map(|waiting| self.waiting(snapshot, waiting)),
             in_flight: sum_of(cells, |cell| cell.in_flight.get()),
             waiting_writes: sum_of(cells, |cell| cell.waiting.get()),
@@ -73,29 +73,45 @@ impl Now {
     }
 
     fn waiting(self, backend: &BackendSnapshot, waiting: Waiting) -> WaitingStatus {
-        let name = |pool: PoolIndex| backend.pools[pool.0].name.to_string();
-        match waiting {
-            Waiting::NotWell { pool } => {
-                let (to, from) = (&backend.pools[pool.0], &backend.pools[backend.serving.0]);
-                let words = if to.health.is_usable() {
-                    format!("failback waits: {} has only {}, {} has {}", to.name, up(to), from.name, up(from))
-                } else {
-                    format!("failback waits: {} is down, {}", to.name, up(to))
-                };
-                WaitingStatus { pool: name(pool), reason: "not_well".to_owned(), left_seconds: None, words }
+        let target = &backend.pools[waiting.pool().0];
+        let to = &target.name;
+        let mut left = None;
+        let mut until = |until: Moment| {
+            let span = until.since(self.moment);
+            left = Some(span.as_secs_f64());
+            words::span(span)
+        };
+        let words = match waiting {
+            Waiting::NotWell { .. } if target.health.is_usable() => {
+                let from = &backend.pools[backend.serving.0];
+                format!("failback waits: {to} has only {}, {} has {}", up(target), from.name, up(from))
             }
-            Waiting::HoldDown { pool, until } => {
-                let left = until.since(self.moment);
-                let words = format!("failback to {} in {} if it stays well", name(pool), words::span(left));
-                let left_seconds = Some(left.as_secs_f64());
-                WaitingStatus { pool: name(pool), reason: "hold_down".to_owned(), left_seconds, words }
+            Waiting::NotWell { .. } => format!("failback waits: {to} is {}, {}", target.health.name(), up(target)),
+            Waiting::Stale { .. } => format!("failback waits: {to} is behind by too much"),
+            Waiting::Drained { .. } => format!("failback waits: {to} is drained; `hotspare undrain {to}` ends that"),
+            Waiting::HoldDown { until: at, .. } => format!("failback to {to} in {} if it stays well", until(at)),
+            Waiting::Probes { .. } => {
+                format!("failback waits: more than 1 % of the probes of {to} failed since it is well")
             }
-            Waiting::Manual { pool } => {
-                let words =
-                    format!("{} has been well for long enough, but failback.mode is \"manual\" here", name(pool));
-                WaitingStatus { pool: name(pool), reason: "manual".to_owned(), left_seconds: None, words }
+            Waiting::Intermittent { .. } => {
+                format!("failback waits: an endpoint of {to} fails now and then; `hotspare failback {}` goes back all the same", backend.name)
             }
-        }
+            Waiting::AfterWrites { rule: AfterWrites::InSync, .. } => {
+                format!("failback waits until {to} reports that it has what was written elsewhere")
+            }
+            Waiting::AfterWrites { rule: AfterWrites::Manual | AfterWrites::Auto, .. } => format!(
+                "failback waits for you: {} has taken writes that {to} may lack; copy them, then `hotspare failback {}`",
+                backend.pools[backend.serving.0].name, backend.name
+            ),
+            Waiting::Manual { .. } => {
+                format!("{to} has been well for long enough, but failback.mode is \"manual\" here; `hotspare failback {}` goes back", backend.name)
+            }
+            Waiting::Commanded { .. } => {
+                format!("failback waits: an operator's command stands; `hotspare release {}` ends it", backend.name)
+            }
+            Waiting::Ramp { until: at, .. } => format!("reads return to {to}, all of them in {}", until(at)),
+        };
+        WaitingStatus { pool: to.to_string(), reason: waiting.name().to_owned(), left_seconds: left, words }
     }
 
     fn pool(self, pool: &PoolSnapshot, view: &PoolView, serving: bool) -> PoolStatus {
@@ -115,7 +131,7 @@ impl Now {
                 (Some("ejected"), format!("{}, for {left} more", words::health(endpoint.health)))
             }
             Health::Down(out) => (Some(way_out(out)), words::health(endpoint.health).to_owned()),
-            Health::Unproven | Health::Up { .. } | Health::Probation { .. } => {
+            Health::Unproven | Health::Up { .. } | Health::Suspect { .. } | Health::Probation { .. } => {
                 (None, words::health(endpoint.health).to_owned())
             }
         };
@@ -157,18 +173,31 @@ impl Now {
 
     fn transition(self, told: &Told) -> TransitionStatus {
         let transition = &told.transition;
+        let backend = transition.backend.as_deref().unwrap_or("").to_owned();
         let (what, who, from, to) = match &transition.change {
             Change::Endpoint { pool, endpoint, from, to, .. } => {
                 ("endpoint", format!("{pool}/{endpoint}"), from.name(), to.name())
             }
             Change::Pool { pool, from, to } => ("pool", pool.to_string(), from.name(), to.name()),
-            Change::Serving { from, to } => ("serving", transition.backend.to_string(), &**from, &**to),
-            Change::Routing { from, to } => ("routing", transition.backend.to_string(), routing(*from), routing(*to)),
+            Change::Serving { from, to } => ("serving", backend.clone(), &**from, &**to),
+            Change::Routing { from, to } => ("routing", backend.clone(), from.name(), to.name()),
+            Change::Steadiness { pool, endpoint, to, .. } => {
+                ("steadiness", format!("{pool}/{endpoint}"), "", steadiness(*to))
+            }
+            Change::Lag { pool, to } => ("lag", pool.to_string(), "", lagging(*to)),
+            Change::Diverged { pool, to } => ("diverged", pool.to_string(), "", diverged(*to)),
+            Change::Ramp { from, to, .. } => ("ramp", backend.clone(), &**from, &**to),
+            Change::Writes { from, to, .. } => ("writes", backend.clone(), writes(*from), writes(*to)),
+            Change::WritesLeft { pool, .. } => ("writes_left", pool.to_string(), "", ""),
+            Change::Waiting { from, to } => ("waiting", backend.clone(), waiting(*from), waiting(*to)),
+            Change::Command { command, .. } => ("command", command.to_string(), "", ""),
+            Change::Isolation { to } => ("isolation", backend.clone(), "", isolation(*to)),
+            Change::Probing { to } => ("probing", backend.clone(), "", to.map_or("sound", Illness::name)),
         };
         TransitionStatus {
             at: time(told.wall),
             ago_seconds: self.ago(transition.at).as_secs_f64(),
-            backend: transition.backend.to_string(),
+            backend,
             what: what.to_owned(),
             who,
             from: from.to_owned(),
@@ -250,11 +279,44 @@ fn up(pool: &PoolSnapshot) -> String {
     format!("{up} of {} up", words::count(of, "endpoint"))
 }
 
-fn routing(routing: Routing) -> &'static str {
-    match routing {
-        Routing::Serving => "serving",
-        Routing::Panic => "panic",
+fn steadiness(steadiness: Steadiness) -> &'static str {
+    match steadiness {
+        Steadiness::Steady => "steady",
+        Steadiness::Intermittent => "intermittent",
     }
+}
+
+fn lagging(lagging: Lagging) -> &'static str {
+    match lagging {
+        Lagging::Fresh => "fresh",
+        Lagging::Stale => "stale",
+    }
+}
+
+fn diverged(diverged: Diverged) -> &'static str {
+    match diverged {
+        Diverged::No => "no",
+        Diverged::Yes => "yes",
+    }
+}
+
+fn isolation(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::No => "no",
+        Isolation::Yes => "yes",
+    }
+}
+
+fn writes(writes: Writes) -> &'static str {
+    match writes {
+        Writes::To(_) => "taken",
+        Writes::Pausing { .. } => "waiting",
+        Writes::Refused(_) => "refused",
+    }
+}
+
+fn waiting(waiting: Option<Waiting>) -> &'static str {
+    waiting.map_or("", Waiting::name)
 }
 
 fn way_out(out: Out) -> &'static str {
@@ -277,7 +339,7 @@ fn time(at: SystemTime) -> String {
 mod tests {
     use super::super::fixture::{SITES, state, view, with_snapshot};
     use super::*;
-    use crate::domain::{Cause, Evidence, FailureKind, Transition};
+    use crate::domain::{Cause, Evidence, FailureKind, PoolIndex, Transition};
     use crate::telemetry::cells::WorkerIndex;
 
     fn ready(view: View) -> State {

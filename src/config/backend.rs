@@ -4,8 +4,9 @@ use super::forms::{self, HostPort};
 use super::problem::{Form, Report, What};
 use super::table::{Field, Seen, Table, Value};
 use super::units::TIMEOUT;
+use super::rules;
 use super::{Backend, Endpoint, Place, Pool, Probe, ProbeKind, Surroundings, Timeouts};
-use crate::domain::{Failback, Name, Percent, Rules};
+use crate::domain::{Name, Percent, Rules};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +25,6 @@ const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration:
 /// A pool that flaps is held down for at most an hour, an endpoint ejected for at most five minutes: the first time
 /// can't be longer.
 const HOLD_DOWN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
-const EJECTION: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(300);
 const RUN: RangeInclusive<u32> = 1..=1_000;
 
 /// What `[[backend]]` came to.
@@ -71,8 +71,20 @@ fn one(
     let retry = table.or("retry", true, Value::flag);
     let timeouts = table.nested("timeouts", timeouts);
     let probe = table.nested("probe", probe);
-    let failback = table.nested("failback", |table| failback(table, probe.as_ref()));
-    let tally = table.nested("tally", tally);
+    let failback = table.nested("failback", |table| {
+        rules::failback(table, probe.as_ref().map(|probe| (&probe.interval, probe.fall)))
+    });
+    let tally = table.nested("tally", rules::tally);
+    let max_lag = table.optional("max_lag", |value| value.duration(rules::LAG));
+    let own_writes = table.or("own_writes", Duration::from_secs(10), |value| value.duration(rules::WAIT));
+    let write_wait = table.or("write_wait", Duration::from_secs(2), |value| value.duration(rules::WAIT));
+    let write_drain = table.or("write_drain", Rules::default().write_drain, |value| value.duration(rules::WAIT));
+    if let (Some(wait), Some(drain)) = (&write_wait, &write_drain)
+        && drain.value >= wait.value
+    {
+        let at = if drain.at.is_some() { drain } else { wait };
+        table.note_at(at, What::WriteDrain { drain: drain.value, wait: wait.value });
+    }
     let backend = || {
         let (probe, failback, tally) = (probe?, failback?, tally?);
         Some(Backend {
@@ -84,12 +96,21 @@ fn one(
                 rise: probe.rise,
                 trip: tally.trip,
                 consecutive: tally.consecutive,
+                confirm: tally.confirm,
                 ejection_time: tally.ejection_time,
+                intermittent: tally.intermittent,
+                on_intermittent: tally.on_intermittent,
                 min_up: Percent(min_up?.value),
+                max_lag: max_lag?.value,
                 min_dwell: min_dwell?.value,
                 failback: failback.mode,
                 stable_for: failback.stable_for,
+                after_writes: failback.after_writes,
+                ramp: failback.ramp,
+                write_drain: write_drain?.value,
             },
+            own_writes: own_writes?.value,
+            write_wait: write_wait?.value,
             timeouts: timeouts?,
             retry: retry?.value,
         })
@@ -151,7 +172,8 @@ fn pool(table: &mut Table<'_>, names: &mut Seen<'_, Name>, endpoints: &mut Endpo
         let listed = value.list(ENDPOINTS, |item| endpoint(item, endpoints))?;
         listed.into_iter().collect::<Option<Vec<_>>>()
     });
-    Some(Pool { name: name?.value, endpoints: listed?.value })
+    let writes = rules::writes(table);
+    Some(Pool { name: name?.value, endpoints: listed?.value, writes: writes? })
 }
 
 fn endpoint(value: &Value<'_>, endpoints: &mut Endpoints<'_, '_>) -> Option<Endpoint> {
@@ -242,37 +264,6 @@ fn probe(table: &mut Table<'_>) -> Option<Probing> {
     };
     let probe = Probe { kind, interval: interval.value, timeout: timeout?.value, fast_interval: fast?.value };
     Some(Probing { probe, interval, fall: fall?.value, rise: rise?.value })
-}
-
-struct FailbackRules {
-    mode: Failback,
-    stable_for: Duration,
-}
-
-fn failback(table: &mut Table<'_>, probing: Option<&Probing>) -> Option<FailbackRules> {
-    let modes = [("auto", Failback::Auto), ("manual", Failback::Manual)];
-    let mode = table.or("mode", Failback::Auto, |value| value.choice(&modes));
-    let stable_for = table.or("stable_for", Duration::from_secs(60), |value| value.duration(HOLD_DOWN));
-    if let (Some(Probing { interval, fall, .. }), Some(stable_for)) = (probing, &stable_for)
-        && stable_for.value < interval.value.saturating_mul(*fall)
-    {
-        let what = What::StableFor { stable_for: stable_for.value, fall: *fall, interval: interval.value };
-        table.note_at(if stable_for.at.is_some() { stable_for } else { interval }, what);
-    }
-    Some(FailbackRules { mode: mode?.value, stable_for: stable_for?.value })
-}
-
-struct Tally {
-    trip: u32,
-    consecutive: u32,
-    ejection_time: Duration,
-}
-
-fn tally(table: &mut Table<'_>) -> Option<Tally> {
-    let trip = table.or("trip", 20, |value| value.count(RUN));
-    let consecutive = table.or("consecutive", 5, |value| value.count(RUN));
-    let ejection_time = table.or("ejection_time", Duration::from_secs(10), |value| value.duration(EJECTION));
-    Some(Tally { trip: trip?.value, consecutive: consecutive?.value, ejection_time: ejection_time?.value })
 }
 
 fn timeouts(table: &mut Table<'_>) -> Option<Timeouts> {

@@ -185,6 +185,16 @@ pub(super) fn text(what: &What) -> Text {
             format!("{fall} probes {} apart take longer than {}", Span(*interval), Span(*stable_for)),
             format!("set it to at least \"{}\" (probe.fall × probe.interval)", Span(interval.saturating_mul(*fall))),
         ),
+        W::WriteDrain { drain, wait } => say(
+            "write_drain is not shorter than write_wait",
+            "writes that wait for a planned move would be refused before it lets them go on",
+            format!("set write_drain to less than \"{}\", or write_wait to more than \"{}\"", Span(*wait), Span(*drain)),
+        ),
+        W::WritesAfterRefuse => say(
+            "writes_after is set at a pool that refuses writes",
+            "it never takes any, so there is no moment after which it does",
+            "leave out writes_after, or set writes = \"allow\"".to_owned(),
+        ),
         W::TotalTimeout { total, connect } => say(
             "timeouts.total is shorter than timeouts.connect",
             "a request would be given up before its connection could fail",

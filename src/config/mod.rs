@@ -16,12 +16,13 @@ mod near;
 mod parse;
 pub mod problem;
 mod render;
+mod rules;
 pub mod sites;
 mod table;
 pub mod tls;
 mod units;
 
-use crate::domain::{Name, Rules, Setup};
+use crate::domain::{Name, PoolWrites, Rules, Setup};
 pub use certificate::Certificate;
 pub use load::load;
 pub use parse::{Surroundings, parse, parse_in};
@@ -113,6 +114,10 @@ pub struct Backend {
     pub pools: Vec<Pool>,
     pub probe: Probe,
     pub rules: Rules,
+    /// For how long a client that wrote is not moved by a ramp.
+    pub own_writes: Duration,
+    /// How long a write waits at most for a pool that takes it; longer than `rules.write_drain`.
+    pub write_wait: Duration,
     pub timeouts: Timeouts,
     /// Whether a safe request that failed is tried again elsewhere.
     pub retry: bool,
@@ -124,6 +129,7 @@ pub struct Pool {
     pub name: Name,
     /// At least one; addresses as written are unique.
     pub endpoints: Vec<Endpoint>,
+    pub writes: PoolWrites,
 }
 
 /// One endpoint: `host:port` as written, and what that resolved to at start or reload.
@@ -171,6 +177,7 @@ impl Config {
         let pool = |pool: &Pool| PoolSetup {
             name: pool.name.clone(),
             endpoints: pool.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
+            writes: pool.writes,
         };
         let backends = self
             .backends

@@ -153,6 +153,13 @@ pub enum What {
         fall: u32,
         interval: Duration,
     },
+    /// A planned move could wait for running writes for longer than new ones are made to wait.
+    WriteDrain {
+        drain: Duration,
+        wait: Duration,
+    },
+    /// `writes_after` at a pool that refuses writes.
+    WritesAfterRefuse,
     TotalTimeout {
         total: Duration,
         connect: Duration,

@@ -105,7 +105,7 @@ impl Scene {
         let pool = backend.config.pools[backend.snapshot.serving.0].name.clone();
         match backend.snapshot.routing {
             Routing::Serving => Served::By(pool),
-            Routing::Panic => Served::Hardly(pool),
+            Routing::Panic | Routing::Held => Served::Hardly(pool),
         }
     }
 

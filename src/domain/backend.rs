@@ -1,42 +1,59 @@
-//! One backend: what happens to its endpoints, and what follows for its pools and for the serving pool.
+//! One backend: what happens to its endpoints, and what follows for its pools, the serving pool and the writes.
 //!
-//! An input moves at most one endpoint; then [`Backend::settle`] brings the rest in line, in one order always: ejections that
-//! are over, verdicts that had to wait, pools, the serving pool, routing. Real requests that prove nothing (nearly all) end
-//! before that and cost a few additions.
+//! An input moves at most one endpoint; then [`Backend::settle`] brings the rest in line, in one order always: what is due at
+//! endpoints, pools, the serving pool, writes, routing. Real requests that prove nothing (nearly all) end before that and
+//! cost a few additions.
 //!
 //! **The last endpoint that counts as up**, in any pool, is not taken out by the answers to real requests: some of them are
 //! better than none. Its score stands where it is, at most at `trip`, and is acted on as soon as another one counts as up.
 //! Refused connects are the exception: nobody is left there who could answer.
 //!
-//! Not here: what an endpoint's health is (`endpoint`), which pool to choose (`serving`).
+//! Not here: what an endpoint's health is (`endpoint`), which pool to choose (`serving`, `failback`), where writes go
+//! (`writes`), how it is made of a setup (`configure`), how it is shown (`paint`).
 
 use super::Why;
-use super::endpoint::{Endpoint, Moved, Seen};
-use super::evidence::{ProbeResult, TallyDelta};
-use super::pool::{Pool, PoolHealth};
-use super::score::Verdict;
-use super::serving::{Move, Record, Serving, best};
-use super::setup::{BackendSetup, PoolSetup, Rules};
-use super::snapshot::{BackendSnapshot, EndpointSnapshot, PoolSnapshot, Waiting};
-use super::transition::{Cause, Change, Evidence, Routing, Transition};
-use super::units::{EndpointId, Moment, Name, PoolIndex};
-use std::collections::HashMap;
+use super::commands::Command;
+use super::endpoint::{Alone, Noted, Seen, counts_for_nothing};
+use super::errored::Errored;
+use super::evidence::{Elsewhere, ProbeReport, ProbeResult, TallyDelta};
+use super::failback::{self, Ramped, Ramping};
+use super::findings::{FINDING, Findings, Witness};
+use super::memory::Diverged;
+use super::pool::Pool;
+use super::score::Weighed;
+use super::serving::{Commanded, Flap, Move, Scene, Serving, Step};
+use super::setup::{AfterWrites, Rules};
+use super::snapshot::{BackendSnapshot, Drained, Enforced, Lagging, Standing, Waiting, Writes};
+use super::transition::{
+    Cause, Change, CommandStep, Evidence, Isolation, RampStep, Routing, Steadiness, Transition,
+};
+use super::units::{Class, EndpointId, Moment, Name};
+use super::writes::{Looked, WritesState};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One backend's state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Backend {
     pub name: Name,
     pub rules: Rules,
     pub pools: Vec<Pool>,
     pub serving: Serving,
-    waiting: Option<Waiting>,
-    /// When time alone will change something next.
+    pub writes: WritesState,
+    pub commanded: Commanded,
+    /// Commands that stand for it.
+    pub standing: Vec<Standing>,
+    pub findings: Findings,
+    pub isolation: Isolation,
+    pub waiting: Option<Waiting>,
+    /// When time alone will change something next, at the latest: it may have moved further away since.
     pub deadline: Option<(Moment, Why)>,
+    /// Endpoints that ought to be probed at once.
+    pub asks: BTreeSet<EndpointId>,
     /// What was last told of it all; a new one only when something in it changed.
     pub picture: Arc<BackendSnapshot>,
     /// Whether something was told since.
-    told: bool,
+    pub told: bool,
 }
 
 /// An endpoint's place in its backend.
@@ -46,116 +63,158 @@ pub(super) struct Place {
     pub endpoint: usize,
 }
 
-/// Whether more than counts changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    Counted,
-    Moved,
-}
-
 impl Backend {
-    /// The backend of a setup, with what stands of it from before. Everything is known by its name; `ids` are for what is new.
-    pub(super) fn configure(
-        setup: BackendSetup,
-        before: Option<Backend>,
-        ids: &mut impl FnMut() -> EndpointId,
-        now: Moment,
-        out: &mut Vec<Transition>,
-    ) -> Backend {
-        let BackendSetup { name, rules, pools: setups } = setup;
-        let (mut known, served, picture) = match before {
-            Some(Backend { pools, serving, picture, .. }) => {
-                let pool = pools[serving.pool].name.clone();
-                (by_name(pools, |pool| pool.name.clone()), Some((serving, pool)), Some(picture))
-            }
-            None => (HashMap::new(), None, None),
-        };
-        let mut configured = |pool: PoolSetup| {
-            let before = known.remove(&pool.name);
-            configured_pool(pool, before, &rules, ids, now)
-        };
-        let pools: Vec<Pool> = setups.into_iter().map(&mut configured).collect();
-        let (serving, gone) = match served {
-            None => (Serving::new(0, now), None),
-            Some((serving, name)) => match pools.iter().position(|pool| pool.name == name) {
-                Some(pool) => (Serving { pool, ..serving }, None),
-                None => (Serving { since: now, pool: 0, ..serving }, Some(name)),
-            },
-        };
-        let picture = picture.unwrap_or_else(|| Arc::new(picture_of(&name, &serving, None, &pools)));
-        let mut backend = Backend { name, rules, pools, serving, waiting: None, deadline: None, picture, told: true };
-        backend.judge_pools(now, Cause::Reconfigured, out);
-        if let Some(from) = gone {
-            backend.serving.pool = best(&backend.pools, |_| true).unwrap_or(0);
-            let to = backend.pools[backend.serving.pool].name.clone();
-            backend.tell(now, Change::Serving { from, to }, Cause::Reconfigured, Evidence::Configured, out);
-        }
-        backend.settle(now, out);
-        backend
+    /// What a probe's end means for everything but health.
+    pub(super) fn note_probe(&mut self, now: Moment, place: Place, report: &ProbeReport) {
+        self.pools[place.pool].endpoints[place.endpoint].note_probe(now, report);
     }
 
-    /// A probe ended.
-    pub(super) fn probe(&mut self, now: Moment, place: Place, result: ProbeResult, out: &mut Vec<Transition>) {
-        self.pools[place.pool].record.note_probe(result);
-        let seen = match result {
-            ProbeResult::Passed => Seen::ProbePassed(self.serving.routing),
-            ProbeResult::Failed(how) => Seen::ProbeFailed(how),
-        };
-        self.see(now, place, seen, out);
+    /// A probe ended, which was noted.
+    pub(super) fn probe(&mut self, now: Moment, place: Place, report: &ProbeReport, out: &mut Vec<Transition>) {
+        let pool = &mut self.pools[place.pool];
+        let endpoint = &mut pool.endpoints[place.endpoint];
+        if self.isolation == Isolation::No && !counts_for_nothing(report) {
+            pool.record.note_probe(report.result);
+            let seen = match report.result {
+                ProbeResult::Passed => Some(Seen::ProbePassed(self.serving.routing)),
+                ProbeResult::Failed(how) => Some(Seen::ProbeFailed(how)),
+                ProbeResult::Void(_) => None,
+            };
+            if let Some(seen) = seen {
+                if report.result != ProbeResult::Passed {
+                    endpoint.doubt_from(report.began);
+                }
+                self.see(now, place, seen, out);
+                self.pools[place.pool].endpoints[place.endpoint].review_doubt(report.began);
+            }
+        }
         self.settle(now, out); // even if nothing moved: failback asks for the share of probes passed
     }
 
-    /// Real requests ended.
-    pub(super) fn tally(&mut self, now: Moment, place: Place, delta: &TallyDelta, out: &mut Vec<Transition>) -> Effect {
-        let answered = Seen::Answered(self.serving.routing);
-        let mut effect = if delta.good > 0 { self.see(now, place, answered, out) } else { Effect::Counted };
-        if effect == Effect::Counted {
-            // Else what failed beside the good answer was begun while the endpoint was down, and is no evidence.
-            self.pools[place.pool].endpoints[place.endpoint].note(now, delta, &self.rules);
-            effect = self.act_on_verdict(now, place, out);
+    /// Real requests ended, or how things stand has changed.
+    pub(super) fn tally(&mut self, now: Moment, place: Place, delta: &TallyDelta, out: &mut Vec<Transition>) {
+        let pool = &mut self.pools[place.pool];
+        let endpoint = &mut pool.endpoints[place.endpoint];
+        let noted = endpoint.note_tally(now, delta);
+        if delta.good[Class::Unsafe] > 0 || delta.writes_running > 0 {
+            pool.record.last_write = Some(now);
         }
-        if effect == Effect::Moved {
-            self.settle(now, out);
+        let quiet = noted == Noted::Quiet && self.serving.ramp.is_none() && self.isolation == Isolation::No;
+        if quiet && !matches!(self.writes.stands, Writes::Pausing { .. }) {
+            let alone = Alone::No; // a deadline too many does no harm
+            if let Some(soonest) = endpoint.deadline(alone, &self.rules) {
+                self.deadline = Some(self.deadline.map_or(soonest, |deadline| deadline.min(soonest)));
+            }
+            return;
         }
-        effect
+        self.tally_in_full(now, place, delta, out);
+    }
+
+    fn tally_in_full(&mut self, now: Moment, place: Place, delta: &TallyDelta, out: &mut Vec<Transition>) {
+        let failed = self.weigh(now, delta);
+        if failed.iter().any(|failure| failure.request.class == Class::Unsafe) {
+            self.pools[place.pool].record.last_write = Some(now);
+        }
+        self.note_ramp(place.pool, delta);
+        if self.isolation == Isolation::No {
+            let good = delta.good[Class::Safe].saturating_add(delta.good[Class::Unsafe]);
+            let was_up = self.pools[place.pool].endpoints[place.endpoint].counts_as_up();
+            if good > 0 {
+                self.see(now, place, Seen::Answered(good, self.serving.routing), out);
+            }
+            let endpoint = &mut self.pools[place.pool].endpoints[place.endpoint];
+            if endpoint.counts_as_up() == was_up {
+                // Else what failed beside the good answer was begun while the endpoint was down, and is no evidence.
+                let found = endpoint.note_ended(now, delta, &failed, &self.rules);
+                if let Some(evidence) = found {
+                    self.tell_steadiness(now, place, Cause::ErroredSeconds, evidence, out);
+                }
+                let weighted = failed.iter().find(|failure| failure.halves > 0);
+                if let Some(failure) = weighted {
+                    self.see(now, place, Seen::Failed(failure.request.class), out);
+                }
+            }
+        }
+        self.settle(now, out);
+    }
+
+    /// Asks of each failure whose fault it was.
+    fn weigh(&mut self, now: Moment, delta: &TallyDelta) -> Vec<Weighed> {
+        let pools = &self.pools;
+        let witness = |id: EndpointId| {
+            let found = pools.iter().find_map(|pool| {
+                pool.endpoints.iter().find(|endpoint| endpoint.id == id).map(|endpoint| (pool, endpoint))
+            });
+            let good = found.is_some_and(|(pool, endpoint)| {
+                let answers = endpoint.last_well.is_some_and(|at| now.since(at) <= FINDING);
+                let counts = pool.lagging == Lagging::Fresh && pool.drained == Drained::No;
+                endpoint.takes_requests() && answers && counts
+            });
+            if good { Witness::Good } else { Witness::Bad }
+        };
+        let findings = &mut self.findings;
+        delta.failed.iter().map(|request| findings.weigh(now, *request, witness)).collect()
+    }
+
+    fn note_ramp(&mut self, pool: usize, delta: &TallyDelta) {
+        if self.serving.ramp.is_some() {
+            let blamed = delta.failed.iter().filter(|failure| failure.elsewhere == Elsewhere::Well).count();
+            let ramped = &mut self.pools[pool].record.ramped;
+            ramped.blamed = ramped.blamed.saturating_add(u32::try_from(blamed).unwrap_or(u32::MAX));
+            ramped.of = ramped.of.saturating_add(delta.requests());
+        }
     }
 
     /// Brings everything in line with what stands now: after an input, and when a deadline has come.
     pub(super) fn settle(&mut self, now: Moment, out: &mut Vec<Transition>) {
-        self.settle_endpoints(now, out);
+        if self.isolation == Isolation::No {
+            self.settle_endpoints(now, out);
+        }
         self.judge_pools(now, Cause::EndpointsChanged, out);
         self.choose_pool(now, out);
+        self.place_writes(now, out);
         self.route(now, out);
+        self.ask_for_life(now);
         self.deadline = self.next_deadline(now);
-        self.paint(now);
+        self.note_waiting(now, out);
+        self.paint();
     }
 
-    /// Ends ejections whose time has come, and acts on what had to wait while an endpoint was the last one up.
+    /// Acts on what is due at each endpoint, which may have waited while it was the last one up.
     fn settle_endpoints(&mut self, now: Moment, out: &mut Vec<Transition>) {
         for pool in 0..self.pools.len() {
             for endpoint in 0..self.pools[pool].endpoints.len() {
                 let place = Place { pool, endpoint };
-                self.see(now, place, Seen::TimePassed, out);
-                self.act_on_verdict(now, place, out);
+                self.settle_one(now, place, out);
             }
         }
     }
 
-    /// Acts on what real requests prove against an endpoint, if anything, unless it is the last one up.
-    fn act_on_verdict(&mut self, now: Moment, place: Place, out: &mut Vec<Transition>) -> Effect {
-        let endpoint = &self.pools[place.pool].endpoints[place.endpoint];
-        let Some(verdict) = endpoint.verdict(&self.rules) else { return Effect::Counted };
-        let may_stay = match verdict {
-            Verdict::Refused => false,
-            Verdict::InARow | Verdict::Tripped => endpoint.counts_as_up(),
-        };
-        if may_stay && self.up() == 1 {
-            return Effect::Counted;
+    fn settle_one(&mut self, now: Moment, place: Place, out: &mut Vec<Transition>) {
+        let calm = self.pools[place.pool].endpoints[place.endpoint].errored.calm_at().is_some_and(|at| at <= now);
+        if calm {
+            let evidence = self.pools[place.pool].endpoints[place.endpoint].errored.calm(self.rules.intermittent);
+            self.tell_steadiness(now, place, Cause::CalmAgain, evidence, out);
         }
-        self.see(now, place, Seen::Proved(verdict), out)
+        if self.pools[place.pool].endpoints[place.endpoint].asks_at().is_some_and(|at| at <= now) {
+            self.ask(now, place);
+        }
+        // Each application ends what it was due for: suspicion, verdict, and that is all there can be at one moment.
+        for _ in 0..3 {
+            let pool = &self.pools[place.pool];
+            let alone = pool.alone(place.endpoint, self.up());
+            let Some(seen) = pool.endpoints[place.endpoint].due(now, alone, &self.rules) else { return };
+            self.see(now, place, seen, out);
+        }
     }
 
-    fn judge_pools(&mut self, now: Moment, cause: Cause, out: &mut Vec<Transition>) {
+    fn ask(&mut self, now: Moment, place: Place) {
+        let endpoint = &mut self.pools[place.pool].endpoints[place.endpoint];
+        endpoint.silence.note_asked(now);
+        self.asks.insert(endpoint.id);
+    }
+
+    pub(super) fn judge_pools(&mut self, now: Moment, cause: Cause, out: &mut Vec<Transition>) {
         for index in 0..self.pools.len() {
             let pool = &mut self.pools[index];
             let to = pool.judge(self.rules.min_up);
@@ -163,132 +222,235 @@ impl Backend {
             if from != to {
                 let evidence = pool.evidence(self.rules.min_up);
                 let change = Change::Pool { pool: pool.name.clone(), from, to };
-                self.tell(now, change, cause, evidence, out);
+                let first = pool.first_evidence();
+                self.tell_since(now, change, cause, evidence, first, out);
+            }
+            let pool = &mut self.pools[index];
+            let to = pool.judge_lag(index, &self.rules);
+            let from = std::mem::replace(&mut pool.lagging, to);
+            if from != to {
+                let evidence = Evidence::Lag { behind: pool.behind(), most: self.rules.max_lag.unwrap_or_default() };
+                self.tell(now, Change::Lag { pool: self.pools[index].name.clone(), to }, Cause::Lag, evidence, out);
             }
         }
     }
 
-    /// One move at most in nearly every case, and never more than there are pools: after the first one the serving pool is
-    /// usable, and each further one is a failback to a lower rank.
+    /// One step at most in nearly every case, and never more than a few: after a move the serving pool may serve, and each
+    /// further one is a return to a lower rank.
     fn choose_pool(&mut self, now: Moment, out: &mut Vec<Transition>) {
-        self.serving.track(now, &mut self.pools);
-        for _ in 0..self.pools.len() {
-            let Some(Move { to, cause, evidence }) = self.serving.decide(now, &self.pools, &self.rules) else { break };
-            let name = |index: usize| self.pools[index].name.clone();
-            let change = Change::Serving { from: name(self.serving.pool), to: name(to) };
-            self.serving.go(now, to, cause, &mut self.pools);
-            self.serving.track(now, &mut self.pools);
-            self.tell(now, change, cause, evidence, out);
+        self.track(now);
+        for _ in 0..=self.pools.len() {
+            let Some(step) = self.serving.decide(self.scene(now)) else { break };
+            match step {
+                Step::Move(step) => self.go(now, step, out),
+                Step::BeginRamp { to, cause, evidence } => {
+                    self.pools.iter_mut().for_each(|pool| pool.record.ramped = Ramped::default());
+                    self.serving.ramp = Some(Ramping { to, began: now });
+                    self.serving.leave = None;
+                    self.tell_ramp(now, to, RampStep::Began, cause, evidence, out);
+                }
+                Step::AbortRamp { cause, evidence, flap } => {
+                    if let Some(Ramping { to, .. }) = self.serving.ramp.take() {
+                        let record = &mut self.pools[to].record;
+                        record.restart();
+                        if flap == Flap::Counted {
+                            record.note_failover(false);
+                        }
+                        self.tell_ramp(now, to, RampStep::Aborted, cause, evidence, out);
+                    }
+                }
+            }
+            self.track(now);
+        }
+        self.follow_preference(now, out);
+    }
+
+    fn go(&mut self, now: Moment, step: Move, out: &mut Vec<Transition>) {
+        let from = self.serving.pool;
+        let name = |index: usize| self.pools[index].name.clone();
+        let change = Change::Serving { from: name(from), to: name(step.to) };
+        if step.cause == Cause::PoolUnusable {
+            self.note_outage(now, from, out);
+        }
+        let (rules, commanded) = (self.rules, self.commanded.clone());
+        let scene = Scene { now, pools: &self.pools, rules: &rules, commanded: &commanded, isolation: self.isolation };
+        let diverged = self.writes.moved(from, step.to, step.how, scene);
+        self.serving.go(now, &step, &mut self.pools);
+        self.pools[step.to].record.writes_failed = false;
+        self.tell_since(now, change, step.cause, step.evidence, step.first_evidence, out);
+        self.set_diverged(now, from, diverged, step.cause, out);
+    }
+
+    /// The seconds of an outage that led to a failover count together, at each endpoint that is out.
+    fn note_outage(&mut self, now: Moment, pool: usize, out: &mut Vec<Transition>) {
+        for endpoint in 0..self.pools[pool].endpoints.len() {
+            let found = &mut self.pools[pool].endpoints[endpoint];
+            let is_out = !found.counts_as_up();
+            let evidence = if is_out { Errored::note_outage(&mut found.errored, now, self.rules.intermittent) } else { None };
+            if let Some(evidence) = evidence {
+                self.tell_steadiness(now, Place { pool, endpoint }, Cause::ErroredSeconds, evidence, out);
+            }
+        }
+    }
+
+    pub(super) fn set_diverged(&mut self, now: Moment, pool: usize, to: Diverged, cause: Cause, out: &mut Vec<Transition>) {
+        let from = std::mem::replace(&mut self.pools[pool].record.diverged, to);
+        if from != to {
+            self.tell(now, Change::Diverged { pool: self.pools[pool].name.clone(), to }, cause, Evidence::Configured, out);
+        }
+    }
+
+    /// Says when an operator's preference can't be followed, and when it can again.
+    fn follow_preference(&mut self, now: Moment, out: &mut Vec<Transition>) {
+        let Some(to) = self.serving.enforced(self.scene(now)) else { return };
+        let Some(prefer) = &mut self.commanded.prefer else { return };
+        let from = std::mem::replace(&mut prefer.enforced, to);
+        let Some(standing) = self.standing.iter_mut().find(|standing| matches!(standing.command, Command::Failover { .. }))
+        else {
+            return;
+        };
+        standing.force = to;
+        if from != to {
+            let step = match to {
+                Enforced::Now => CommandStep::Resumed,
+                Enforced::Suspended => CommandStep::Suspended,
+            };
+            let change = Change::Command { command: standing.command.clone(), step };
+            let evidence = self.pools[prefer.pool].evidence(self.rules.min_up);
+            self.tell(now, change, Cause::PoolUnusable, evidence, out);
+        }
+    }
+
+    fn place_writes(&mut self, now: Moment, out: &mut Vec<Transition>) {
+        let (rules, commanded) = (self.rules, self.commanded.clone());
+        let scene = Scene { now, pools: &self.pools, rules: &rules, commanded: &commanded, isolation: self.isolation };
+        let Looked { to, cause, left } = self.writes.look(&self.serving, scene);
+        let from = std::mem::replace(&mut self.writes.stands, to);
+        if from == to {
+            return;
+        }
+        for (pool, count) in left {
+            let change = Change::WritesLeft { pool: self.pools[pool].name.clone(), count };
+            self.tell(now, change, cause, Evidence::Configured, out);
+        }
+        let pool = self.pools[self.serving.pool].name.clone();
+        self.tell(now, Change::Writes { pool, from, to }, cause, Evidence::Configured, out);
+        if let Writes::To(pool) = to
+            && pool.0 > 0
+            && self.rules.after_writes != AfterWrites::Auto
+        {
+            self.set_diverged(now, pool.0, Diverged::Yes, Cause::WritesPossible, out);
         }
     }
 
     fn route(&mut self, now: Moment, out: &mut Vec<Transition>) {
-        let to = self.serving.route(&self.pools);
+        let scene = self.scene(now);
+        let to = self.serving.route(scene);
+        let cause = match to {
+            Routing::Serving => Cause::PoolUsable,
+            Routing::Held => Cause::Commanded,
+            Routing::Panic => self.serving.why_panic(scene),
+        };
         let from = std::mem::replace(&mut self.serving.routing, to);
         if from != to {
-            let cause = match to {
-                Routing::Serving => Cause::PoolUsable,
-                Routing::Panic => Cause::NoPoolUsable,
-            };
             let evidence = self.pools[self.serving.pool].evidence(self.rules.min_up);
             self.tell(now, Change::Routing { from, to }, cause, evidence, out);
         }
     }
 
-    fn next_deadline(&self, now: Moment) -> Option<(Moment, Why)> {
-        let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
-        let ejections = endpoints.filter_map(|endpoint| endpoint.deadline(&self.rules));
-        let ejections = ejections.map(|until| (until, Why::EjectionOver));
-        ejections.chain(self.serving.deadline(now, &self.pools, &self.rules)).min_by_key(|(at, _)| *at)
-    }
-
-    /// Renews the picture, if anything in it may have changed.
-    fn paint(&mut self, now: Moment) {
-        let waiting = self.serving.waiting(now, &self.pools, &self.rules);
-        let stale = std::mem::take(&mut self.told) | (waiting != self.waiting);
-        self.waiting = waiting;
-        if stale {
-            let picture = self.paint_anew();
-            if *self.picture != picture {
-                self.picture = Arc::new(picture);
-            }
+    /// Asks the pools that could be gone to for a sign of life.
+    fn ask_for_life(&mut self, now: Moment) {
+        let unheard: Vec<usize> = self.serving.unheard(self.scene(now)).collect();
+        for pool in unheard {
+            let up = self.pools[pool].endpoints.iter().filter(|endpoint| endpoint.takes_requests());
+            self.asks.extend(up.map(|endpoint| endpoint.id));
         }
     }
 
-    /// The picture as it must be.
-    pub(super) fn paint_anew(&self) -> BackendSnapshot {
-        picture_of(&self.name, &self.serving, self.waiting, &self.pools)
+    fn note_waiting(&mut self, now: Moment, out: &mut Vec<Transition>) {
+        let to = failback::waiting(&self.serving, self.scene(now));
+        let from = std::mem::replace(&mut self.waiting, to);
+        let same = match (from, to) {
+            (Some(from), Some(to)) => from.is_like(to),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        // A new moment for the same thing is shown, and not told: it would be told with every miss.
+        self.told |= from != to;
+        if !same {
+            self.tell(now, Change::Waiting { from, to }, Cause::WaitChanged, Evidence::Configured, out);
+        }
+    }
+
+    fn next_deadline(&self, now: Moment) -> Option<(Moment, Why)> {
+        let up = self.up();
+        let endpoints = self.pools.iter().flat_map(|pool| {
+            (0..pool.endpoints.len())
+                .filter_map(move |index| pool.endpoints[index].deadline(pool.alone(index, up), &self.rules))
+        });
+        let endpoints = endpoints.filter(|_| self.isolation == Isolation::No);
+        let others = self.serving.deadline(self.scene(now)).into_iter().chain(self.writes.deadline());
+        endpoints.chain(others).min()
+    }
+
+    pub(super) fn scene(&self, now: Moment) -> Scene<'_> {
+        Scene { now, pools: &self.pools, rules: &self.rules, commanded: &self.commanded, isolation: self.isolation }
+    }
+
+    fn track(&mut self, now: Moment) {
+        let prefer = self.commanded.prefer.map(|prefer| prefer.pool);
+        failback::track(now, &self.serving, prefer, &mut self.pools);
     }
 
     /// Applies one thing seen to one endpoint.
-    fn see(&mut self, now: Moment, place: Place, seen: Seen, out: &mut Vec<Transition>) -> Effect {
-        let pool = &mut self.pools[place.pool];
-        let endpoint = &mut pool.endpoints[place.endpoint];
-        let Some(Moved { from, to, cause, evidence }) = endpoint.apply(now, seen, &self.rules) else {
-            return Effect::Counted;
+    fn see(&mut self, now: Moment, place: Place, seen: Seen, out: &mut Vec<Transition>) {
+        let Pool { endpoints, name, record, .. } = &mut self.pools[place.pool];
+        let endpoint = &mut endpoints[place.endpoint];
+        let Some(moved) = endpoint.apply(now, seen, &self.rules) else { return };
+        record.writes_failed |= seen.is_of_writes();
+        let change = Change::Endpoint {
+            id: endpoint.id,
+            pool: name.clone(),
+            endpoint: endpoint.name.clone(),
+            from: moved.from,
+            to: moved.to,
         };
-        let (id, pool, endpoint) = (endpoint.id, pool.name.clone(), endpoint.name.clone());
-        self.tell(now, Change::Endpoint { id, pool, endpoint, from, to }, cause, evidence, out);
-        Effect::Moved
+        self.tell_since(now, change, moved.cause, moved.evidence, moved.first_evidence, out);
     }
 
-    fn tell(&mut self, at: Moment, change: Change, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+    fn tell_steadiness(&mut self, now: Moment, place: Place, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+        let pool = &self.pools[place.pool];
+        let endpoint = &pool.endpoints[place.endpoint];
+        let to: Steadiness = endpoint.errored.steadiness();
+        let change = Change::Steadiness { id: endpoint.id, pool: pool.name.clone(), endpoint: endpoint.name.clone(), to };
+        self.tell(now, change, cause, evidence, out);
+    }
+
+    fn tell_ramp(&mut self, now: Moment, to: usize, step: RampStep, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+        let name = |index: usize| self.pools[index].name.clone();
+        let change = Change::Ramp { from: name(self.serving.pool), to: name(to), step };
+        self.tell(now, change, cause, evidence, out);
+    }
+
+    pub(super) fn tell(&mut self, at: Moment, change: Change, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+        self.tell_since(at, change, cause, evidence, None, out);
+    }
+
+    fn tell_since(
+        &mut self,
+        at: Moment,
+        change: Change,
+        cause: Cause,
+        evidence: Evidence,
+        first_evidence: Option<Moment>,
+        out: &mut Vec<Transition>,
+    ) {
         self.told = true;
-        out.push(Transition { at, backend: self.name.clone(), change, cause, evidence });
+        out.push(Transition { at, backend: Some(self.name.clone()), change, cause, evidence, first_evidence });
     }
 
     /// How many endpoints count as up, in all pools.
     fn up(&self) -> u32 {
         self.pools.iter().map(Pool::up).sum()
-    }
-}
-
-fn configured_pool(
-    setup: PoolSetup,
-    before: Option<Pool>,
-    rules: &Rules,
-    ids: &mut impl FnMut() -> EndpointId,
-    now: Moment,
-) -> Pool {
-    let (known, health, record) = match before {
-        Some(Pool { endpoints, health, record, .. }) => (endpoints, health, record),
-        None => (Vec::new(), PoolHealth::Up, Record::default()),
-    };
-    let mut known = by_name(known, |endpoint| endpoint.name.clone());
-    let mut configured = |name: Name| match known.remove(&name) {
-        Some(mut endpoint) => {
-            endpoint.adopt(rules);
-            endpoint
-        }
-        None => Endpoint::new(ids(), name, now),
-    };
-    let endpoints = setup.endpoints.into_iter().map(&mut configured).collect();
-    Pool { name: setup.name, endpoints, health, record }
-}
-
-/// For looking up only: the order of a hashed map is nobody's.
-pub(super) fn by_name<T>(all: Vec<T>, name: impl Fn(&T) -> Name) -> HashMap<Name, T> {
-    all.into_iter().map(|one| (name(&one), one)).collect()
-}
-
-fn picture_of(name: &Name, serving: &Serving, waiting: Option<Waiting>, pools: &[Pool]) -> BackendSnapshot {
-    let endpoint = |endpoint: &Endpoint| EndpointSnapshot {
-        id: endpoint.id,
-        name: endpoint.name.clone(),
-        health: endpoint.health().without_count(),
-        since: endpoint.since(),
-    };
-    let pool = |pool: &Pool| PoolSnapshot {
-        name: pool.name.clone(),
-        health: pool.health,
-        endpoints: pool.endpoints.iter().map(endpoint).collect(),
-    };
-    BackendSnapshot {
-        name: name.clone(),
-        serving: PoolIndex(serving.pool),
-        serving_since: serving.since,
-        routing: serving.routing,
-        pools: pools.iter().map(pool).collect(),
-        waiting,
     }
 }

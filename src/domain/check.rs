@@ -2,9 +2,12 @@
 
 use super::Why;
 use super::backend::Backend;
+use super::memory::Diverged;
 use super::pool::PoolHealth;
+use super::setup::{AfterWrites, PoolWrites};
+use super::snapshot::Writes;
 use super::transition::Routing;
-use super::units::{EndpointId, Moment, Name};
+use super::units::{EndpointId, Moment, Name, PoolIndex};
 use std::fmt;
 
 /// Something that must always be true is not: a fault of ours.
@@ -16,6 +19,8 @@ pub enum Breach {
     NoSuchPool { backend: Name, serving: usize, pools: usize },
     /// Requests are routed as if to a usable pool, and it is not; or in panic, and a pool could serve.
     Routing { backend: Name, routing: Routing },
+    /// Writes go where they must not.
+    Writes { backend: Name, writes: Writes },
     /// An ejection without an end, a score out of its bounds, or something held against an endpoint that is down.
     Endpoint { backend: Name, endpoint: EndpointId },
     /// The picture is not what stands.
@@ -34,12 +39,10 @@ impl fmt::Display for Breach {
             Breach::NoSuchPool { backend, serving, pools } => {
                 write!(f, "backend {backend}: pool number {serving} serves, of {pools}")
             }
-            Breach::Routing { backend, routing: Routing::Serving } => {
-                write!(f, "backend {backend}: routed to a serving pool that is not usable")
+            Breach::Routing { backend, routing } => {
+                write!(f, "backend {backend}: routed as {} although something else is right", routing.name())
             }
-            Breach::Routing { backend, routing: Routing::Panic } => {
-                write!(f, "backend {backend}: in panic although a pool could serve")
-            }
+            Breach::Writes { backend, writes } => write!(f, "backend {backend}: writes are {writes:?}, which they may not be"),
             Breach::Endpoint { backend, endpoint: EndpointId(id) } => {
                 write!(f, "backend {backend}: endpoint number {id} has an ejection or a score out of bounds")
             }
@@ -68,17 +71,31 @@ pub(super) fn backend(backend: &Backend, now: Moment) -> Result<(), Breach> {
     {
         return Err(Breach::Endpoint { backend: name(), endpoint: broken.id });
     }
-    let right = match serving.routing {
-        Routing::Serving => backend.pools[serving.pool].health.is_usable(),
-        Routing::Panic => serving.panic_is_right(now, &backend.pools, &backend.rules),
-    };
-    if !right {
+    if !serving.is_rightly_routed(backend.scene(now)) {
         return Err(Breach::Routing { backend: name(), routing: serving.routing });
+    }
+    if !writes_are_sound(backend) {
+        return Err(Breach::Writes { backend: name(), writes: backend.writes.stands });
     }
     if *backend.picture != backend.paint_anew() {
         return Err(Breach::Picture { backend: name() });
     }
     Ok(())
+}
+
+/// Writes go to the serving pool alone, if it may take them; and one behind the first that may has diverged.
+fn writes_are_sound(backend: &Backend) -> bool {
+    let serving = PoolIndex(backend.serving.pool);
+    let pool = &backend.pools[serving.0];
+    let shared = backend.rules.after_writes == AfterWrites::Auto;
+    match backend.writes.stands {
+        Writes::To(to) => {
+            let allowed = pool.writes != PoolWrites::Refuse;
+            to == serving && allowed && (to.0 == 0 || shared || pool.record.diverged == Diverged::Yes)
+        }
+        Writes::Pausing { to, .. } => to == serving,
+        Writes::Refused(_) => true,
+    }
 }
 
 pub(super) fn deadline(deadline: Option<(Moment, Why)>, now: Moment) -> Result<(), Breach> {

@@ -2,6 +2,9 @@
 //!
 //! Not here: what can go wrong in one attempt in full (`upstream::Failure`), how counts add up to a verdict (`score`).
 
+use super::units::{Class, EndpointId, Fingerprint, Moment, PerClass};
+use std::time::Duration;
+
 /// Why a request failed at an endpoint, as tallies count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureKind {
@@ -68,16 +71,129 @@ impl FailureCounts {
     }
 }
 
-/// What the workers' real traffic did at one endpoint since the supervisor last read its tally.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the workers' real traffic did at one endpoint since the supervisor last read its tally, and how things stand there now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TallyDelta {
     /// Requests answered well.
-    pub good: u32,
-    /// Requests that failed.
-    pub failed: FailureCounts,
-    /// With `good > 0`: how many of the failures certainly came after the last good answer of any worker.
-    /// With `good == 0` all did, and this equals `failed.total()`.
-    pub trailing: u32,
+    pub good: PerClass<u32>,
+    /// Requests that failed, in the order in which they became evidence.
+    pub failed: Vec<FailedRequest>,
+    /// With `good > 0` in that class: how many of the class's last failures certainly came after the last good answer of any
+    /// worker. With `good == 0` all did, and this is how many of `failed` are of that class.
+    pub trailing: PerClass<u32>,
+    /// Who was answered well there lately. Looked at only when something failed.
+    pub answered: PerClass<Variety>,
+    /// Sent and without a head now; `None`: nothing is.
+    pub pending: Option<Pending>,
+    /// When a response head last came from there (to any request), if ever.
+    pub last_head: Option<Moment>,
+    /// How long the heads of the good answers took.
+    pub heads: HeadTimes,
+    /// Lost hedges of which it is not known yet whether the endpoint would have answered, now.
+    pub open_hedges: u32,
+    /// Unsafe requests begun there and not ended, now; upgrades are not counted.
+    pub writes_running: u32,
+}
+
+impl TallyDelta {
+    /// How many requests ended.
+    pub fn requests(&self) -> u32 {
+        let good = self.good[Class::Safe].saturating_add(self.good[Class::Unsafe]);
+        good.saturating_add(u32::try_from(self.failed.len()).unwrap_or(u32::MAX))
+    }
+}
+
+/// One request that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedRequest {
+    pub kind: FailureKind,
+    pub class: Class,
+    pub weight: Weight,
+    pub client: Fingerprint,
+    /// Of site and path, without query.
+    pub path: Fingerprint,
+    pub elsewhere: Elsewhere,
+}
+
+/// How much a failure counts before it is asked whose fault it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    Full,
+    /// A client went away that had waited long for a head.
+    Half,
+}
+
+/// What became of a failed request at another endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// 2xx or 3xx: the failure is the endpoint's own.
+    Well,
+    /// A failing status from there too: perhaps the request's fault.
+    FailingStatus(EndpointId),
+    /// Nobody else was tried, or that says nothing: refused, timed out, cut, 4xx there.
+    Unknown,
+}
+
+/// Who was answered well, of one class: the two answered last that differ, of clients and of paths; those of the last minute
+/// count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variety {
+    pub clients: [Option<(Fingerprint, Moment)>; 2],
+    pub paths: [Option<(Fingerprint, Moment)>; 2],
+}
+
+/// Requests sent to an endpoint that have no response head yet; bodies, streams and upgrades are not among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub count: u32,
+    /// When the oldest was sent.
+    pub oldest: Moment,
+    pub from: Askers,
+}
+
+/// Whether requests are of more than one (client, path).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Askers {
+    One,
+    Several,
+}
+
+/// How many heads took how long: counts by upper bound [`HeadTimes::BOUNDS`]; the last is for what is past every bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadTimes(pub [u32; HeadTimes::BOUNDS.len() + 1]);
+
+impl HeadTimes {
+    /// In microseconds; those of the exposed histogram of heads.
+    pub const BOUNDS: [u64; 14] = [
+        1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+        10_000_000, 60_000_000,
+    ];
+
+    /// Counts `count` heads that took `took`.
+    pub fn add(&mut self, took: Duration, count: u32) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let at = HeadTimes::BOUNDS.partition_point(|bound| *bound < micros);
+        self.0[at] = self.0[at].saturating_add(count);
+    }
+}
+
+/// One probe that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeReport {
+    pub result: ProbeResult,
+    /// When it was begun.
+    pub began: Moment,
+    /// Real requests begun there after this probe and answered well by now.
+    pub answered_meanwhile: u32,
+    pub lag: Lag,
+}
+
+/// What a probe's answer said of how far its pool is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lag {
+    /// Nothing: no header is asked for, it was not there, or it was no number of seconds.
+    Unknown,
+    Behind(Duration),
 }
 
 /// The result of one probe.
@@ -85,6 +201,30 @@ pub struct TallyDelta {
 pub enum ProbeResult {
     Passed,
     Failed(ProbeFailure),
+    /// It proves nothing of the endpoint: this process was ill while it ran.
+    Void(Illness),
+}
+
+/// What was wrong with this process, so that its probes are void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Illness {
+    /// The supervisor was late by more than the probe's timeout.
+    Late,
+    /// Out of descriptors, local ports or memory.
+    Short,
+    /// The clock jumped.
+    ClockJumped,
+}
+
+impl Illness {
+    /// The word for it in metrics, status and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Illness::Late => "late",
+            Illness::Short => "short",
+            Illness::ClockJumped => "clock_jumped",
+        }
+    }
 }
 
 /// Why a probe failed.
@@ -98,10 +238,27 @@ pub enum ProbeFailure {
     Timeout,
     /// The connection closed before an answer.
     Reset,
+    /// TLS did not come about: no handshake, or a certificate that is not to be trusted.
+    Tls,
     /// Answered with a status that is not expected.
     Status(u16),
-    /// What came back is not HTTP.
+    /// Answered without the text that is expected.
+    Text,
+    /// gRPC health: answered, and not SERVING.
+    NotServing,
+    /// What came back is not the probe's protocol.
     Malformed,
+}
+
+/// What a failed probe heard from its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing at all.
+    Silence,
+    /// Somebody is there, who says no.
+    Refusal,
+    /// A bad answer. It always counts: operators drain that way.
+    BadAnswer,
 }
 
 impl ProbeFailure {
@@ -112,8 +269,23 @@ impl ProbeFailure {
             ProbeFailure::Connect => "connect",
             ProbeFailure::Timeout => "timeout",
             ProbeFailure::Reset => "reset",
+            ProbeFailure::Tls => "tls",
             ProbeFailure::Status(_) => "status",
+            ProbeFailure::Text => "text",
+            ProbeFailure::NotServing => "not_serving",
             ProbeFailure::Malformed => "malformed",
+        }
+    }
+
+    pub const fn heard(self) -> Heard {
+        match self {
+            ProbeFailure::Connect | ProbeFailure::Timeout | ProbeFailure::Reset => Heard::Silence,
+            ProbeFailure::Refused => Heard::Refusal,
+            ProbeFailure::Tls
+            | ProbeFailure::Status(_)
+            | ProbeFailure::Text
+            | ProbeFailure::NotServing
+            | ProbeFailure::Malformed => Heard::BadAnswer,
         }
     }
 }

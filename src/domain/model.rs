@@ -1,36 +1,46 @@
 //! The model: every backend, and the way in and out of the core.
 
-use super::backend::{Backend, Effect, Place, by_name};
+use super::backend::{Backend, Place};
 use super::check::{self, Breach};
-use super::endpoint::Endpoint;
+use super::commands::{Command, Order};
+use super::configure::by_name;
+use super::deadlines::Deadlines;
+use super::endpoint::{Endpoint, Health, Newest};
+use super::evidence::{Illness, ProbeReport, ProbeResult};
+use super::orders::{self, Given, Orders};
 use super::pool::Pool;
+use super::score::in_points;
 use super::setup::Setup;
 use super::snapshot::Snapshot;
-use super::transition::Transition;
-use super::units::{EndpointId, Moment};
+use super::transition::{Cause, Change, CommandStep, Evidence, Isolation, Transition};
+use super::units::{Class, EndpointId, Moment, PerClass};
 use super::{Input, Why};
-use std::collections::HashMap;
 
 /// What is known of every backend, and what follows from it. It has one owner, who turns round and round:
 ///
 /// 1. [`apply`](Model::apply) each input there is, and [`Input::Tick`] when the deadline comes and there is none;
 /// 2. tell the transitions it left (journal, metrics, log);
-/// 3. publish [`snapshot`](Model::snapshot): backends in which nothing changed are the same `Arc` as before;
-/// 4. set the timer to [`next_deadline`](Model::next_deadline), or off.
+/// 3. probe at once whom [`take_asks`](Model::take_asks) names;
+/// 4. publish [`snapshot`](Model::snapshot): backends in which nothing changed are the same `Arc` as before;
+/// 5. set the timer to [`next_deadline`](Model::next_deadline), or off.
 ///
 /// A new model is empty; [`Input::Reconfigure`] tells it what there is. [`check`](Model::check) may be asked at any time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Model {
     /// In the order of the setup.
     backends: Vec<Backend>,
-    /// Where each endpoint is. For looking up only.
-    places: HashMap<EndpointId, (usize, Place)>,
+    /// Where each endpoint is, by id.
+    places: Vec<(EndpointId, (usize, Place))>,
+    orders: Orders,
     /// How many ids were given out: the next one.
     ids: u32,
     /// The latest time it was told.
     now: Moment,
-    /// The earliest of the backends'.
-    deadline: Option<(Moment, Why)>,
+    deadlines: Deadlines,
+    isolation: Isolation,
+    /// An endpoint whose newest probe heard something, when last looked.
+    heard: Option<EndpointId>,
+    illness: Option<Illness>,
 }
 
 impl Model {
@@ -46,38 +56,58 @@ impl Model {
     pub fn apply(&mut self, now: Moment, input: Input, out: &mut Vec<Transition>) {
         let now = now.max(self.now);
         self.now = now;
-        let effect = match input {
-            Input::Probe { endpoint, result } => match self.places.get(&endpoint) {
-                Some((backend, place)) => {
-                    self.backends[*backend].probe(now, *place, result, out);
-                    Effect::Moved
+        match input {
+            Input::Probe { endpoint, report } => self.probe(now, endpoint, &report, out),
+            Input::Tally { endpoint, delta } => {
+                if let Some((backend, place)) = self.place(endpoint) {
+                    self.backends[backend].tally(now, place, &delta, out);
+                    self.note_deadline(backend);
+                    if self.isolation == Isolation::Yes {
+                        self.review_isolation(now, endpoint, out);
+                    }
                 }
-                None => Effect::Counted,
-            },
-            Input::Tally { endpoint, delta } => match self.places.get(&endpoint) {
-                Some((backend, place)) => self.backends[*backend].tally(now, *place, &delta, out),
-                None => Effect::Counted,
-            },
-            Input::Tick => Effect::Counted,
-            Input::Reconfigure(setup) => {
-                self.reconfigure(now, setup, out);
-                Effect::Moved
             }
-        };
-        if effect == Effect::Moved || has_come(self.deadline, now) {
-            self.serve_deadlines(now, out);
+            Input::Tick => {}
+            Input::Order(order) => {
+                if self.consider(&order).is_ok() {
+                    self.carry_out(now, &order, out);
+                }
+            }
+            Input::Reconfigure(setup) => self.reconfigure(now, setup, out),
+            Input::Restore(memory) => self.restore(now, memory, out),
         }
+        self.serve_deadlines(now, out);
     }
 
     /// When [`apply`](Model::apply) must be called at the latest, and what for. Never in the past after an `apply` at that
     /// time, and an `apply` exactly then acts on it.
     pub fn next_deadline(&self) -> Option<(Moment, Why)> {
-        self.deadline
+        let backends = self.deadlines.first().and_then(|(_, backend)| self.backends[backend].deadline);
+        let orders = self.orders.deadline().map(|at| (at, Why::CommandOver));
+        backends.into_iter().chain(orders).min()
     }
 
     /// The picture of what stands now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { backends: self.backends.iter().map(|backend| backend.picture.clone()).collect() }
+        let backends = self.backends.iter().map(|backend| backend.picture.clone()).collect();
+        Snapshot { backends, isolation: self.isolation }
+    }
+
+    /// Endpoints that ought to be probed at once, each named once, since the last call.
+    pub fn take_asks(&mut self) -> Vec<EndpointId> {
+        self.backends.iter_mut().flat_map(|backend| std::mem::take(&mut backend.asks)).collect()
+    }
+
+    /// An endpoint's health, with its counters.
+    pub fn health(&self, endpoint: EndpointId) -> Option<Health> {
+        self.endpoint(endpoint).map(Endpoint::health)
+    }
+
+    /// An endpoint's scores in points; `None` while both are zero.
+    pub fn scores(&self, endpoint: EndpointId) -> Option<PerClass<f64>> {
+        let of = |class| self.endpoint(endpoint).map_or(0, |endpoint| endpoint.scores[class].points());
+        let (safe, unsafe_) = (of(Class::Safe), of(Class::Unsafe));
+        (safe > 0 || unsafe_ > 0).then(|| PerClass::new(in_points(safe), in_points(unsafe_)))
     }
 
     /// Whether everything that must always be true is. In production a breach is told and the last view stays: to stop would
@@ -87,16 +117,142 @@ impl Model {
     /// The first thing found that is not true.
     pub fn check(&self) -> Result<(), Breach> {
         self.backends.iter().try_for_each(|backend| check::backend(backend, self.now))?;
-        check::deadline(self.deadline, self.now)
+        check::deadline(self.next_deadline(), self.now)
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.now
+    }
+
+    pub(super) fn backends(&self) -> &[Backend] {
+        &self.backends
+    }
+
+    pub(super) fn backends_mut(&mut self) -> &mut [Backend] {
+        &mut self.backends
+    }
+
+    pub(super) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    pub(super) fn orders_mut(&mut self) -> &mut Orders {
+        &mut self.orders
+    }
+
+    fn place(&self, endpoint: EndpointId) -> Option<(usize, Place)> {
+        let at = self.places.binary_search_by_key(&endpoint, |(id, _)| *id).ok()?;
+        Some(self.places[at].1)
+    }
+
+    fn endpoint(&self, endpoint: EndpointId) -> Option<&Endpoint> {
+        let (backend, Place { pool, endpoint }) = self.place(endpoint)?;
+        Some(&self.backends[backend].pools[pool].endpoints[endpoint])
+    }
+
+    fn probe(&mut self, now: Moment, endpoint: EndpointId, report: &ProbeReport, out: &mut Vec<Transition>) {
+        let Some((backend, place)) = self.place(endpoint) else { return };
+        let illness = match report.result {
+            ProbeResult::Void(illness) => Some(illness),
+            ProbeResult::Passed | ProbeResult::Failed(_) => None,
+        };
+        if std::mem::replace(&mut self.illness, illness) != illness {
+            let change = Change::Probing { to: illness };
+            out.push(of_all(now, change, Cause::Illness, Evidence::Configured));
+        }
+        self.backends[backend].note_probe(now, place, report);
+        self.review_isolation(now, endpoint, out);
+        self.backends[backend].probe(now, place, report, out);
+        self.note_deadline(backend);
+    }
+
+    /// Notices that nobody answers any more, and that somebody does again. `endpoint` is the one that was just heard of.
+    fn review_isolation(&mut self, now: Moment, endpoint: EndpointId, out: &mut Vec<Transition>) {
+        let hears = |endpoint: EndpointId| self.endpoint(endpoint).is_some_and(|found| !found.newest.is_nothing());
+        let to = if hears(endpoint) {
+            self.heard = Some(endpoint);
+            Isolation::No
+        } else if self.heard.is_some_and(hears) {
+            Isolation::No
+        } else {
+            let all = || self.backends.iter().flat_map(|backend| &backend.pools).flat_map(|pool| &pool.endpoints);
+            self.heard = all().find(|endpoint| !endpoint.newest.is_nothing()).map(|endpoint| endpoint.id);
+            if self.heard.is_some() { Isolation::No } else { Isolation::Yes }
+        };
+        if std::mem::replace(&mut self.isolation, to) == to {
+            return;
+        }
+        let endpoints = Evidence::Asked { endpoints: u32::try_from(self.places.len()).unwrap_or(u32::MAX) };
+        let cause = match to {
+            Isolation::Yes => Cause::NobodyAnswers,
+            Isolation::No => Cause::SomebodyAnswered,
+        };
+        out.push(of_all(now, Change::Isolation { to }, cause, endpoints));
+        let all = self.backends.iter().flat_map(|backend| &backend.pools).flat_map(|pool| &pool.endpoints);
+        let since = all.filter_map(|endpoint| endpoint.newest.nothing_since()).min();
+        for index in 0..self.backends.len() {
+            let backend = &mut self.backends[index];
+            backend.isolation = to;
+            if let (Isolation::Yes, Some(since)) = (to, since) {
+                let endpoints = backend.pools.iter_mut().flat_map(|pool| &mut pool.endpoints);
+                endpoints.for_each(|endpoint| endpoint.void_doubts(since));
+                backend.told = true;
+            }
+            backend.settle(now, out);
+            self.note_deadline(index);
+        }
+    }
+
+    /// Carries out an order that was considered.
+    pub(super) fn carry_out(&mut self, now: Moment, order: &Order, out: &mut Vec<Transition>) {
+        let order = self.resolved(order);
+        for ended in self.orders.end(|given| orders::ends(&order.command, &given.command)) {
+            out.push(orders::told(&ended, CommandStep::Ended, Cause::Commanded, now));
+        }
+        out.push(orders::told(&order.command, CommandStep::Given, Cause::Commanded, now));
+        match &order.command {
+            Command::Failover { .. } | Command::Hold { .. } | Command::Drain { .. } | Command::ReadOnly { .. } => {
+                let ends = order.lasts.map(|span| now.after(span));
+                self.orders.add(Given { command: order.command.clone(), force: order.force, since: now, ends });
+            }
+            Command::Failback { .. } | Command::Ack { .. } | Command::Release { .. } | Command::Undrain { .. } => {}
+        }
+        for backend in &mut self.backends {
+            orders::carry_out_once(&order, backend, now, out);
+        }
+        self.instruct(now, out);
+    }
+
+    /// Tells every backend what stands for it, and settles those for which something changed.
+    pub(super) fn instruct(&mut self, now: Moment, out: &mut Vec<Transition>) {
+        for index in 0..self.backends.len() {
+            let backend = &mut self.backends[index];
+            self.orders.instruct(backend);
+            if backend.told {
+                backend.settle(now, out);
+                self.note_deadline(index);
+            }
+        }
     }
 
     fn serve_deadlines(&mut self, now: Moment, out: &mut Vec<Transition>) {
-        for backend in &mut self.backends {
-            if has_come(backend.deadline, now) {
-                backend.settle(now, out);
+        if self.orders.deadline().is_some_and(|at| at <= now) {
+            for ended in self.orders.end(|given| given.ends.is_some_and(|at| at <= now)) {
+                out.push(orders::told(&ended, CommandStep::Ended, Cause::TimeGiven, now));
+            }
+            self.instruct(now, out);
+        }
+        while let Some((_, backend)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
+            self.backends[backend].settle(now, out);
+            self.note_deadline(backend);
+            if self.backends[backend].deadline.is_some_and(|(at, _)| at <= now) {
+                break; // a fault of ours, which `check` tells: it must not keep everything else from running
             }
         }
-        self.deadline = self.backends.iter().filter_map(|backend| backend.deadline).min_by_key(|(at, _)| *at);
+    }
+
+    fn note_deadline(&mut self, backend: usize) {
+        self.deadlines.set(backend, self.backends[backend].deadline.map(|(at, _)| at));
     }
 
     /// What keeps its names keeps its state; ids are for what is new.
@@ -109,18 +265,42 @@ impl Model {
         };
         for setup in setup.backends {
             let before = before.remove(&setup.name);
-            self.backends.push(Backend::configure(setup, before, &mut new_id, now, out));
+            let mut backend = Backend::configure(setup, before, &mut new_id, now, out);
+            backend.isolation = self.isolation;
+            self.backends.push(backend);
         }
         self.places.clear();
+        self.deadlines.clear();
         for (index, backend) in self.backends.iter().enumerate() {
             for (pool, Pool { endpoints, .. }) in backend.pools.iter().enumerate() {
                 let of = |(endpoint, known): (usize, &Endpoint)| (known.id, (index, Place { pool, endpoint }));
                 self.places.extend(endpoints.iter().enumerate().map(of));
             }
         }
+        self.places.sort_unstable_by_key(|(id, _)| *id);
+        for index in 0..self.backends.len() {
+            let backend = &mut self.backends[index];
+            self.orders.instruct(backend);
+            backend.settle(now, out);
+            self.note_deadline(index);
+        }
     }
 }
 
-fn has_come(deadline: Option<(Moment, Why)>, now: Moment) -> bool {
-    deadline.is_some_and(|(at, _)| at <= now)
+/// A transition of all backends together.
+fn of_all(at: Moment, change: Change, cause: Cause, evidence: Evidence) -> Transition {
+    Transition { at, backend: None, change, cause, evidence, first_evidence: None }
+}
+
+impl Newest {
+    fn is_nothing(self) -> bool {
+        self.nothing_since().is_some()
+    }
+
+    fn nothing_since(self) -> Option<Moment> {
+        match self {
+            Newest::Nothing { began } => Some(began),
+            Newest::None | Newest::Something => None,
+        }
+    }
 }

@@ -1,23 +1,30 @@
-//! The score: how real requests' answers at one endpoint add up to a verdict.
+//! The score: how real requests' answers at one endpoint, of one class, add up to a verdict.
 //!
 //! A CUSUM (Page 1954) that tells 1 % of noise from 20 % broken: each failure adds [`FAILURE`], each good answer takes off
 //! [`GOOD`], never below zero nor above `trip`. It needs no window and works at any rate of traffic: 30 % failing trips
-//! after about thirty requests, all failing after seven, and 1 % failing never does. Beside it stand the run of failures in
-//! a row, and the run of those that are refused connects: both are quicker than the score when nothing is answered.
+//! after about thirty requests, all failing after seven, and 1 % failing never does. Beside it stands the run of failures in
+//! a row, which is quicker than the score when nothing is answered.
 //!
 //! **A delta has no order inside**, so its failures are spread evenly among its good answers. At 5,000 requests a second a
 //! delta of 50 ms holds 250 requests; failures first would let a handful of noise climb to `trip` before a good answer
 //! counts against it, and good answers first would do the same from zero, for what they take off below zero is lost. Only
 //! the failures that are known to have come last (`TallyDelta::trailing`) are put last.
 //!
+//! **Diversity.** Between two zeros one client adds at most half of `trip`, and so does one path; to a run each adds at most
+//! two: a single visitor, or a single page, among others, proves nothing about a data centre. Nobody is capped who is alone:
+//! where no other client (path) was answered in the last minute, there is nobody to compare with.
+//!
+//! **Failing statuses of writes** wait until two paths are among them: one form that fails is a form, two are a full disk.
+//!
 //! Integers in thousandths of a point: the same inputs give the same verdict on any machine.
 //!
-//! Not here: what a verdict leads to (`endpoint`), and when it has to wait (`backend`).
+//! Not here: how much a failure weighs (`findings`), what a verdict leads to (`endpoint`), when it has to wait (`backend`).
 
-use super::evidence::{FailureCounts, FailureKind, TallyDelta};
+use super::evidence::{FailedRequest, FailureCounts, FailureKind, Variety};
 use super::setup::Rules;
 use super::transition::Evidence;
-use super::units::Moment;
+use super::units::{Class, Fingerprint, Moment};
+use std::time::Duration;
 
 /// What a failure adds, in thousandths of a point.
 const FAILURE: u64 = 3_000;
@@ -25,84 +32,232 @@ const FAILURE: u64 = 3_000;
 const GOOD: u64 = 213;
 /// Thousandths in a point.
 const POINT: u64 = 1_000;
+/// What one client or path adds at most to a run, in half failures.
+const RUN_CAP: u32 = 4;
+/// How long somebody counts as answered lately.
+const LATELY: Duration = Duration::from_secs(60);
+/// Clients and paths told apart between two zeros: with so many different ones no cap is needed any more.
+const TOLD_APART: usize = 32;
+/// Failing statuses of writes that wait for a second path.
+const HELD: usize = 16;
 
-/// What the counts prove.
+/// How much a failure counts after it was asked whose fault it was: in half failures, 0 to 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// `consecutive` connects in a row were refused.
-    Refused,
-    /// `consecutive` requests in a row failed.
-    InARow,
-    /// The score is at `trip`.
-    Tripped,
+pub(super) struct Weighed {
+    pub request: FailedRequest,
+    pub halves: u8,
 }
 
-/// One endpoint's score, with the counts it is explained by.
+/// One endpoint's score in one class, with the counts it is explained by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Score {
     /// In thousandths of a point, 0 ..= trip.
     points: u64,
-    /// Failures since the last good answer.
-    in_a_row: u32,
-    /// Refused connects since anything else.
-    refused_in_a_row: u32,
+    /// Half failures since the last good answer.
+    run: u32,
     /// All requests since `since`, when the score left zero; nothing while it is zero.
     failed: FailureCounts,
+    unweighted: u32,
     of: u32,
     since: Moment,
+    /// Who added what since `since`.
+    clients: Vec<Share>,
+    paths: Vec<Share>,
+    held: Vec<Held>,
+    /// Whether failing statuses of two paths were seen since the score was zero.
+    statuses: Statuses,
+}
+
+/// What one client or path added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Share {
+    who: Fingerprint,
+    points: u64,
+    run: u32,
+}
+
+/// A failing status of a write that waits for another path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    failure: Weighed,
+    at: Moment,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Statuses {
+    #[default]
+    OfOnePath,
+    OfSeveral,
+}
+
+/// Whether the failure is one of those that certainly came after the last good answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InRun {
+    No,
+    Yes,
 }
 
 impl Score {
-    /// Counts a delta. A delta that reaches `trip` ends there, whatever good answers may have followed inside it: what was
-    /// reached is acted on, as it would have been had the requests been told one by one.
-    pub(super) fn note(&mut self, now: Moment, delta: &TallyDelta, rules: &Rules) {
-        self.note_runs(delta);
-        let failed = delta.failed.total();
-        if self.points == 0 {
-            if failed == 0 {
-                return;
-            }
+    /// Counts good answers alone: nearly every call.
+    pub(super) fn note_good(&mut self, good: u32) {
+        if good == 0 {
+            return;
+        }
+        self.end_run();
+        if self.points > 0 {
+            self.of = self.of.saturating_add(good);
+            self.take_off(GOOD * u64::from(good));
+        }
+    }
+
+    /// Counts a delta's part of this class: `good` answers, and what failed, of which the last `trailing` came after them. A
+    /// delta that reaches `trip` ends there, whatever good answers may have followed inside it: what was reached is acted
+    /// on, as it would have been had the requests been told one by one.
+    pub(super) fn note(
+        &mut self,
+        now: Moment,
+        good: u32,
+        failed: &[Weighed],
+        trailing: u32,
+        answered: &Variety,
+        rules: &Rules,
+    ) {
+        self.held.retain(|held| now.since(held.at) < LATELY);
+        let count = u32::try_from(failed.len()).unwrap_or(u32::MAX);
+        if self.points == 0 && count > 0 {
             self.since = now;
         }
-        for kind in FailureKind::ALL {
-            self.failed.add(kind, delta.failed.of(kind));
+        self.of = self.of.saturating_add(good).saturating_add(count);
+        let in_order = failed.len() - usize::try_from(trailing.min(count)).unwrap_or(usize::MAX);
+        let (spread, last) = failed.split_at(in_order);
+        if good > 0 {
+            self.end_run();
         }
-        self.of = self.of.saturating_add(delta.good).saturating_add(failed);
-
-        let last = if delta.good == 0 { failed } else { delta.trailing.min(failed) };
-        let points = spread(self.points, delta.good.into(), (failed - last).into(), trip_of(rules));
-        self.points = (points + FAILURE * u64::from(last)).min(trip_of(rules));
+        let taken_off = GOOD * u64::from(good);
+        let gap = taken_off.checked_div(spread.len() as u64).unwrap_or(0);
+        let mut left = taken_off;
+        for (index, failure) in spread.iter().enumerate() {
+            let step = if index == 0 { gap / 2 } else { gap };
+            if self.points < trip_of(rules) {
+                self.take_off(step);
+            }
+            left -= step;
+            self.add(now, failure, InRun::No, answered, rules);
+        }
+        if self.points < trip_of(rules) || spread.is_empty() {
+            self.take_off(left);
+        }
+        for failure in last {
+            self.add(now, failure, InRun::Yes, answered, rules);
+        }
         if self.points == 0 {
-            self.failed = FailureCounts::default();
-            self.of = 0;
+            self.forget();
         }
     }
 
-    fn note_runs(&mut self, delta: &TallyDelta) {
-        let failed = delta.failed.total();
-        let refused = delta.failed.of(FailureKind::Refused);
-        let trailing = if delta.good == 0 { failed } else { delta.trailing.min(failed) };
-        self.in_a_row = if delta.good == 0 { self.in_a_row.saturating_add(failed) } else { trailing };
-        // Among a delta's failures the refusals are taken for the last: nobody listens *now*, while resets and timeouts tell
-        // of connections from before. A killed process gives both at once, and it is back as soon as it listens again.
-        self.refused_in_a_row = if delta.good == 0 && refused == failed {
-            self.refused_in_a_row.saturating_add(refused)
-        } else {
-            refused.min(trailing)
-        };
+    fn add(&mut self, now: Moment, failure: &Weighed, in_run: InRun, answered: &Variety, rules: &Rules) {
+        let Weighed { request, halves } = *failure;
+        self.failed.add(request.kind, 1);
+        if halves == 0 {
+            self.unweighted = self.unweighted.saturating_add(1);
+            return;
+        }
+        if request.class == Class::Unsafe && request.kind == FailureKind::Status {
+            match self.statuses {
+                Statuses::OfSeveral => {}
+                Statuses::OfOnePath => {
+                    let another = self.held.iter().any(|held| held.failure.request.path != request.path);
+                    if !another && others(&answered.paths, request.path, now) {
+                        if self.held.len() < HELD {
+                            self.held.push(Held { failure: *failure, at: now });
+                        }
+                        self.unweighted = self.unweighted.saturating_add(1);
+                        return;
+                    }
+                    if another {
+                        self.statuses = Statuses::OfSeveral;
+                    }
+                    for held in std::mem::take(&mut self.held) {
+                        self.unweighted = self.unweighted.saturating_sub(1);
+                        self.weigh(now, &held.failure, in_run, answered, rules);
+                    }
+                }
+            }
+        }
+        self.weigh(now, failure, in_run, answered, rules);
     }
 
-    /// What the counts prove as they stand; refusals first, for they are the plainest.
-    pub(super) fn verdict(&self, rules: &Rules) -> Option<Verdict> {
-        if self.refused_in_a_row >= rules.consecutive {
-            Some(Verdict::Refused)
-        } else if self.in_a_row >= rules.consecutive {
-            Some(Verdict::InARow)
-        } else if self.points >= trip_of(rules) {
-            Some(Verdict::Tripped)
-        } else {
-            None
+    fn weigh(&mut self, now: Moment, failure: &Weighed, in_run: InRun, answered: &Variety, rules: &Rules) {
+        let Weighed { request, halves } = *failure;
+        let (mut points, mut run) = (FAILURE * u64::from(halves) / 2, u32::from(halves));
+        if request.kind != FailureKind::Refused {
+            let most = trip_of(rules) / 2;
+            for (who, shares, known) in [
+                (request.client, &mut self.clients, &answered.clients),
+                (request.path, &mut self.paths, &answered.paths),
+            ] {
+                let Some(share) = share_of(shares, who) else { continue };
+                if others(known, who, now) {
+                    points = points.min(most.saturating_sub(share.points));
+                    run = run.min(RUN_CAP.saturating_sub(share.run));
+                }
+            }
+            for (who, shares) in [(request.client, &mut self.clients), (request.path, &mut self.paths)] {
+                if let Some(share) = share_of(shares, who) {
+                    share.points = share.points.saturating_add(points);
+                    share.run = share.run.saturating_add(run);
+                }
+            }
         }
+        self.points = (self.points + points).min(trip_of(rules));
+        if in_run == InRun::Yes {
+            self.run = self.run.saturating_add(run);
+        }
+    }
+
+    fn take_off(&mut self, points: u64) {
+        if self.points > 0 {
+            self.points = self.points.saturating_sub(points);
+            if self.points == 0 {
+                self.forget();
+            }
+        }
+    }
+
+    fn end_run(&mut self) {
+        if self.run > 0 {
+            self.run = 0;
+            self.clients.iter_mut().chain(&mut self.paths).for_each(|share| share.run = 0);
+        }
+    }
+
+    /// At zero a new sheet begins; a run of failures too light for a point goes on.
+    fn forget(&mut self) {
+        self.failed = FailureCounts::default();
+        self.unweighted = 0;
+        self.of = 0;
+        self.statuses = Statuses::OfOnePath;
+        if self.run == 0 {
+            self.clients.clear();
+            self.paths.clear();
+        } else {
+            self.clients.iter_mut().chain(&mut self.paths).for_each(|share| share.points = 0);
+        }
+    }
+
+    /// Whether the score is at `trip`.
+    pub(super) fn is_tripped(&self, rules: &Rules) -> bool {
+        self.points >= trip_of(rules)
+    }
+
+    /// Whether `consecutive` failed in a row.
+    pub(super) fn is_run_over(&self, rules: &Rules) -> bool {
+        self.run >= rules.consecutive.saturating_mul(2)
+    }
+
+    /// In thousandths of a point.
+    pub(super) fn points(&self) -> u64 {
+        self.points
     }
 
     /// New rules: a score past a lower `trip` stands at it.
@@ -111,169 +266,63 @@ impl Score {
     }
 
     /// The counts beside their thresholds.
-    pub(super) fn evidence(&self, rules: &Rules) -> Evidence {
+    pub(super) fn evidence(&self, class: Class, open_hedges: u32, rules: &Rules) -> Evidence {
         Evidence::Requests {
+            class,
             failed: self.failed,
+            unweighted: self.unweighted,
             of: self.of,
             since: self.since,
             score: in_points(self.points),
             trip: rules.trip,
-            in_a_row: self.in_a_row,
+            in_a_row: self.run / 2,
             consecutive: rules.consecutive,
+            open_hedges,
         }
     }
 
     /// Whether the points are between zero and `trip`, and counts are kept only above zero.
     pub(super) fn is_sound(&self, rules: &Rules) -> bool {
-        self.points <= trip_of(rules) && (self.points > 0 || self.of == 0)
+        let bounded = self.clients.len() <= TOLD_APART && self.paths.len() <= TOLD_APART && self.held.len() <= HELD;
+        self.points <= trip_of(rules) && (self.points > 0 || self.of == 0) && bounded
     }
 
     /// Whether nothing speaks against the endpoint.
     pub(super) fn is_clear(&self) -> bool {
-        self.points == 0 && self.in_a_row == 0 && self.refused_in_a_row == 0
+        self.points == 0 && self.run == 0 && self.held.is_empty()
     }
+}
+
+/// Half of `trip`, in thousandths: enough for a suspicion.
+pub(super) fn half_of_trip(rules: &Rules) -> u64 {
+    trip_of(rules) / 2
+}
+
+/// Points for people; the few that pass `u32` (a `trip` of millions) are told as its end.
+pub(super) fn in_points(points: u64) -> f64 {
+    f64::from(u32::try_from(points).unwrap_or(u32::MAX)) / 1_000.0
 }
 
 fn trip_of(rules: &Rules) -> u64 {
     POINT * u64::from(rules.trip)
 }
 
-/// Points for people; the few that pass `u32` (a `trip` of millions) are told as its end.
-fn in_points(points: u64) -> f64 {
-    f64::from(u32::try_from(points).unwrap_or(u32::MAX)) / 1_000.0
+/// Whether somebody else was answered well in the last minute.
+fn others(known: &[Option<(Fingerprint, Moment)>; 2], who: Fingerprint, now: Moment) -> bool {
+    known.iter().flatten().any(|(other, at)| *other != who && now.since(*at) < LATELY)
 }
 
-/// Where `points` stand after `failed` failures spread evenly among `good` answers: half a gap of good answers, a failure, a
-/// gap, a failure, …, half a gap. At `trip` if any failure reached it. In closed form: a delta's size is whatever traffic is.
-fn spread(points: u64, good: u64, failed: u64, trip: u64) -> u64 {
-    let taken_off = GOOD * good;
-    let Some(more) = failed.checked_sub(1) else {
-        return points.saturating_sub(taken_off);
-    };
-    let gap = taken_off / failed;
-    let first = points.saturating_sub(gap / 2) + FAILURE;
-    // From one failure to the next the points move by FAILURE - gap, and after a failure they are never below FAILURE.
-    let last = if gap <= FAILURE {
-        first + more * (FAILURE - gap)
-    } else {
-        first.saturating_sub(more * (gap - FAILURE)).max(FAILURE)
-    };
-    if first.max(last) >= trip { trip } else { last.saturating_sub(taken_off - gap * more - gap / 2) }
+/// `None`: so many others added something that one more needs no cap.
+fn share_of(shares: &mut Vec<Share>, who: Fingerprint) -> Option<&mut Share> {
+    match shares.iter().position(|share| share.who == who) {
+        Some(known) => shares.get_mut(known),
+        None if shares.len() < TOLD_APART => {
+            shares.push(Share { who, points: 0, run: 0 });
+            shares.last_mut()
+        }
+        None => None,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::fixtures::{answered, failing, refused, rules};
-    use super::*;
-    use proptest::prelude::*;
-
-    fn noted(deltas: &[TallyDelta]) -> Score {
-        let mut score = Score::default();
-        for delta in deltas {
-            score.note(Moment::ZERO, delta, &rules());
-        }
-        score
-    }
-
-    fn mixed(good: u32, failed: u32) -> TallyDelta {
-        TallyDelta { good, failed: failing(failed).failed, trailing: 0 }
-    }
-
-    #[test]
-    fn a_failure_weighs_three_points_and_fifteen_good_answers_clear_it() {
-        assert_eq!(noted(&[failing(1)]).points, 3_000);
-        assert_eq!(noted(&[failing(1), answered(14)]).points, 18);
-        assert!(noted(&[failing(1), answered(15)]).is_clear());
-    }
-
-    #[test]
-    fn the_score_never_leaves_zero_to_trip() {
-        assert_eq!(noted(&[answered(u32::MAX)]).points, 0);
-        assert_eq!(noted(&[failing(u32::MAX), failing(u32::MAX)]).points, 20_000);
-        assert_eq!(noted(&[mixed(u32::MAX, u32::MAX)]).points, 20_000);
-    }
-
-    #[test]
-    fn seven_failures_trip_and_five_in_a_row_are_a_verdict_before_that() {
-        assert_eq!(noted(&[failing(4)]).verdict(&rules()), None);
-        assert_eq!(noted(&[failing(2), failing(3)]).verdict(&rules()), Some(Verdict::InARow));
-        let apart: Vec<_> = [failing(4), answered(1), failing(4)].into();
-        assert_eq!(noted(&apart).verdict(&rules()), Some(Verdict::Tripped));
-    }
-
-    #[test]
-    fn a_good_answer_ends_the_run_but_for_what_certainly_came_after_it() {
-        let ends = TallyDelta { trailing: 1, ..mixed(1, 3) };
-        assert_eq!(noted(&[failing(4), ends]).in_a_row, 1);
-        assert_eq!(noted(&[failing(4), ends, failing(3)]).in_a_row, 4);
-        assert_eq!(noted(&[failing(u32::MAX), failing(2)]).in_a_row, u32::MAX);
-    }
-
-    #[test]
-    fn refusals_in_a_row_are_told_from_other_failures() {
-        assert_eq!(noted(&[refused(5)]).verdict(&rules()), Some(Verdict::Refused));
-        assert_eq!(noted(&[refused(4), failing(1)]).verdict(&rules()), Some(Verdict::InARow));
-        assert_eq!(noted(&[refused(4), answered(1), refused(4)]).verdict(&rules()), Some(Verdict::Tripped));
-    }
-
-    #[test]
-    fn a_killed_process_is_refused_though_its_last_connections_were_reset() {
-        let mut delta = refused(5);
-        delta.failed.add(FailureKind::Reset, 3);
-        delta.trailing = 8;
-        assert_eq!(noted(&[delta]).verdict(&rules()), Some(Verdict::Refused));
-    }
-
-    #[test]
-    fn the_counts_begin_when_the_score_leaves_zero() {
-        let mut score = Score::default();
-        let at = |millis| Moment::at(std::time::Duration::from_millis(millis));
-        score.note(at(1), &answered(100), &rules());
-        score.note(at(2), &failing(1), &rules());
-        score.note(at(3), &answered(15), &rules());
-        score.note(at(4), &failing(2), &rules());
-        score.note(at(5), &answered(3), &rules());
-        let Evidence::Requests { failed, of, since, score, .. } = score.evidence(&rules()) else { panic!() };
-        assert_eq!((failed.of(FailureKind::Status), of, since, score), (2, 5, at(4), 5.361));
-    }
-
-    #[test]
-    fn a_lower_trip_takes_the_score_down_to_it() {
-        let mut score = noted(&[failing(4)]);
-        score.adopt(&Rules { trip: 2, ..rules() });
-        assert_eq!(score.points, 2_000);
-    }
-
-    /// The same walk, one request at a time, with the good answers between two failures taken off at once.
-    fn walked(points: u64, good: u64, failed: u64, trip: u64) -> u64 {
-        let gap = GOOD * good / failed.max(1);
-        let mut points = points;
-        let mut left = GOOD * good;
-        for n in 0..failed {
-            let off = if n == 0 { gap / 2 } else { gap };
-            left -= off;
-            points = points.saturating_sub(off) + FAILURE;
-            if points >= trip {
-                return trip;
-            }
-        }
-        points.saturating_sub(left)
-    }
-
-    proptest! {
-        #[test]
-        fn the_closed_form_is_the_walk(points in 0u64..=40_000, good in 0u64..400, failed in 0u64..400, trip in 1u64..=40) {
-            let trip = trip * POINT;
-            let points = points.min(trip);
-            prop_assert_eq!(spread(points, good, failed, trip), walked(points, good, failed, trip));
-        }
-
-        #[test]
-        fn a_delta_of_one_kind_may_be_cut_anywhere(n in 1u32..40, cut in 0u32..40) {
-            let cut = cut.min(n);
-            prop_assert_eq!(noted(&[failing(n)]).points, noted(&[failing(cut), failing(n - cut)]).points);
-            let hurt = failing(5);
-            prop_assert_eq!(noted(&[hurt, answered(n)]).points, noted(&[hurt, answered(cut), answered(n - cut)]).points);
-        }
-    }
-}
+mod tests;

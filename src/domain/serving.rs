@@ -1,78 +1,74 @@
-//! Which pool serves: failover, panic, failback.
+//! Which pool serves: failover, panic, an operator's preference.
 //!
 //! Leaving a pool that can't serve is never delayed, except back to one that was left less than `min_dwell` ago, and then
 //! only while the present one still answers some: two pools that fail in turn would otherwise throw users to and fro, and
-//! panic, which tries both, serves them better. Going back to an earlier pool that is well again waits for its hold-down,
-//! which doubles with each failover away from it: a primary that flaps for hours moves its users a handful of times.
+//! panic, which tries both, serves them better. Nobody is moved by itself to a pool that has shown no sign of life since the
+//! first evidence against the present one: what looks like the end of one data centre may be the end of our own network.
+//!
+//! What an operator said comes before what was measured: a hold keeps everything where it is, a preferred pool is gone to and
+//! stayed at while it is usable.
 //!
 //! Everything here is a function of what stands now. A deadline is a moment at which it would decide otherwise, so whoever
 //! settles then, or later, misses nothing.
 //!
-//! Not here: when a pool is usable (`pool`); telling of the moves (`backend`).
+//! Not here: when a pool is usable (`pool`), the way back (`failback`), where writes go (`writes`), telling (`backend`).
 
 use super::Why;
-use super::evidence::ProbeResult;
+use super::commands::Force;
+use super::failback::{self, Ramping};
 use super::pool::{Pool, PoolHealth};
-use super::setup::{Failback, Rules};
-use super::snapshot::Waiting;
-use super::transition::{Cause, Evidence, Routing};
-use super::units::{HOUR, Moment, PoolIndex, doubled};
-use std::time::Duration;
-
-/// No hold-down is longer, unless `stable_for` itself is.
-const LONGEST_HOLD_DOWN: Duration = HOUR;
-/// So many missed probes never keep a pool from serving again.
-const MISSES_ALLOWED: u32 = 2;
-/// Past those, so many must pass for each one missed: 99 %.
-const PASSES_PER_MISS: u64 = 99;
-
-/// What failback remembers of a pool.
-#[derive(Debug, Default)]
-pub(super) struct Record {
-    /// When it last stopped serving.
-    left: Option<Moment>,
-    /// Failovers away from it since it last served a whole hour without one.
-    failovers: u32,
-    /// While it ranks before the serving pool and could take its place.
-    well: Option<Well>,
-}
-
-/// For how long, and how well.
-#[derive(Debug)]
-struct Well {
-    since: Moment,
-    passed: u32,
-    missed: u32,
-}
-
-impl Record {
-    pub(super) fn note_probe(&mut self, result: ProbeResult) {
-        if let Some(well) = &mut self.well {
-            match result {
-                ProbeResult::Passed => well.passed = well.passed.saturating_add(1),
-                ProbeResult::Failed(_) => well.missed = well.missed.saturating_add(1),
-            }
-        }
-    }
-
-    fn hold_down(&self, rules: &Rules) -> Duration {
-        doubled(rules.stable_for, self.failovers, LONGEST_HOLD_DOWN)
-    }
-}
-
-impl Well {
-    /// Whether its probes passed so often that it may serve. A miss extends the wait, it does not restart it.
-    fn probes_agree(&self) -> bool {
-        self.missed <= MISSES_ALLOWED || u64::from(self.passed) >= PASSES_PER_MISS * u64::from(self.missed)
-    }
-}
+use super::setup::Rules;
+use super::snapshot::{Drained, Enforced, Lagging};
+use super::transition::{Cause, Evidence, Isolation, Routing};
+use super::units::{HOUR, Moment};
 
 /// The serving pool of one backend.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Serving {
     pub pool: usize,
     pub since: Moment,
     pub routing: Routing,
+    /// Safe requests are on their way back.
+    pub ramp: Option<Ramping>,
+    /// An operator's one-off leave to go back to that pool.
+    pub leave: Option<usize>,
+}
+
+/// What operators said about one backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Commanded {
+    /// Nothing moves, since then.
+    pub hold: Option<Moment>,
+    /// Unsafe requests are refused, since then.
+    pub read_only: Option<Moment>,
+    pub prefer: Option<Prefer>,
+}
+
+/// The pool that an operator prefers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Prefer {
+    pub pool: usize,
+    pub force: Force,
+    pub enforced: Enforced,
+}
+
+/// All that a decision may look at.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub now: Moment,
+    pub pools: &'a [Pool],
+    pub rules: &'a Rules,
+    pub commanded: &'a Commanded,
+    pub isolation: Isolation,
+}
+
+/// What is to be done now.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step {
+    Move(Move),
+    /// Safe requests begin to return to that pool.
+    BeginRamp { to: usize, cause: Cause, evidence: Evidence },
+    AbortRamp { cause: Cause, evidence: Evidence, flap: Flap },
 }
 
 /// A change of the serving pool.
@@ -81,174 +77,198 @@ pub(super) struct Move {
     pub to: usize,
     pub cause: Cause,
     pub evidence: Evidence,
+    pub first_evidence: Option<Moment>,
+    pub how: How,
 }
 
-/// An earlier pool that is well.
-struct Return {
-    pool: usize,
-    until: Moment,
-    probes_agree: bool,
+/// Whether a move was forced by health, or could be prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    ByHealth,
+    Planned,
+}
+
+/// Whether a pool is held to have flapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flap {
+    Counted,
+    NotCounted,
 }
 
 impl Serving {
     pub(super) fn new(pool: usize, now: Moment) -> Serving {
-        Serving { pool, since: now, routing: Routing::Serving }
+        Serving { pool, since: now, routing: Routing::Serving, ramp: None, leave: None }
     }
 
-    /// Notes which earlier pools are well, and since when.
-    pub(super) fn track(&self, now: Moment, pools: &mut [Pool]) {
-        for index in 0..pools.len() {
-            let well =
-                index < self.pool && pools[index].health.is_usable() && pools[index].is_as_well_as(&pools[self.pool]);
-            let record = &mut pools[index].record;
-            match (well, &record.well) {
-                (true, None) => record.well = Some(Well { since: now, passed: 0, missed: 0 }),
-                (true, Some(_)) => {}
-                (false, _) => record.well = None,
-            }
-        }
-    }
-
-    /// The move that is to be made now.
-    pub(super) fn decide(&self, now: Moment, pools: &[Pool], rules: &Rules) -> Option<Move> {
-        let present = &pools[self.pool];
-        if !present.health.is_usable() {
-            let to = best(pools, |index| !self.is_barred(index, now, pools, rules))?;
-            return Some(Move { to, cause: Cause::PoolUnusable, evidence: present.evidence(rules.min_up) });
-        }
-        match rules.failback {
-            Failback::Manual => None,
-            Failback::Auto => {
-                let back = self.returns(pools, rules).find(|back| back.until <= now && back.probes_agree)?;
-                let record = &pools[back.pool].record;
-                let up_for = record.well.as_ref().map_or(Duration::ZERO, |well| now.since(well.since));
-                let evidence = Evidence::HeldDown { up_for, needed: record.hold_down(rules) };
-                Some(Move { to: back.pool, cause: Cause::HoldDownOver, evidence })
-            }
-        }
-    }
-
-    /// Makes the move.
-    pub(super) fn go(&mut self, now: Moment, to: usize, cause: Cause, pools: &mut [Pool]) {
-        let record = &mut pools[self.pool].record;
-        record.left = Some(now);
-        if cause == Cause::PoolUnusable {
-            let calm = now.since(self.since) >= HOUR;
-            record.failovers = if calm { 1 } else { record.failovers.saturating_add(1) };
-        }
-        self.pool = to;
-        self.since = now;
-    }
-
-    /// How requests are to be routed, once every move was made.
-    pub(super) fn route(&self, pools: &[Pool]) -> Routing {
-        if pools[self.pool].health.is_usable() { Routing::Serving } else { Routing::Panic }
-    }
-
-    /// The next moment at which time alone would change something.
-    pub(super) fn deadline(&self, now: Moment, pools: &[Pool], rules: &Rules) -> Option<(Moment, Why)> {
-        let usable = pools[self.pool].health.is_usable();
-        // In panic nothing fails back; whether an operator may, changes all the same.
-        let failback_counts = usable || rules.failback == Failback::Manual;
-        let back = self.next_return(pools, rules).filter(|back| failback_counts && back.probes_agree);
-        let back = back.map(|back| (back.until, Why::HoldDownOver));
-        let barred = |index: &usize| !usable && pools[*index].health.is_usable();
-        let dwells = (0..pools.len()).filter(barred).filter_map(|index| pools[index].record.left);
-        let dwells = dwells.map(|left| (left.after(rules.min_dwell), Why::DwellOver));
-        back.into_iter().chain(dwells).filter(|(at, _)| *at > now).min_by_key(|(at, _)| *at)
-    }
-
-    /// What failback waits for.
-    pub(super) fn waiting(&self, now: Moment, pools: &[Pool], rules: &Rules) -> Option<Waiting> {
-        if self.pool == 0 {
+    /// The next step that is to be made now.
+    pub(super) fn decide(&self, scene: Scene<'_>) -> Option<Step> {
+        let present = &scene.pools[self.pool];
+        if scene.isolation == Isolation::Yes {
             return None;
         }
-        let Some(next) = self.next_return(pools, rules) else {
-            return Some(Waiting::NotWell { pool: PoolIndex(0) });
-        };
-        let pool = PoolIndex(next.pool);
-        let over = next.until <= now && next.probes_agree;
-        match rules.failback {
-            Failback::Manual if over => Some(Waiting::Manual { pool }),
-            Failback::Manual | Failback::Auto => Some(Waiting::HoldDown { pool, until: next.until }),
+        if scene.commanded.hold.is_some() {
+            return self.ramp.as_ref().map(|_| failback::abandon());
         }
+        if let Some(prefer) = self.preferred(scene) {
+            return Some(prefer);
+        }
+        if !present.may_serve() {
+            return self.leave_pool(scene);
+        }
+        failback::decide(self, scene)
     }
 
-    /// Of the earlier pools that are well the one to be returned to first.
-    fn next_return(&self, pools: &[Pool], rules: &Rules) -> Option<Return> {
-        self.returns(pools, rules).min_by_key(|back| (!back.probes_agree, back.until))
+    /// The move to the pool that an operator prefers.
+    fn preferred(&self, scene: Scene<'_>) -> Option<Step> {
+        let Prefer { pool, force, enforced } = scene.commanded.prefer?;
+        if pool == self.pool {
+            return None;
+        }
+        let target = &scene.pools[pool];
+        let may = target.may_serve() || (force == Force::Yes && target.drained == Drained::No);
+        // One that was suspended returns as any other pool would: it may be the one that flaps.
+        let waited = match enforced {
+            Enforced::Now => true,
+            Enforced::Suspended => target.record.has_held(scene.now, scene.rules, target),
+        };
+        (may && waited).then_some(Step::Move(Move {
+            to: pool,
+            cause: Cause::Commanded,
+            evidence: target.evidence(scene.rules.min_up),
+            first_evidence: None,
+            how: How::Planned,
+        }))
     }
 
-    /// The earlier pools that are well, by rank.
-    fn returns<'a>(&self, pools: &'a [Pool], rules: &'a Rules) -> impl Iterator<Item = Return> + 'a {
-        pools[..self.pool].iter().enumerate().filter_map(|(pool, Pool { record, .. })| {
-            let well = record.well.as_ref()?;
-            let until = well.since.after(record.hold_down(rules));
-            Some(Return { pool, until, probes_agree: well.probes_agree() })
-        })
+    /// The move away from a pool that can't serve, or may not.
+    fn leave_pool(&self, scene: Scene<'_>) -> Option<Step> {
+        if self.is_forced(scene) {
+            return None;
+        }
+        let present = &scene.pools[self.pool];
+        let how = if present.health.is_usable() { How::Planned } else { How::ByHealth };
+        let to = best(scene.pools, |index| index != self.pool && self.is_open(index, how, scene))?;
+        let cause = match how {
+            How::Planned => Cause::Commanded,
+            How::ByHealth => Cause::PoolUnusable,
+        };
+        let evidence = present.evidence(scene.rules.min_up);
+        Some(Step::Move(Move { to, cause, evidence, first_evidence: present.first_evidence(), how }))
+    }
+
+    /// Whether an operator forced users to stay at the present pool although it is not usable.
+    fn is_forced(&self, scene: Scene<'_>) -> bool {
+        scene.commanded.prefer.is_some_and(|prefer| prefer.pool == self.pool && prefer.force == Force::Yes)
+    }
+
+    /// Whether that pool may be gone to now.
+    fn is_open(&self, index: usize, how: How, scene: Scene<'_>) -> bool {
+        match how {
+            How::Planned => true,
+            How::ByHealth => !self.is_barred(index, scene) && self.is_alive(index, scene),
+        }
     }
 
     /// Whether that pool was left so short a time ago that it is not returned to. Where the present pool answers nobody,
     /// anything is better.
-    fn is_barred(&self, index: usize, now: Moment, pools: &[Pool], rules: &Rules) -> bool {
-        let just_left = pools[index].record.left.is_some_and(|left| now < left.after(rules.min_dwell));
-        just_left && pools[self.pool].up() > 0
+    fn is_barred(&self, index: usize, scene: Scene<'_>) -> bool {
+        let left = scene.pools[index].record.left;
+        let just_left = left.is_some_and(|left| scene.now < left.after(scene.rules.min_dwell));
+        just_left && scene.pools[self.pool].up() > 0
     }
 
-    /// Whether panic is right: the present pool is not usable, and no other is but those barred.
-    pub(super) fn panic_is_right(&self, now: Moment, pools: &[Pool], rules: &Rules) -> bool {
-        let others = |index: &usize| *index == self.pool || !self.is_barred(*index, now, pools, rules);
-        !(0..pools.len()).filter(others).any(|index| pools[index].health.is_usable())
+    /// Whether that pool has shown a sign of life since the first evidence against the present one.
+    fn is_alive(&self, index: usize, scene: Scene<'_>) -> bool {
+        let since = scene.pools[self.pool].first_evidence();
+        since.is_none_or(|since| scene.pools[index].last_well().is_some_and(|well| well >= since))
+    }
+
+    /// Pools that could be gone to but for a sign of life: they are to be asked for one.
+    pub(super) fn unheard<'a>(&'a self, scene: Scene<'a>) -> impl Iterator<Item = usize> + 'a {
+        let present = &scene.pools[self.pool];
+        let doubted = present.endpoints.iter().any(|endpoint| endpoint.doubt.since().is_some());
+        (0..scene.pools.len())
+            .filter(move |index| doubted && *index != self.pool && scene.pools[*index].may_serve())
+            .filter(move |index| {
+                let since = present.endpoints.iter().filter_map(|endpoint| endpoint.doubt.since()).max();
+                since.is_some_and(|since| scene.pools[*index].last_well().is_none_or(|well| well < since))
+            })
+    }
+
+    /// Makes the move.
+    pub(super) fn go(&mut self, now: Moment, step: &Move, pools: &mut [Pool]) {
+        let calm = now.since(self.since) >= HOUR;
+        let record = &mut pools[self.pool].record;
+        record.left = Some(now);
+        match step.how {
+            How::ByHealth => record.note_failover(calm),
+            How::Planned => {}
+        }
+        self.pool = step.to;
+        self.since = now;
+        self.ramp = None;
+        self.leave = None;
+    }
+
+    /// How requests are to be routed, once every step was made.
+    pub(super) fn route(&self, scene: Scene<'_>) -> Routing {
+        if scene.pools[self.pool].may_serve() {
+            Routing::Serving
+        } else if scene.commanded.hold.is_some() || self.is_forced(scene) {
+            Routing::Held
+        } else {
+            Routing::Panic
+        }
+    }
+
+    /// Why requests are routed so, where no pool serves.
+    pub(super) fn why_panic(&self, scene: Scene<'_>) -> Cause {
+        let others = (0..scene.pools.len()).filter(|index| *index != self.pool);
+        if others.into_iter().any(|index| scene.pools[index].may_serve()) {
+            Cause::NoSignOfLife
+        } else {
+            Cause::NoPoolUsable
+        }
+    }
+
+    /// The next moment at which time alone would change something.
+    pub(super) fn deadline(&self, scene: Scene<'_>) -> Option<(Moment, Why)> {
+        if scene.isolation == Isolation::Yes {
+            return None;
+        }
+        let back = failback::deadline(self, scene);
+        if scene.pools[self.pool].may_serve() || scene.commanded.hold.is_some() || self.is_forced(scene) {
+            return back;
+        }
+        let open = (0..scene.pools.len()).filter(|index| {
+            *index != self.pool && scene.pools[*index].may_serve() && self.is_alive(*index, scene)
+        });
+        let dwells = open.filter_map(|index| scene.pools[index].record.left);
+        let dwells = dwells.map(|left| (left.after(scene.rules.min_dwell), Why::DwellOver));
+        back.into_iter().chain(dwells.filter(|(at, _)| *at > scene.now)).min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether panic, or being held, is right: the present pool can't serve, and nothing better may be gone to.
+    pub(super) fn is_rightly_routed(&self, scene: Scene<'_>) -> bool {
+        self.routing == self.route(scene) && self.decide(scene).is_none()
+    }
+
+    /// Whether the preferred pool can be followed: `None` where there is no preference.
+    pub(super) fn enforced(&self, scene: Scene<'_>) -> Option<Enforced> {
+        let prefer = scene.commanded.prefer?;
+        let follows = prefer.pool == self.pool;
+        Some(if follows { Enforced::Now } else { Enforced::Suspended })
     }
 }
 
-/// The first in rank among the up, then among the degraded.
+/// The first in rank among the up, then among the degraded; those that are behind by too much last.
 pub(super) fn best(pools: &[Pool], allowed: impl Fn(usize) -> bool) -> Option<usize> {
-    let first = |health| (0..pools.len()).find(|index| pools[*index].health == health && allowed(*index));
-    first(PoolHealth::Up).or_else(|| first(PoolHealth::Degraded))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::evidence::ProbeFailure;
-    use super::super::fixtures::{rules, secs};
-    use super::*;
-
-    fn well(passed: u32, missed: u32) -> bool {
-        let mut record = Record { well: Some(Well { since: Moment::ZERO, passed: 0, missed: 0 }), ..Record::default() };
-        (0..passed).for_each(|_| record.note_probe(ProbeResult::Passed));
-        (0..missed).for_each(|_| record.note_probe(ProbeResult::Failed(ProbeFailure::Timeout)));
-        record.well.unwrap().probes_agree()
-    }
-
-    #[test]
-    fn two_misses_are_forgiven_and_each_more_wants_ninety_nine_percent() {
-        assert_eq!([well(0, 0), well(0, 2), well(296, 3), well(297, 3)], [true, true, false, true]);
-    }
-
-    #[test]
-    fn the_hold_down_doubles_with_each_failover_up_to_an_hour() {
-        let held = |failovers| Record { failovers, ..Record::default() }.hold_down(&rules()).as_secs();
-        assert_eq!([0, 1, 2, 3, 6, 7, 40].map(held), [60, 60, 120, 240, 1_920, 3_600, 3_600]);
-    }
-
-    #[test]
-    fn failovers_are_forgotten_after_a_whole_hour_of_serving() {
-        let record_after = |served: u64, cause| {
-            let mut pools = [0, 1].map(|n| Pool {
-                name: format!("p{n}").into(),
-                endpoints: Vec::new(),
-                health: PoolHealth::Down,
-                record: Record { failovers: 4, ..Record::default() },
-            });
-            let mut serving = Serving::new(0, secs(100));
-            serving.go(secs(100 + served), 1, cause, &mut pools);
-            assert_eq!((serving.pool, serving.since), (1, secs(100 + served)));
-            assert_eq!(pools[0].record.left, Some(secs(100 + served)));
-            pools[0].record.failovers
-        };
-        assert_eq!(record_after(3_599, Cause::PoolUnusable), 5);
-        assert_eq!(record_after(3_600, Cause::PoolUnusable), 1);
-        assert_eq!(record_after(10, Cause::HoldDownOver), 4);
-    }
+    let first = |lagging, health| {
+        (0..pools.len()).find(|index| {
+            let pool = &pools[*index];
+            pool.may_serve() && pool.lagging == lagging && pool.health == health && allowed(*index)
+        })
+    };
+    let of = |lagging| first(lagging, PoolHealth::Up).or_else(|| first(lagging, PoolHealth::Degraded));
+    of(Lagging::Fresh).or_else(|| of(Lagging::Stale))
 }

@@ -1,16 +1,21 @@
 //! The model's picture of itself: what the published view is built from. A backend's part is shared with the snapshot
 //! before it (`Arc::ptr_eq`) when nothing in it changed.
 
+use super::commands::Command;
 use super::endpoint::Health;
+use super::memory::Diverged;
 use super::pool::PoolHealth;
-use super::transition::Routing;
+use super::setup::AfterWrites;
+use super::transition::{Isolation, Routing, Steadiness};
 use super::units::{EndpointId, Moment, Name, PoolIndex};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Every backend, in the order of the setup.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub backends: Vec<Arc<BackendSnapshot>>,
+    pub isolation: Isolation,
 }
 
 /// One backend; pools in the order of the setup.
@@ -21,9 +26,51 @@ pub struct BackendSnapshot {
     /// Since when that pool serves.
     pub serving_since: Moment,
     pub routing: Routing,
+    /// Safe requests are on their way back to an earlier pool.
+    pub ramp: Option<Ramp>,
+    pub writes: Writes,
     pub pools: Vec<PoolSnapshot>,
     /// What failback waits for, when a pool of lower rank number than the serving one exists.
     pub waiting: Option<Waiting>,
+    /// Commands that stand for this backend, and drains of what is in it.
+    pub standing: Vec<Standing>,
+}
+
+/// A failback under way: the share of safe requests, by client, that go to `to` already grows evenly from 5 % at `began` to
+/// all when it has lasted `over`; then `to` becomes the serving pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ramp {
+    pub to: PoolIndex,
+    pub began: Moment,
+    pub over: Duration,
+}
+
+/// Where unsafe requests go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// To that pool alone.
+    To(PoolIndex),
+    /// They wait: those that run at the pool they went to before end first, or are left at `until`.
+    Pausing { to: PoolIndex, until: Moment },
+    /// They get the read-only page.
+    Refused(ReadOnly),
+}
+
+/// Why unsafe requests are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOnly {
+    /// An operator said so.
+    Commanded,
+    /// The serving pool is configured so.
+    Pool,
+    /// The serving pool takes writes only once it has served until then.
+    NotYet { until: Moment },
+    /// Requests return from a pool that has taken writes.
+    FailingBack,
+    /// They have returned, and what was written elsewhere is not all there yet.
+    CatchingUp,
+    /// The pool that took writes died; what it took is not elsewhere. Until `ack` or `failback`.
+    UntilAck,
 }
 
 /// What stands between the backend and its earlier pool.
@@ -31,11 +78,80 @@ pub struct BackendSnapshot {
 pub enum Waiting {
     /// That pool is not usable, or has a smaller share of its endpoints up than the serving pool.
     NotWell { pool: PoolIndex },
-    /// That pool is well; failback comes (or, where it is manual, is advised) at `until` if it stays so. `until` is past: too
-    /// many of its probes failed since, and it comes when 99 % of them have passed.
+    /// It is behind by too much.
+    Stale { pool: PoolIndex },
+    Drained { pool: PoolIndex },
+    /// That pool is well; failback comes (or, where it is manual, is advised) at `until` if it stays so.
     HoldDown { pool: PoolIndex, until: Moment },
+    /// Too many of its probes failed meanwhile: it comes when 99 % of them have passed.
+    Probes { pool: PoolIndex },
+    /// An endpoint of it is intermittent.
+    Intermittent { pool: PoolIndex },
+    /// Writes made elsewhere: what is asked of them.
+    AfterWrites { pool: PoolIndex, rule: AfterWrites },
     /// That pool has been well for long enough; failback is manual.
     Manual { pool: PoolIndex },
+    /// An operator prefers the serving pool, or holds it.
+    Commanded { pool: PoolIndex },
+    /// It is under way.
+    Ramp { pool: PoolIndex, until: Moment },
+}
+
+impl Waiting {
+    /// The pool that is waited for.
+    pub const fn pool(self) -> PoolIndex {
+        match self {
+            Waiting::NotWell { pool }
+            | Waiting::Stale { pool }
+            | Waiting::Drained { pool }
+            | Waiting::HoldDown { pool, .. }
+            | Waiting::Probes { pool }
+            | Waiting::Intermittent { pool }
+            | Waiting::AfterWrites { pool, .. }
+            | Waiting::Manual { pool }
+            | Waiting::Commanded { pool }
+            | Waiting::Ramp { pool, .. } => pool,
+        }
+    }
+
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Waiting::NotWell { .. } => "not_well",
+            Waiting::Stale { .. } => "stale",
+            Waiting::Drained { .. } => "drained",
+            Waiting::HoldDown { .. } => "hold_down",
+            Waiting::Probes { .. } => "probes",
+            Waiting::Intermittent { .. } => "intermittent",
+            Waiting::AfterWrites { .. } => "after_writes",
+            Waiting::Manual { .. } => "manual",
+            Waiting::Commanded { .. } => "commanded",
+            Waiting::Ramp { .. } => "ramp",
+        }
+    }
+
+    /// Whether it waits for the same thing, if perhaps until another moment.
+    pub fn is_like(self, other: Waiting) -> bool {
+        self.name() == other.name() && self.pool() == other.pool()
+    }
+}
+
+/// A command that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub command: Command,
+    pub since: Moment,
+    /// When `--for` ends.
+    pub ends: Option<Moment>,
+    pub force: Enforced,
+}
+
+/// Whether a command is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enforced {
+    Now,
+    /// A failover whose pool is not usable while another is.
+    Suspended,
 }
 
 /// One pool; endpoints in the order of the setup.
@@ -43,7 +159,24 @@ pub enum Waiting {
 pub struct PoolSnapshot {
     pub name: Name,
     pub health: PoolHealth,
+    pub lagging: Lagging,
+    pub drained: Drained,
+    pub diverged: Diverged,
     pub endpoints: Vec<EndpointSnapshot>,
+}
+
+/// Whether a pool is behind by too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lagging {
+    Fresh,
+    Stale,
+}
+
+/// Whether an operator keeps new requests away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    No,
+    Yes,
 }
 
 /// One endpoint. Counters inside `health` that change with every probe are not told: they stand at zero here, so that a
@@ -55,4 +188,15 @@ pub struct EndpointSnapshot {
     pub health: Health,
     /// Since when it is in that state.
     pub since: Moment,
+    pub drained: Drained,
+    pub steadiness: Steadiness,
+    /// Up from probation: gets its full share of requests only from then on, and a growing one from `since`.
+    pub warm_at: Option<Moment>,
+}
+
+impl PoolSnapshot {
+    /// Whether the rules may send requests there: usable, and not drained.
+    pub fn may_serve(&self) -> bool {
+        self.health.is_usable() && self.drained == Drained::No
+    }
 }

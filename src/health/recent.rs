@@ -52,10 +52,11 @@ mod tests {
         for second in 0..1_000 {
             let transition = Transition {
                 at: Moment::at(Duration::from_secs(second)),
-                backend: "sites".into(),
+                backend: Some("sites".into()),
                 change: Change::Routing { from: Routing::Serving, to: Routing::Panic },
                 cause: Cause::NoPoolUsable,
                 evidence: Evidence::Configured,
+                first_evidence: None,
             };
             recent.push(Told { wall: SystemTime::UNIX_EPOCH, transition });
         }

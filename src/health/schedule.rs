@@ -72,7 +72,7 @@ enum Side {
 impl Side {
     fn of(health: Health) -> Side {
         match health {
-            Health::Unproven | Health::Up { .. } => Side::Up,
+            Health::Unproven | Health::Up { .. } | Health::Suspect { .. } => Side::Up,
             Health::Down(_) => Side::Down,
             Health::Probation { .. } => Side::Probation,
         }
@@ -112,7 +112,10 @@ impl Schedule {
         let needed = match (side, result) {
             (Side::Up, ProbeResult::Failed(_)) => Some(self.pace.fall),
             (Side::Down, ProbeResult::Passed) => Some(self.pace.rise),
-            (Side::Up, ProbeResult::Passed) | (Side::Down, ProbeResult::Failed(_)) | (Side::Probation, _) => None,
+            (Side::Up, ProbeResult::Passed)
+            | (Side::Down, ProbeResult::Failed(_))
+            | (Side::Up | Side::Down, ProbeResult::Void(_))
+            | (Side::Probation, _) => None,
         };
         let run = if side == self.side { self.against } else { 0 };
         self.side = side;
@@ -179,7 +182,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Out, ProbeFailure};
+    use crate::domain::{Out, ProbeFailure, Trial};
 
     const UP: Health = Health::Up { failures: 0 };
     const DOWN: Health = Health::Down(Out::ByProbes { passes: 0 });
@@ -265,7 +268,7 @@ mod tests {
         assert_eq!(probe(&mut schedule, 1_000, 1_010, PASSED, ejected), at(1_260));
         assert_eq!(probe(&mut schedule, 1_260, 1_270, PASSED, ejected), at(2_260), "rise passes: nothing to hurry for");
         assert_eq!(probe(&mut schedule, 2_260, 2_270, PASSED, ejected), at(3_260));
-        assert_eq!(probe(&mut schedule, 3_260, 3_270, PASSED, Health::Probation { good: 0 }), at(4_260));
+        assert_eq!(probe(&mut schedule, 3_260, 3_270, PASSED, Health::Probation { trial: Trial::default() }), at(4_260));
     }
 
     #[test]

@@ -28,8 +28,8 @@ use super::signals::{Signals, Slot};
 use super::tally::TallyReader;
 use crate::config::Config;
 use crate::domain::{
-    Cause, Change, EndpointId, Generation, Health, Input, Model, Moment, PoolHealth, ProbeResult, Routing, Snapshot,
-    Transition,
+    Cause, Change, CommandStep, Diverged, EndpointId, Generation, Input, Isolation, Lag, Lagging, Model, Moment,
+    PoolHealth, ProbeReport, ProbeResult, RampStep, Routing, Snapshot, Steadiness, Transition, Writes,
 };
 use crate::runtime::clock::Clock;
 use crate::telemetry::control::Control;
@@ -213,10 +213,13 @@ impl Task {
                 let word = match result {
                     ProbeResult::Passed => "passed",
                     ProbeResult::Failed(failure) => failure.name(),
+                    ProbeResult::Void(illness) => illness.name(),
                 };
                 self.tools.control.probe(&target.backend, word, *took);
                 self.supply = Supply::Enough;
-                self.apply(Input::Probe { endpoint: *endpoint, result: *result });
+                let began = Moment::at(self.now().since_start().saturating_sub(*took));
+                let report = ProbeReport { result: *result, began, answered_meanwhile: 0, lag: Lag::Unknown };
+                self.apply(Input::Probe { endpoint: *endpoint, report });
             }
             Outcome::Short(shortage) => {
                 self.tools.control.void_probe();
@@ -231,7 +234,8 @@ impl Task {
                 tracing::error!(%backend, %endpoint, "a probe panicked; it counts for nothing");
             }
         }
-        if let Some(health) = health_of(&self.publish(), *endpoint) {
+        self.publish();
+        if let Some(health) = self.model.health(*endpoint) {
             prober.reschedule(self.now(), ended, health);
         }
         if prober.first_round_over() {
@@ -345,19 +349,24 @@ fn is_good_news(transition: &Transition) -> bool {
     match &transition.change {
         Change::Endpoint { to, .. } => to.counts_as_up(),
         Change::Pool { from, to, .. } => to.is_usable() && (*to == PoolHealth::Up || !from.is_usable()),
-        Change::Serving { .. } => transition.cause == Cause::HoldDownOver,
+        Change::Serving { .. } => transition.cause != Cause::PoolUnusable,
         Change::Routing { to, .. } => *to == Routing::Serving,
+        Change::Steadiness { to, .. } => *to == Steadiness::Steady,
+        Change::Lag { to, .. } => *to == Lagging::Fresh,
+        Change::Diverged { to, .. } => *to == Diverged::No,
+        Change::Ramp { step, .. } => *step == RampStep::Began,
+        Change::Writes { to, .. } => !matches!(to, Writes::Refused(_)),
+        Change::WritesLeft { .. } => false,
+        Change::Waiting { .. } => true,
+        Change::Command { step, .. } => *step != CommandStep::Suspended,
+        Change::Isolation { to } => *to == Isolation::No,
+        Change::Probing { to } => to.is_none(),
     }
 }
 
 /// The keys of every endpoint that shares the slot.
 fn all_of(slot: Slot) -> std::ops::RangeInclusive<(Slot, EndpointId)> {
     (slot, EndpointId(0))..=(slot, EndpointId(u32::MAX))
-}
-
-fn health_of(snapshot: &Snapshot, id: EndpointId) -> Option<Health> {
-    let mut endpoints = snapshot.backends.iter().flat_map(|backend| &backend.pools).flat_map(|pool| &pool.endpoints);
-    endpoints.find(|endpoint| endpoint.id == id).map(|endpoint| endpoint.health)
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //!
 //! Not here: how the supervisor learns which tallies to read (`signals`), what the counts prove (`domain`).
 
-use crate::domain::{EndpointId, FailureCounts, FailureKind, TallyDelta};
+use crate::domain::{
+    Class, Elsewhere, EndpointId, FailedRequest, FailureKind, Fingerprint, TallyDelta, Weight,
+};
 use crate::telemetry::cells::{Counter, Gauge, Histogram, PerWorker, WorkerIndex};
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -102,21 +104,24 @@ impl TallyReader {
         let (mut answering, mut after_good) = (0, 0);
         for (cell, seen) in self.tally.cells.iter().zip(&mut self.seen) {
             let growth = seen.read(cell);
-            delta.good = delta.good.saturating_add(growth.good);
+            delta.good[Class::Safe] = delta.good[Class::Safe].saturating_add(growth.good);
             for (kind, count) in FailureKind::ALL.into_iter().zip(growth.failed) {
-                delta.failed.add(kind, count);
+                let nobody = Fingerprint::default();
+                let (class, weight, elsewhere) = (Class::Safe, Weight::Full, Elsewhere::Unknown);
+                let failed = FailedRequest { kind, class, weight, client: nobody, path: nobody, elsewhere };
+                delta.failed.extend(std::iter::repeat_n(failed, usize::try_from(count).unwrap_or(usize::MAX)));
             }
             if growth.good > 0 {
                 answering += 1;
                 after_good = growth.trailing;
             }
         }
-        delta.trailing = match answering {
-            0 => delta.failed.total(),
+        delta.trailing[Class::Safe] = match answering {
+            0 => u32::try_from(delta.failed.len()).unwrap_or(u32::MAX),
             1 => after_good,
             _ => 0,
         };
-        (delta.good > 0 || delta.failed != FailureCounts::default()).then_some(delta)
+        (delta.good[Class::Safe] > 0 || !delta.failed.is_empty()).then_some(delta)
     }
 }
 

@@ -49,9 +49,9 @@ impl<'a> Plan<'a> {
         }
         let place = match (self.kind, self.backend.snapshot.routing) {
             (Kind::Safe, Routing::Serving) => self.next_for_safe(choose),
-            (Kind::Safe, Routing::Panic) => self.next_in_panic(choose),
+            (Kind::Safe, Routing::Panic | Routing::Held) => self.next_in_panic(choose),
             (Kind::Unsafe, Routing::Serving) => self.untried_up(self.backend.serving().1, choose),
-            (Kind::Unsafe, Routing::Panic) => {
+            (Kind::Unsafe, Routing::Panic | Routing::Held) => {
                 let (_, pool) = self.backend.serving();
                 self.untried_up(pool, choose).or_else(|| self.untried(pool))
             }
@@ -79,7 +79,7 @@ impl<'a> Plan<'a> {
         };
         match self.backend.snapshot.routing {
             Routing::Serving => pool.up.iter().any(|&place| !self.was_tried(&pool.endpoints[place])),
-            Routing::Panic => self.untried(pool).is_some(),
+            Routing::Panic | Routing::Held => self.untried(pool).is_some(),
         }
     }
 

@@ -50,7 +50,9 @@ impl Reload {
 pub(super) enum Moved {
     Failover,
     Failback,
-    /// The configuration asked for it: nothing failed.
+    /// An operator asked for it.
+    Commanded,
+    /// The configuration asked for it, or it stood so before a restart: nothing failed.
     Reconfigured,
 }
 
@@ -75,17 +77,28 @@ impl Control {
 
     /// Counts one transition. Those of pools are not counted: they follow from their endpoints'.
     pub fn transition(&self, transition: &Transition) {
-        let backend: &str = &transition.backend;
+        let Some(backend) = transition.backend.as_deref() else { return };
         match &transition.change {
             Change::Endpoint { to, .. } => self.endpoint_transitions.with_label_values(&[backend, to.name()]).inc(),
             Change::Pool { .. } => {}
             Change::Serving { .. } => match moved(transition.cause) {
                 Moved::Failover => self.failovers.with_label_values(&[backend, transition.cause.name()]).inc(),
                 Moved::Failback => self.failbacks.with_label_values(&[backend]).inc(),
+                Moved::Commanded => self.failovers.with_label_values(&[backend, transition.cause.name()]).inc(),
                 Moved::Reconfigured => {}
             },
             Change::Routing { to: Routing::Panic, .. } => self.panics.with_label_values(&[backend]).inc(),
-            Change::Routing { to: Routing::Serving, .. } => {}
+            Change::Routing { to: Routing::Serving | Routing::Held, .. }
+            | Change::Steadiness { .. }
+            | Change::Lag { .. }
+            | Change::Diverged { .. }
+            | Change::Ramp { .. }
+            | Change::Writes { .. }
+            | Change::WritesLeft { .. }
+            | Change::Waiting { .. }
+            | Change::Command { .. }
+            | Change::Isolation { .. }
+            | Change::Probing { .. } => {}
         }
     }
 
@@ -148,24 +161,47 @@ impl Default for Control {
     }
 }
 
-/// What a change of the serving pool was, by its cause. Causes of endpoints' and pools' own changes never move it.
+/// What a change of the serving pool was, by its cause. Causes of other changes never move it.
 pub(super) fn moved(cause: Cause) -> Moved {
     match cause {
         Cause::PoolUnusable => Moved::Failover,
-        Cause::Reconfigured | Cause::EndpointsChanged => Moved::Reconfigured,
+        Cause::Commanded => Moved::Commanded,
+        Cause::Reconfigured | Cause::Restored => Moved::Reconfigured,
         Cause::HoldDownOver
+        | Cause::RampOver
+        | Cause::RampFailures
+        | Cause::RampLost
+        | Cause::EndpointsChanged
         | Cause::PoolUsable
         | Cause::NoPoolUsable
+        | Cause::NoSignOfLife
         | Cause::FirstProbe
         | Cause::Fall
         | Cause::Rise
         | Cause::Refused
         | Cause::Score
         | Cause::Consecutive
+        | Cause::Stalled
+        | Cause::StallConfirmed
+        | Cause::Doubted
+        | Cause::Cleared
         | Cause::TermServed
         | Cause::Proven
         | Cause::Relapse
-        | Cause::AnsweredInPanic => Moved::Failback,
+        | Cause::AnsweredInPanic
+        | Cause::ErroredSeconds
+        | Cause::CalmAgain
+        | Cause::Lag
+        | Cause::ServingChanged
+        | Cause::WritesPossible
+        | Cause::WritesEnded
+        | Cause::TimeOver
+        | Cause::InSync
+        | Cause::WaitChanged
+        | Cause::TimeGiven
+        | Cause::NobodyAnswers
+        | Cause::SomebodyAnswered
+        | Cause::Illness => Moved::Failback,
     }
 }
 
@@ -204,7 +240,7 @@ mod tests {
     use crate::domain::{EndpointId, Evidence, Health, Moment};
 
     fn transition(change: Change, cause: Cause) -> Transition {
-        Transition { at: Moment::ZERO, backend: "sites".into(), change, cause, evidence: Evidence::Configured }
+        Transition { at: Moment::ZERO, backend: Some("sites".into()), change, cause, evidence: Evidence::Configured, first_evidence: None }
     }
 
     fn serving(cause: Cause) -> Transition {

@@ -4,45 +4,108 @@
 
 use super::control::{Moved, moved};
 use crate::domain::{
-    Change, Evidence, FailureCounts, FailureKind, Health, Moment, Out, ProbeFailure, Routing, Transition,
+    Cause, Change, CommandStep, Diverged, Evidence, FailureCounts, FailureKind, Health, Isolation, Lagging, Moment, Out,
+    ProbeFailure, RampStep, ReadOnly, Routing, Steadiness, Suspicion, Transition, Writes,
 };
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 /// The whole sentence: what changed, in which backend, and the numbers it rests on.
 pub fn transition(transition: &Transition) -> String {
-    let Transition { at, backend, change, cause, evidence } = transition;
-    let reason = Reason { evidence, at: *at };
-    match change {
-        Change::Endpoint { pool, endpoint, from, to, .. } => {
-            let (from, to, cause) = (from.name(), health(*to), cause.name());
-            format!("{backend}: {pool}/{endpoint} went from {from} to {to} ({cause}): {reason}")
-        }
-        Change::Pool { pool, from, to } => {
-            format!("{backend}: pool {pool} went from {} to {} ({}): {reason}", from.name(), to.name(), cause.name())
-        }
-        Change::Serving { from, to } => {
-            let what = match moved(*cause) {
-                Moved::Failover => format!("failover {from} → {to}: {from} is not usable"),
-                Moved::Failback => format!("failback {from} → {to}"),
-                Moved::Reconfigured => format!("{to} serves now instead of {from}"),
-            };
-            format!("{backend}: {what} ({}): {reason}", cause.name())
-        }
-        Change::Routing { to: Routing::Panic, .. } => {
-            format!("{backend}: panic: no pool is usable, every endpoint is tried: {reason}")
-        }
-        Change::Routing { to: Routing::Serving, .. } => {
-            format!("{backend}: the panic is over, a pool is usable again: {reason}")
-        }
+    let Transition { at, backend, change, cause, evidence, first_evidence: _ } = transition;
+    let what = change_in_words(change, *cause);
+    let backend = backend.as_deref().unwrap_or("all backends");
+    match evidence {
+        Evidence::Configured => format!("{backend}: {what} ({})", cause.name()),
+        evidence => format!("{backend}: {what} ({}): {}", cause.name(), Reason { evidence, at: *at }),
     }
 }
 
-/// An endpoint's health with how it went down.
+fn change_in_words(change: &Change, cause: Cause) -> String {
+    match change {
+        Change::Endpoint { pool, endpoint, from, to, .. } => {
+            format!("{pool}/{endpoint} went from {} to {}", from.name(), health(*to))
+        }
+        Change::Steadiness { pool, endpoint, to: Steadiness::Intermittent, .. } => {
+            format!("{pool}/{endpoint} fails now and then: intermittent")
+        }
+        Change::Steadiness { pool, endpoint, to: Steadiness::Steady, .. } => {
+            format!("{pool}/{endpoint} is no longer intermittent")
+        }
+        Change::Pool { pool, from, to } => format!("pool {pool} went from {} to {}", from.name(), to.name()),
+        Change::Lag { pool, to: Lagging::Stale } => format!("pool {pool} is behind by too much: stale"),
+        Change::Lag { pool, to: Lagging::Fresh } => format!("pool {pool} is no longer behind by too much"),
+        Change::Diverged { pool, to: Diverged::Yes } => {
+            format!("pool {pool} may take writes that the earlier pools lack: diverged")
+        }
+        Change::Diverged { pool, to: Diverged::No } => format!("pool {pool} no longer counts as diverged"),
+        Change::Serving { from, to } => match moved(cause) {
+            Moved::Failover => format!("failover {from} → {to}: {from} is not usable"),
+            Moved::Failback => format!("failback {from} → {to}"),
+            Moved::Commanded => format!("moved {from} → {to} by command"),
+            Moved::Reconfigured => format!("{to} serves now instead of {from}"),
+        },
+        Change::Ramp { from, to, step: RampStep::Began } => format!("reads begin to return from {from} to {to}"),
+        Change::Ramp { from, to, step: RampStep::Aborted } => {
+            format!("the return from {from} to {to} is broken off, {from} goes on serving")
+        }
+        Change::Writes { pool, to, .. } => writes(pool, *to),
+        Change::WritesLeft { pool, count: left } => {
+            format!("{} still running at {pool} when writes moved on", count(*left, "write"))
+        }
+        Change::Routing { to: Routing::Panic, .. } => match cause {
+            Cause::NoSignOfLife => "panic: no other pool has shown a sign of life, every endpoint is tried".to_owned(),
+            _ => "panic: no pool is usable, every endpoint is tried".to_owned(), // its only other cause
+        },
+        Change::Routing { to: Routing::Held, .. } => "held at a pool that is not usable".to_owned(),
+        Change::Routing { to: Routing::Serving, .. } => "a pool is usable again".to_owned(),
+        Change::Waiting { to: Some(waiting), .. } => format!("failback waits: {}", waiting.name()),
+        Change::Waiting { to: None, .. } => "failback waits for nothing any more".to_owned(),
+        Change::Command { command, step } => {
+            let step = match step {
+                CommandStep::Given => "given",
+                CommandStep::Suspended => "suspended: its pool is not usable",
+                CommandStep::Resumed => "followed again",
+                CommandStep::Ended => "ended",
+            };
+            format!("command `{command}` {step}")
+        }
+        Change::Isolation { to: Isolation::Yes } => {
+            "nobody answers: this host seems to be cut off, and nothing moves until somebody does".to_owned()
+        }
+        Change::Isolation { to: Isolation::No } => "somebody answers again".to_owned(),
+        Change::Probing { to: Some(illness) } => format!("probes are void, for this process is ill: {}", illness.name()),
+        Change::Probing { to: None } => "probes count again".to_owned(),
+    }
+}
+
+fn writes(pool: &str, to: Writes) -> String {
+    match to {
+        Writes::To(_) => format!("writes go to {pool}"),
+        Writes::Pausing { .. } => format!("writes wait to go to {pool} until those that run elsewhere have ended"),
+        Writes::Refused(why) => format!("writes are refused ({})", read_only(why)),
+    }
+}
+
+/// Why unsafe requests are refused.
+pub fn read_only(why: ReadOnly) -> &'static str {
+    match why {
+        ReadOnly::Commanded => "read-only by command",
+        ReadOnly::Pool => "the serving pool is configured read-only",
+        ReadOnly::NotYet { .. } => "the serving pool takes writes only once the outage has lasted",
+        ReadOnly::FailingBack => "requests return from a pool that has taken writes",
+        ReadOnly::CatchingUp => "what was written elsewhere is not all there yet",
+        ReadOnly::UntilAck => "the pool that took writes died; `hotspare ack` or `hotspare failback` ends this",
+    }
+}
+
+/// An endpoint's health with how it came to it.
 pub fn health(health: Health) -> &'static str {
     match health {
         Health::Unproven => "unproven",
         Health::Up { .. } => "up",
+        Health::Suspect { by: Suspicion::Stalled { .. }, .. } => "suspect (answers nobody)",
+        Health::Suspect { by: Suspicion::Doubted, .. } => "suspect (requests fail)",
         Health::Down(Out::ByProbes { .. }) => "down (fails its probes)",
         Health::Down(Out::ByRefusals { .. }) => "down (refuses connections)",
         Health::Down(Out::Ejected { .. }) => "down (ejected: requests failed)",
@@ -87,29 +150,64 @@ impl Display for Reason<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self.evidence {
             Evidence::Probes { in_a_row, needed, last: Some(failure) } => {
-                write!(
-                    f,
-                    "{} failed in a row, the last by {}; {needed} needed",
-                    count(in_a_row, "probe"),
-                    probe_failure(failure)
-                )
+                let (probes, last) = (count(in_a_row, "probe"), probe_failure(failure));
+                write!(f, "{probes} failed in a row, the last by {last}; {needed} needed")
             }
             Evidence::Probes { in_a_row, needed, last: None } => {
                 write!(f, "{} passed in a row; {needed} needed", count(in_a_row, "probe"))
             }
-            Evidence::Requests { failed, of, since, score, trip, in_a_row, consecutive } => {
+            Evidence::Requests {
+                class,
+                failed,
+                unweighted,
+                of,
+                since,
+                score,
+                trip,
+                in_a_row,
+                consecutive,
+                open_hedges,
+            } => {
                 let (total, within) = (failed.total(), span(self.at.since(since)));
-                write!(f, "{total} of {} failed within {within} ({}); ", count(of, "request"), kinds(&failed))?;
+                let requests = format!("{} request", class.name());
+                write!(f, "{total} of {} failed within {within} ({}); ", count(of, &requests), kinds(&failed))?;
+                if unweighted > 0 {
+                    write!(f, "{unweighted} of them without weight; ")?;
+                }
+                if open_hedges > 0 {
+                    write!(f, "{} open; ", count(open_hedges, "hedge"))?;
+                }
                 write!(f, "score {score:.1} of {trip}, {in_a_row} of {consecutive} in a row")
             }
+            Evidence::Stall { pending, oldest, silent, allowed } => {
+                let requests = count(pending, "request");
+                write!(f, "{requests} waiting, the oldest for {}; ", span(oldest))?;
+                write!(f, "nothing answered for {}, {} allowed", span(silent), span(allowed))
+            }
             Evidence::GoodAnswer => write!(f, "a real request was answered well"),
+            Evidence::GoodAnswers { in_a_row, needed } => {
+                write!(f, "{} answered well in a row; {needed} needed", count(in_a_row, "real request"))
+            }
+            Evidence::ErroredSeconds { count: seconds, threshold } => {
+                write!(f, "{} (halving every 30 minutes); threshold {threshold}", count(seconds, "errored second"))
+            }
             Evidence::Endpoints { up, of, needed } => {
                 write!(f, "{up} of {} up; {needed} needed", count(of, "endpoint"))
             }
+            Evidence::Lag { behind: Some(behind), most } => {
+                write!(f, "{} behind; at most {}", span(behind), span(most))
+            }
+            Evidence::Lag { behind: None, most } => write!(f, "its lag is not known; at most {}", span(most)),
             Evidence::HeldDown { up_for, needed } => {
                 write!(f, "well for {}; {} needed", span(up_for), span(needed))
             }
-            Evidence::Configured => write!(f, "the configuration changed"),
+            Evidence::Ramp { blamed, of, blamed_serving, of_serving } => {
+                let (there, here) = (count(of, "request"), count(of_serving, "request"));
+                write!(f, "blamed for failing {blamed} of {there}, the serving pool {blamed_serving} of {here}")
+            }
+            Evidence::Time { span: took } => write!(f, "{}", span(took)),
+            Evidence::Asked { endpoints } => write!(f, "{} asked", count(endpoints, "endpoint")),
+            Evidence::Configured => write!(f, "as told"),
         }
     }
 }
@@ -122,6 +220,9 @@ fn probe_failure(failure: ProbeFailure) -> String {
         | ProbeFailure::Connect
         | ProbeFailure::Timeout
         | ProbeFailure::Reset
+        | ProbeFailure::Tls
+        | ProbeFailure::Text
+        | ProbeFailure::NotServing
         | ProbeFailure::Malformed => failure.name().to_owned(),
     }
 }
@@ -135,11 +236,11 @@ fn kinds(failed: &FailureCounts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Cause, EndpointId};
+    use crate::domain::{Class, EndpointId};
 
     fn told(change: Change, cause: Cause, evidence: Evidence) -> String {
         let at = Moment::at(Duration::from_secs(60));
-        transition(&Transition { at, backend: "sites".into(), change, cause, evidence })
+        transition(&Transition { at, backend: Some("sites".into()), change, cause, evidence, first_evidence: None })
     }
 
     fn endpoint(to: Health) -> Change {
@@ -165,12 +266,23 @@ mod tests {
         failed.add(FailureKind::Timeout, 5);
         let since = Moment::at(Duration::from_secs(58));
         let evidence =
-            Evidence::Requests { failed, of: 51, since, score: 20.04, trip: 20, in_a_row: 2, consecutive: 5 };
+            Evidence::Requests {
+                class: Class::Safe,
+                failed,
+                unweighted: 0,
+                of: 51,
+                since,
+                score: 20.04,
+                trip: 20,
+                in_a_row: 2,
+                consecutive: 5,
+                open_hedges: 0,
+            };
         let ejected = Health::Down(Out::Ejected { until: Moment::at(Duration::from_secs(70)), passes: 0 });
         assert_eq!(
             told(endpoint(ejected), Cause::Score, evidence),
             "sites: new-jersey/10.1.0.11:8080 went from up to down (ejected: requests failed) (score): \
-             17 of 51 requests failed within 2s (5 timeout, 12 status); score 20.0 of 20, 2 of 5 in a row",
+             17 of 51 safe requests failed within 2s (5 timeout, 12 status); score 20.0 of 20, 2 of 5 in a row",
         );
     }
 

@@ -30,14 +30,12 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
         probe,
         rules: Rules {
             fall: 2,
-            rise: 2,
-            trip: 20,
-            consecutive: 5,
             ejection_time: 10_000 * MILLI,
-            min_up: Percent(50),
             min_dwell: Duration::ZERO,
-            failback: Failback::Auto,
             stable_for: 100 * MILLI,
+            after_writes: AfterWrites::Auto,
+            ramp: Duration::ZERO,
+            ..Rules::default()
         },
         timeouts: Timeouts { connect: 1_000 * MILLI, head: HOUR, body_idle: HOUR, total: None },
         retry: true,
