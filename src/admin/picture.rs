@@ -94,7 +94,10 @@ impl Now {
                 format!("failback waits: more than 1 % of the probes of {to} failed since it is well")
             }
             Waiting::Intermittent { .. } => {
-                format!("failback waits: an endpoint of {to} fails now and then; `hotspare failback {}` goes back all the same", backend.name)
+                format!(
+                    "failback waits: an endpoint of {to} fails now and then; `hotspare failback {}` goes back all the same",
+                    backend.name
+                )
             }
             Waiting::AfterWrites { rule: AfterWrites::InSync, .. } => {
                 format!("failback waits until {to} reports that it has what was written elsewhere")
@@ -104,7 +107,10 @@ impl Now {
                 backend.pools[backend.serving.0].name, backend.name
             ),
             Waiting::Manual { .. } => {
-                format!("{to} has been well for long enough, but failback.mode is \"manual\" here; `hotspare failback {}` goes back", backend.name)
+                format!(
+                    "{to} has been well for long enough, but failback.mode is \"manual\" here; `hotspare failback {}` goes back",
+                    backend.name
+                )
             }
             Waiting::Commanded { .. } => {
                 format!("failback waits: an operator's command stands; `hotspare release {}` ends it", backend.name)

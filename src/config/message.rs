@@ -188,7 +188,11 @@ pub(super) fn text(what: &What) -> Text {
         W::WriteDrain { drain, wait } => say(
             "write_drain is not shorter than write_wait",
             "writes that wait for a planned move would be refused before it lets them go on",
-            format!("set write_drain to less than \"{}\", or write_wait to more than \"{}\"", Span(*wait), Span(*drain)),
+            format!(
+                "set write_drain to less than \"{}\", or write_wait to more than \"{}\"",
+                Span(*wait),
+                Span(*drain)
+            ),
         ),
         W::WritesAfterRefuse => say(
             "writes_after is set at a pool that refuses writes",

@@ -24,9 +24,7 @@ use super::score::Weighed;
 use super::serving::{Commanded, Flap, Move, Scene, Serving, Step};
 use super::setup::{AfterWrites, Rules};
 use super::snapshot::{BackendSnapshot, Drained, Enforced, Lagging, Standing, Waiting, Writes};
-use super::transition::{
-    Cause, Change, CommandStep, Evidence, Isolation, RampStep, Routing, Steadiness, Transition,
-};
+use super::transition::{Cause, Change, CommandStep, Evidence, Isolation, RampStep, Routing, Steadiness, Transition};
 use super::units::{Class, EndpointId, Moment, Name};
 use super::writes::{Looked, WritesState};
 use std::collections::BTreeSet;
@@ -286,17 +284,31 @@ impl Backend {
         for endpoint in 0..self.pools[pool].endpoints.len() {
             let found = &mut self.pools[pool].endpoints[endpoint];
             let is_out = !found.counts_as_up();
-            let evidence = if is_out { Errored::note_outage(&mut found.errored, now, self.rules.intermittent) } else { None };
+            let evidence =
+                if is_out { Errored::note_outage(&mut found.errored, now, self.rules.intermittent) } else { None };
             if let Some(evidence) = evidence {
                 self.tell_steadiness(now, Place { pool, endpoint }, Cause::ErroredSeconds, evidence, out);
             }
         }
     }
 
-    pub(super) fn set_diverged(&mut self, now: Moment, pool: usize, to: Diverged, cause: Cause, out: &mut Vec<Transition>) {
+    pub(super) fn set_diverged(
+        &mut self,
+        now: Moment,
+        pool: usize,
+        to: Diverged,
+        cause: Cause,
+        out: &mut Vec<Transition>,
+    ) {
         let from = std::mem::replace(&mut self.pools[pool].record.diverged, to);
         if from != to {
-            self.tell(now, Change::Diverged { pool: self.pools[pool].name.clone(), to }, cause, Evidence::Configured, out);
+            self.tell(
+                now,
+                Change::Diverged { pool: self.pools[pool].name.clone(), to },
+                cause,
+                Evidence::Configured,
+                out,
+            );
         }
     }
 
@@ -305,7 +317,8 @@ impl Backend {
         let Some(to) = self.serving.enforced(self.scene(now)) else { return };
         let Some(prefer) = &mut self.commanded.prefer else { return };
         let from = std::mem::replace(&mut prefer.enforced, to);
-        let Some(standing) = self.standing.iter_mut().find(|standing| matches!(standing.command, Command::Failover { .. }))
+        let Some(standing) =
+            self.standing.iter_mut().find(|standing| matches!(standing.command, Command::Failover { .. }))
         else {
             return;
         };
@@ -418,21 +431,44 @@ impl Backend {
         self.tell_since(now, change, moved.cause, moved.evidence, moved.first_evidence, out);
     }
 
-    fn tell_steadiness(&mut self, now: Moment, place: Place, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+    fn tell_steadiness(
+        &mut self,
+        now: Moment,
+        place: Place,
+        cause: Cause,
+        evidence: Evidence,
+        out: &mut Vec<Transition>,
+    ) {
         let pool = &self.pools[place.pool];
         let endpoint = &pool.endpoints[place.endpoint];
         let to: Steadiness = endpoint.errored.steadiness();
-        let change = Change::Steadiness { id: endpoint.id, pool: pool.name.clone(), endpoint: endpoint.name.clone(), to };
+        let change =
+            Change::Steadiness { id: endpoint.id, pool: pool.name.clone(), endpoint: endpoint.name.clone(), to };
         self.tell(now, change, cause, evidence, out);
     }
 
-    fn tell_ramp(&mut self, now: Moment, to: usize, step: RampStep, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+    fn tell_ramp(
+        &mut self,
+        now: Moment,
+        to: usize,
+        step: RampStep,
+        cause: Cause,
+        evidence: Evidence,
+        out: &mut Vec<Transition>,
+    ) {
         let name = |index: usize| self.pools[index].name.clone();
         let change = Change::Ramp { from: name(self.serving.pool), to: name(to), step };
         self.tell(now, change, cause, evidence, out);
     }
 
-    pub(super) fn tell(&mut self, at: Moment, change: Change, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+    pub(super) fn tell(
+        &mut self,
+        at: Moment,
+        change: Change,
+        cause: Cause,
+        evidence: Evidence,
+        out: &mut Vec<Transition>,
+    ) {
         self.tell_since(at, change, cause, evidence, None, out);
     }
 

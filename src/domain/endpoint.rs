@@ -23,7 +23,7 @@ use super::errored::Errored;
 use super::evidence::ProbeFailure;
 use super::lag::LagSeen;
 use super::score::Score;
-use super::setup::Rules;
+use super::setup::{OnIntermittent, Rules};
 use super::silence::Silence;
 use super::snapshot::Drained;
 use super::transition::{Cause, Evidence, Routing};
@@ -51,12 +51,19 @@ pub enum Health {
     /// No probe has ended yet; counts as up.
     Unproven,
     /// `failures` probes failed in a row.
-    Up { failures: u32 },
+    Up {
+        failures: u32,
+    },
     /// Counts as up, but requests go elsewhere first.
-    Suspect { by: Suspicion, failures: u32 },
+    Suspect {
+        by: Suspicion,
+        failures: u32,
+    },
     Down(Out),
     /// Ejected before; real requests try it, a few.
-    Probation { trial: Trial },
+    Probation {
+        trial: Trial,
+    },
 }
 
 /// Why an endpoint is suspect.
@@ -166,7 +173,9 @@ impl Seen {
     /// Whether it is about failing unsafe requests.
     pub(super) fn is_of_writes(self) -> bool {
         match self {
-            Seen::Failed(class) | Seen::Proved(Verdict::InARow(class) | Verdict::Tripped(class)) => class == Class::Unsafe,
+            Seen::Failed(class) | Seen::Proved(Verdict::InARow(class) | Verdict::Tripped(class)) => {
+                class == Class::Unsafe
+            }
             Seen::ProbePassed(_)
             | Seen::ProbeFailed(_)
             | Seen::Answered(..)
@@ -443,7 +452,9 @@ impl Endpoint {
     fn eject_until_calm(&mut self, now: Moment, rules: &Rules) -> Health {
         let calm = self.errored.calm_at().unwrap_or(now).min(now.after(HOUR));
         match self.eject(now, rules) {
-            Health::Down(Out::Ejected { until, passes }) => Health::Down(Out::Ejected { until: until.max(calm), passes }),
+            Health::Down(Out::Ejected { until, passes }) => {
+                Health::Down(Out::Ejected { until: until.max(calm), passes })
+            }
             other @ (Health::Unproven
             | Health::Up { .. }
             | Health::Suspect { .. }
@@ -468,7 +479,11 @@ impl Endpoint {
     pub(super) fn is_sound(&self, rules: &Rules) -> bool {
         let ends = match self.health {
             Health::Down(Out::Ejected { until, .. }) => until <= self.since.after(longest_ejection(rules)),
-            Health::Unproven | Health::Up { .. } | Health::Suspect { .. } | Health::Down(_) | Health::Probation { .. } => true,
+            Health::Unproven
+            | Health::Up { .. }
+            | Health::Suspect { .. }
+            | Health::Down(_)
+            | Health::Probation { .. } => true,
         };
         let mut sheets = Class::ALL.into_iter().map(|class| &self.scores[class]);
         let sheets = match self.health {
@@ -486,9 +501,13 @@ fn probation(now: Moment) -> Health {
     Health::Probation { trial: Trial { tried: now, ..Trial::NONE } }
 }
 
-/// With a fault that keeps coming back an hour at most: it halves in half of that.
+/// Where a fault that keeps coming back takes its endpoint out, an hour at most: the count halves in half of that.
 fn longest_ejection(rules: &Rules) -> Duration {
-    HOUR.max(rules.ejection_time)
+    let longest = match rules.on_intermittent {
+        OnIntermittent::Report => LONGEST_EJECTION,
+        OnIntermittent::Eject => HOUR,
+    };
+    longest.max(rules.ejection_time)
 }
 
 fn passed(in_a_row: u32, needed: u32) -> Evidence {

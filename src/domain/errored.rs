@@ -74,7 +74,8 @@ impl Errored {
     }
 
     fn close(&mut self, number: u64, threshold: u32) -> Option<Evidence> {
-        let Second { number: then, weighted, of } = std::mem::replace(&mut self.second, Second { number, weighted: 0, of: 0 });
+        let Second { number: then, weighted, of } =
+            std::mem::replace(&mut self.second, Second { number, weighted: 0, of: 0 });
         if weighted == 0 || u64::from(weighted) * 100 < PERCENT * u64::from(of) {
             return None;
         }

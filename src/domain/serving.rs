@@ -67,8 +67,16 @@ pub(super) struct Scene<'a> {
 pub(super) enum Step {
     Move(Move),
     /// Safe requests begin to return to that pool.
-    BeginRamp { to: usize, cause: Cause, evidence: Evidence },
-    AbortRamp { cause: Cause, evidence: Evidence, flap: Flap },
+    BeginRamp {
+        to: usize,
+        cause: Cause,
+        evidence: Evidence,
+    },
+    AbortRamp {
+        cause: Cause,
+        evidence: Evidence,
+        flap: Flap,
+    },
 }
 
 /// A change of the serving pool.
@@ -240,9 +248,8 @@ impl Serving {
         if scene.pools[self.pool].may_serve() || scene.commanded.hold.is_some() || self.is_forced(scene) {
             return back;
         }
-        let open = (0..scene.pools.len()).filter(|index| {
-            *index != self.pool && scene.pools[*index].may_serve() && self.is_alive(*index, scene)
-        });
+        let open = (0..scene.pools.len())
+            .filter(|index| *index != self.pool && scene.pools[*index].may_serve() && self.is_alive(*index, scene));
         let dwells = open.filter_map(|index| scene.pools[index].record.left);
         let dwells = dwells.map(|left| (left.after(scene.rules.min_dwell), Why::DwellOver));
         back.into_iter().chain(dwells.filter(|(at, _)| *at > scene.now)).min_by_key(|(at, _)| *at)

@@ -77,24 +77,47 @@ pub enum ReadOnly {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Waiting {
     /// That pool is not usable, or has a smaller share of its endpoints up than the serving pool.
-    NotWell { pool: PoolIndex },
+    NotWell {
+        pool: PoolIndex,
+    },
     /// It is behind by too much.
-    Stale { pool: PoolIndex },
-    Drained { pool: PoolIndex },
+    Stale {
+        pool: PoolIndex,
+    },
+    Drained {
+        pool: PoolIndex,
+    },
     /// That pool is well; failback comes (or, where it is manual, is advised) at `until` if it stays so.
-    HoldDown { pool: PoolIndex, until: Moment },
+    HoldDown {
+        pool: PoolIndex,
+        until: Moment,
+    },
     /// Too many of its probes failed meanwhile: it comes when 99 % of them have passed.
-    Probes { pool: PoolIndex },
+    Probes {
+        pool: PoolIndex,
+    },
     /// An endpoint of it is intermittent.
-    Intermittent { pool: PoolIndex },
+    Intermittent {
+        pool: PoolIndex,
+    },
     /// Writes made elsewhere: what is asked of them.
-    AfterWrites { pool: PoolIndex, rule: AfterWrites },
+    AfterWrites {
+        pool: PoolIndex,
+        rule: AfterWrites,
+    },
     /// That pool has been well for long enough; failback is manual.
-    Manual { pool: PoolIndex },
+    Manual {
+        pool: PoolIndex,
+    },
     /// An operator prefers the serving pool, or holds it.
-    Commanded { pool: PoolIndex },
+    Commanded {
+        pool: PoolIndex,
+    },
     /// It is under way.
-    Ramp { pool: PoolIndex, until: Moment },
+    Ramp {
+        pool: PoolIndex,
+        until: Moment,
+    },
 }
 
 impl Waiting {

@@ -240,7 +240,14 @@ mod tests {
     use crate::domain::{EndpointId, Evidence, Health, Moment};
 
     fn transition(change: Change, cause: Cause) -> Transition {
-        Transition { at: Moment::ZERO, backend: Some("sites".into()), change, cause, evidence: Evidence::Configured, first_evidence: None }
+        Transition {
+            at: Moment::ZERO,
+            backend: Some("sites".into()),
+            change,
+            cause,
+            evidence: Evidence::Configured,
+            first_evidence: None,
+        }
     }
 
     fn serving(cause: Cause) -> Transition {

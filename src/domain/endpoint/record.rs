@@ -29,7 +29,9 @@ pub(in super::super) enum Newest {
     /// None has ended yet.
     None,
     Something,
-    Nothing { began: Moment },
+    Nothing {
+        began: Moment,
+    },
 }
 
 /// When the present evidence against an endpoint began.
@@ -78,7 +80,11 @@ impl Endpoint {
         if calm && delta.heads != HeadTimes::default() {
             self.usual.note(now, &delta.heads);
         }
-        if calm && delta.failed.is_empty() && hedges == 0 && delta.open_hedges == 0 { Noted::Quiet } else { Noted::Telling }
+        if calm && delta.failed.is_empty() && hedges == 0 && delta.open_hedges == 0 {
+            Noted::Quiet
+        } else {
+            Noted::Telling
+        }
     }
 
     /// What ended: `failed` is weighed, in the order of the delta. While the endpoint is down they are late answers to old
@@ -96,7 +102,8 @@ impl Endpoint {
         }
         self.note_refusals(delta, failed);
         for class in Class::ALL {
-            let of_class: Vec<Weighed> = failed.iter().filter(|failure| failure.request.class == class).copied().collect();
+            let of_class: Vec<Weighed> =
+                failed.iter().filter(|failure| failure.request.class == class).copied().collect();
             let (good, trailing) = (delta.good[class], delta.trailing[class]);
             if of_class.is_empty() {
                 self.scores[class].note_good(good);
@@ -105,12 +112,8 @@ impl Endpoint {
             }
         }
         let weighted = failed.iter().filter(|failure| failure.halves > 0).count();
-        let found = self.errored.note(
-            now,
-            u32::try_from(weighted).unwrap_or(u32::MAX),
-            delta.requests(),
-            rules.intermittent,
-        );
+        let found =
+            self.errored.note(now, u32::try_from(weighted).unwrap_or(u32::MAX), delta.requests(), rules.intermittent);
         self.review_doubt(now);
         found
     }
@@ -217,7 +220,9 @@ impl Endpoint {
     pub(in super::super) fn due(&self, now: Moment, alone: Alone, rules: &Rules) -> Option<Seen> {
         match self.health {
             Health::Unproven | Health::Up { .. } | Health::Suspect { .. } => self.due_while_up(now, alone, rules),
-            Health::Down(Out::Ejected { until, passes }) => (until <= now && passes >= rules.rise).then_some(Seen::TimePassed),
+            Health::Down(Out::Ejected { until, passes }) => {
+                (until <= now && passes >= rules.rise).then_some(Seen::TimePassed)
+            }
             Health::Probation { trial } => {
                 let over = trial.passes >= PROVEN_BY_PROBES && trial.tried.after(NO_CANDIDATE) <= now;
                 over.then_some(Seen::TimePassed)
@@ -256,9 +261,8 @@ impl Endpoint {
     }
 
     fn verdict(&self, rules: &Rules) -> Option<Verdict> {
-        let class = |holds: fn(&Score, &Rules) -> bool| {
-            Class::ALL.into_iter().find(|class| holds(&self.scores[*class], rules))
-        };
+        let class =
+            |holds: fn(&Score, &Rules) -> bool| Class::ALL.into_iter().find(|class| holds(&self.scores[*class], rules));
         let in_a_row = class(Score::is_run_over).map(Verdict::InARow);
         let tripped = || class(Score::is_tripped).map(Verdict::Tripped);
         let intermittent = || {
