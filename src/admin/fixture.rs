@@ -57,7 +57,8 @@ pub fn view(pools: &[Place]) -> View {
     let config = Config {
         workers: NonZeroUsize::new(WORKERS).unwrap(),
         drain_timeout: Duration::from_secs(30),
-        admin: Admin { address: "127.0.0.1:9900".parse().unwrap() },
+        state_dir: None,
+        admin: Admin { address: "127.0.0.1:9900".parse().unwrap(), token: None },
         listeners: vec![Arc::new(listener())],
         sites: Sites::default(),
         backends: vec![backend.clone()],
