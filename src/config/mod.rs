@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 pub use tls::Tls;
 pub use token::Token;
-pub use units::duration;
+pub use units::{Span, duration};
 
 /// Everything the file says, checked.
 #[derive(Debug)]

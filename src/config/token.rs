@@ -38,7 +38,11 @@ impl Token {
         differs == 0
     }
 
-    fn of(file: &SecretFile) -> Result<Token, TokenTrouble> {
+    /// What is in the file, without the blanks around it.
+    ///
+    /// # Errors
+    /// See [`TokenTrouble`].
+    pub fn of(file: &SecretFile) -> Result<Token, TokenTrouble> {
         let token = file.bytes.trim_ascii();
         if file.mode & OTHERS != 0 {
             return Err(TokenTrouble::OpenToOthers { mode: file.mode & 0o777 });

@@ -56,7 +56,8 @@ fn whole(digits: &str) -> Option<u64> {
 }
 
 /// A duration as the file would have it.
-pub(super) struct Span(pub(super) Duration);
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
