@@ -20,6 +20,7 @@ use std::io::{self, BufRead, Write};
 pub enum Order {
     /// Serve a backend from another pool, until it is released.
     Failover {
+        /// Its name in the configuration.
         backend: String,
         /// The pool; left out, the next usable one.
         #[arg(long, value_name = "POOL")]
@@ -33,6 +34,7 @@ pub enum Order {
     },
     /// Go back to the first pool now: no hold-down, and writes that the spare took are given up.
     Failback {
+        /// Its name in the configuration.
         backend: String,
         #[command(flatten)]
         how: How,
@@ -75,6 +77,7 @@ pub enum Order {
     },
     /// Answer writes with the read-only page, until it is released.
     Readonly {
+        /// Its name in the configuration.
         backend: String,
         #[command(flatten)]
         lasts: Lasts,
@@ -83,6 +86,7 @@ pub enum Order {
     },
     /// Confirm that what was waited for is done: the mirror is stopped, or the spare's writes are copied or given up.
     Ack {
+        /// Its name in the configuration.
         backend: String,
         #[command(flatten)]
         how: How,
@@ -93,6 +97,7 @@ pub enum Order {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Scope {
+    /// Its name in the configuration.
     backend: Option<String>,
     /// For every backend.
     #[arg(long)]
