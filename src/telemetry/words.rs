@@ -1,6 +1,11 @@
-//! Decisions told to people: one sentence for a transition, the same in the log, in `/status` and on the command line.
+//! Decisions told to people: one sentence for a transition, the same in the log, in `/status` and on the command line. What
+//! follows from a command is told in `orders`.
 //!
 //! Not here: what to decide (`domain`), how a page or a table is laid out (`admin`, `cli`).
+
+mod orders;
+
+pub use orders::{consequence, refusal};
 
 use super::control::{Moved, moved};
 use crate::domain::{
