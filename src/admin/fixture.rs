@@ -9,8 +9,8 @@ use crate::config::{
 };
 use crate::domain::Order;
 use crate::domain::{
-    BackendSnapshot, EndpointId, EndpointSnapshot, Failback, Generation, Health, Moment, Percent, PoolHealth,
-    PoolIndex, PoolSnapshot, Routing, Rules,
+    BackendSnapshot, Diverged, Drained, EndpointId, EndpointSnapshot, Generation, Health, Lagging, Moment, PoolHealth,
+    PoolIndex, PoolSnapshot, PoolWrites, Routing, Rules, Steadiness, Writes,
 };
 use crate::health::{Act, Answer, BackendView, EndpointView, PoolView, Published, Tally, View};
 use crate::runtime::clock::Clock;

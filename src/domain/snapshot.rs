@@ -56,6 +56,17 @@ pub enum Writes {
     Refused(ReadOnly),
 }
 
+impl Writes {
+    /// The word for it in metrics and status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Writes::To(_) => "taken",
+            Writes::Pausing { .. } => "waiting",
+            Writes::Refused(_) => "refused",
+        }
+    }
+}
+
 /// Why unsafe requests are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOnly {
@@ -71,6 +82,20 @@ pub enum ReadOnly {
     CatchingUp,
     /// The pool that took writes died; what it took is not elsewhere. Until `ack` or `failback`.
     UntilAck,
+}
+
+impl ReadOnly {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReadOnly::Commanded => "commanded",
+            ReadOnly::Pool => "pool",
+            ReadOnly::NotYet { .. } => "not_yet",
+            ReadOnly::FailingBack => "failing_back",
+            ReadOnly::CatchingUp => "catching_up",
+            ReadOnly::UntilAck => "until_ack",
+        }
+    }
 }
 
 /// What stands between the backend and its earlier pool.

@@ -247,7 +247,10 @@ impl Endpoint {
             return Some(Seen::Proved(verdict));
         }
         let worst = Class::ALL.into_iter().map(|class| self.scores[class].points()).max().unwrap_or(0);
-        let doubted = worst + OPEN_HEDGE * u64::from(self.open_hedges) >= half_of_trip(rules);
+        // Only what is still open is worth waiting for: where every request has ended, requests that went elsewhere would leave
+        // the score where it stands, and the suspicion would never end.
+        let open = u64::from(self.open_hedges);
+        let doubted = open > 0 && worst + OPEN_HEDGE * open >= half_of_trip(rules);
         match suspicion {
             Some(Suspicion::Stalled { since }) if stalled => {
                 (since.after(rules.confirm) <= now).then_some(Seen::Proved(Verdict::Stalled))

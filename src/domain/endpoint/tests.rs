@@ -202,9 +202,11 @@ fn probes_alone_end_probation_only_where_no_real_request_came_for_ten_seconds() 
 }
 
 #[test]
-fn half_way_to_an_ejection_it_is_suspect_and_a_void_suspicion_leaves_nothing() {
+fn half_way_to_an_ejection_with_a_hedge_open_it_is_suspect_and_a_void_suspicion_leaves_nothing() {
     let mut endpoint = in_state(UP);
     note(&mut endpoint, secs(1), &failing(4));
+    assert_eq!(due(&endpoint, secs(1)), None, "nothing is open that could be waited for");
+    note(&mut endpoint, secs(1), &TallyDelta { open_hedges: 1, ..TallyDelta::default() });
     assert_eq!(due(&endpoint, secs(1)), Some(Seen::Doubtful));
     assert_eq!(causes(&mut endpoint, secs(1), &[Seen::Doubtful]), [Cause::Doubted]);
     assert!(endpoint.counts_as_up() && endpoint.health().is_suspect());
