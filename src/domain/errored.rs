@@ -68,7 +68,10 @@ impl Errored {
     pub(super) fn note_outage(&mut self, now: Moment, threshold: u32) -> Option<Evidence> {
         let number = now.since_start().as_secs();
         let before = self.before.take().unwrap_or_else(|| self.value(number));
-        (self.count, self.at) = (before + OUTAGE, number);
+        let together = before + OUTAGE;
+        // A failover never makes an endpoint steady that was found to be intermittent in the very trouble.
+        let count = if self.steadiness.is_some() { together.max(self.value(number)) } else { together };
+        (self.count, self.at) = (count, number);
         self.second = Second { number, ..Second::default() };
         self.judge(threshold)
     }
