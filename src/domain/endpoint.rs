@@ -359,7 +359,9 @@ impl Endpoint {
             }
             (H::Down(O::ByProbes { .. }), S::ProbeFailed(_)) => (DOWN_BY_PROBES, None),
             (H::Down(O::ByRefusals { .. }), S::ProbeFailed(_)) => (H::Down(O::ByRefusals { passes: 0 }), None),
-            (H::Down(O::Ejected { until, passes: n }), S::ProbePassed(_)) if now < until || n.saturating_add(1) < rise => {
+            (H::Down(O::Ejected { until, passes: n }), S::ProbePassed(_))
+                if now < self.returns_at(until, rules) || n.saturating_add(1) < rise =>
+            {
                 (H::Down(O::Ejected { until, passes: n.saturating_add(1) }), None)
             }
             (H::Down(O::Ejected { passes: n, .. }), S::ProbePassed(_)) => {
@@ -368,7 +370,9 @@ impl Endpoint {
             (H::Down(O::Ejected { until, .. }), S::ProbeFailed(_)) => {
                 (H::Down(O::Ejected { until, passes: 0 }), None)
             }
-            (H::Down(O::Ejected { until, passes: n }), S::TimePassed) if until <= now && n >= rise => {
+            (H::Down(O::Ejected { until, passes: n }), S::TimePassed)
+                if self.returns_at(until, rules) <= now && n >= rise =>
+            {
                 (probation(now), Some((C::TermServed, passed(n, rise))))
             }
             (H::Probation { trial }, S::Answered(more, _)) => {

@@ -261,6 +261,8 @@ fn where_intermittent_endpoints_are_taken_out_it_comes_back_when_it_has_been_cal
         endpoint.errored.note(secs(2 * n), 10, 100, eject.intermittent);
         endpoint.errored.note(secs(2 * n + 1), 0, 100, eject.intermittent);
     }
+    assert_eq!(endpoint.due(secs(60), Alone::No, &eject), None, "in a calm nobody is taken out");
+    note(&mut endpoint, secs(60), &failing(1));
     assert_eq!(endpoint.due(secs(60), Alone::No, &eject), Some(Seen::Proved(Verdict::Intermittent)));
     assert_eq!(endpoint.due(secs(60), Alone::No, &rules()), None);
     endpoint.apply(secs(60), Seen::Proved(Verdict::Intermittent), &eject);
