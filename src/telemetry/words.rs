@@ -7,7 +7,7 @@ use crate::domain::{
     Change, Evidence, FailureCounts, FailureKind, Health, Moment, Out, ProbeFailure, Routing, Transition,
 };
 use std::fmt::{self, Display, Formatter};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The whole sentence: what changed, in which backend, and the numbers it rests on.
 pub fn transition(transition: &Transition) -> String {
@@ -47,6 +47,14 @@ pub fn health(health: Health) -> &'static str {
         Health::Down(Out::ByRefusals { .. }) => "down (refuses connections)",
         Health::Down(Out::Ejected { .. }) => "down (ejected: requests failed)",
         Health::Probation { .. } => "probation",
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub fn time(at: SystemTime) -> String {
+    match jiff::Timestamp::try_from(at) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        Err(_) => "outside the calendar".to_owned(),
     }
 }
 
