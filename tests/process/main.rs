@@ -10,6 +10,7 @@ mod drain;
 mod failover;
 mod harness;
 mod outside;
+mod prometheus;
 mod quick;
 mod reload;
 mod signals;
