@@ -140,7 +140,7 @@ pub(super) fn write(directory: &Path, bytes: &[u8]) -> Result<(), FileError> {
         return Err(Doing::Write.failed(&next)(io::Error::new(ErrorKind::FileTooLarge, large)));
     }
     let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(directory).map_err(Doing::CreateDirectory.failed(directory))?;
+    builder.recursive(true).mode(0o750).create(directory).map_err(Doing::CreateDirectory.failed(directory))?;
     let written = write_beside(&next, bytes).and_then(|()| {
         let file = directory.join(NAME);
         fs::rename(&next, &file).map_err(Doing::Rename.failed(&next))

@@ -101,7 +101,7 @@ impl Lines {
     fn create(&self) -> Result<Open, FileError> {
         let (directory, path) = (&self.directory, self.current());
         let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(directory).map_err(Doing::CreateDirectory.failed(directory))?;
+        builder.recursive(true).mode(0o750).create(directory).map_err(Doing::CreateDirectory.failed(directory))?;
         let file = File::options().create(true).append(true).read(true).mode(0o640).open(&path);
         let file = file.map_err(Doing::Open.failed(&path))?;
         Open::new(file).map_err(Doing::Read.failed(&path))

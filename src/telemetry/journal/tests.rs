@@ -113,3 +113,22 @@ fn the_end_is_not_missed_whatever_the_writer_is_doing() {
         assert_eq!(written(directory.path()).last(), Some(&("stop".to_owned(), 0)));
     }
 }
+
+#[test]
+fn a_disk_that_hangs_holds_up_neither_who_writes_nor_the_end() {
+    let files = Files::new();
+    let directory = tempfile::tempdir().unwrap();
+    // A pipe that nobody reads: once it is full, a write does not return.
+    let path = directory.path().join("journal.jsonl");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let journal = Journal::start(Some(directory.path()), Bounds::default(), &files).unwrap();
+    let mut written = 0;
+    while files.lines_dropped.get() < 100 {
+        journal.write(numbered(written)); // returns, or this test hangs
+        written += 1;
+    }
+    assert!(written >= 4_000, "what there is room for waits: {written}");
+    journal.finish(last(), Duration::from_millis(10));
+    let Some(queue) = &journal.0 else { panic!("it was started") };
+    assert_eq!(*queue.life.phase(), Phase::Ending, "it was left as it hangs");
+}
