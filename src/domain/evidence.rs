@@ -2,6 +2,8 @@
 //!
 //! Not here: what can go wrong in one attempt in full (`upstream::Failure`), how counts add up to a verdict (`score`).
 
+use std::time::Duration;
+
 /// Why a request failed at an endpoint, as tallies count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureKind {
@@ -98,8 +100,14 @@ pub enum ProbeFailure {
     Timeout,
     /// The connection closed before an answer.
     Reset,
+    /// The TLS handshake failed: an alert, a certificate that is not trusted or is another name's.
+    Tls,
     /// Answered with a status that is not expected.
     Status(u16),
+    /// Answered without the text that is expected.
+    Text,
+    /// Answered that the service does not serve, or is not known there.
+    NotServing,
     /// What came back is not HTTP.
     Malformed,
 }
@@ -112,8 +120,19 @@ impl ProbeFailure {
             ProbeFailure::Connect => "connect",
             ProbeFailure::Timeout => "timeout",
             ProbeFailure::Reset => "reset",
+            ProbeFailure::Tls => "tls",
             ProbeFailure::Status(_) => "status",
+            ProbeFailure::Text => "text",
+            ProbeFailure::NotServing => "not_serving",
             ProbeFailure::Malformed => "malformed",
         }
     }
+}
+
+/// How far an endpoint said that its pool is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lag {
+    /// It did not say, or nothing that can be read.
+    Unknown,
+    Behind(Duration),
 }

@@ -31,7 +31,7 @@ pub mod units;
 pub use check::Breach;
 pub use commands::{Command, Consequence, Force, NothingToDo, Order, PlaceName, Refusal, Scope};
 pub use endpoint::{Health, Out};
-pub use evidence::{FailureCounts, FailureKind, ProbeFailure, ProbeResult, TallyDelta};
+pub use evidence::{FailureCounts, FailureKind, Lag, ProbeFailure, ProbeResult, TallyDelta};
 pub use memory::{BackendMemory, Diverged, Memory, PoolMemory, WritesMemory};
 pub use model::Model;
 pub use pool::PoolHealth;

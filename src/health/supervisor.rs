@@ -22,7 +22,7 @@ pub use handle::{Stopped, Supervisor};
 
 use super::Published;
 use super::assembly::Assembly;
-use super::prober::{Ended, Outcome, Prober, targets};
+use super::prober::{Answer, Ended, Outcome, Prober, Sharer, targets};
 use super::recent::{Recent, Told};
 use super::signals::{Signals, Slot};
 use super::tally::TallyReader;
@@ -207,16 +207,17 @@ impl Task {
     }
 
     fn probe_ended(&mut self, ended: &Ended, prober: &mut Prober) {
-        let Ended { endpoint, target, outcome, took } = ended;
-        match outcome {
-            Outcome::Result(result) => {
+        match ended.outcome {
+            Outcome::Result(Answer { result, lag: _ }) => {
                 let word = match result {
                     ProbeResult::Passed => "passed",
                     ProbeResult::Failed(failure) => failure.name(),
                 };
-                self.tools.control.probe(&target.backend, word, *took);
+                ended.backends().into_iter().for_each(|backend| self.tools.control.probe(backend, word, ended.took));
                 self.supply = Supply::Enough;
-                self.apply(Input::Probe { endpoint: *endpoint, result: *result });
+                for sharer in &ended.sharers {
+                    self.apply(Input::Probe { endpoint: sharer.endpoint, result });
+                }
             }
             Outcome::Short(shortage) => {
                 self.tools.control.void_probe();
@@ -227,13 +228,13 @@ impl Task {
             }
             Outcome::Panicked => {
                 self.tools.control.void_probe();
-                let (backend, endpoint) = (&target.backend, &target.name);
-                tracing::error!(%backend, %endpoint, "a probe panicked; it counts for nothing");
+                for Sharer { backend, name: endpoint, .. } in &ended.sharers {
+                    tracing::error!(%backend, %endpoint, "a probe panicked; it counts for nothing");
+                }
             }
         }
-        if let Some(health) = health_of(&self.publish(), *endpoint) {
-            prober.reschedule(self.now(), ended, health);
-        }
+        let snapshot = self.publish();
+        prober.reschedule(self.now(), ended, |endpoint| health_of(&snapshot, endpoint));
         if prober.first_round_over() {
             self.first_round.send_replace(FirstRound::Over);
         }

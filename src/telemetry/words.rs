@@ -122,7 +122,10 @@ fn probe_failure(failure: ProbeFailure) -> String {
         | ProbeFailure::Connect
         | ProbeFailure::Timeout
         | ProbeFailure::Reset
+        | ProbeFailure::Tls
         | ProbeFailure::Malformed => failure.name().to_owned(),
+        ProbeFailure::Text => "a body without the expected text".to_owned(),
+        ProbeFailure::NotServing => "not serving".to_owned(),
     }
 }
 

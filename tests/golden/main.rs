@@ -55,7 +55,7 @@ impl Files {
         }
     }
 
-    /// The config as `hotspare check` would read it on a machine with these files and a resolver that knows one name.
+    /// The config as `hotspare check` would read it on a machine with these files, a resolver that knows one name, and no roots.
     fn parse(&self, text: &str) -> Result<Config, Problems> {
         let resolve = |host: &str| match host {
             "web1.internal" => Ok(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1))),
@@ -63,7 +63,8 @@ impl Files {
         };
         let files = |path: &Path| self.read(path);
         let cores = NonZeroUsize::new(4).unwrap();
-        parse_in("hotspare.toml", text, &Surroundings { files: &files, resolve: &resolve, cores })
+        let surroundings = Surroundings { files: &files, resolve: &resolve, roots: &Vec::new, cores };
+        parse_in("hotspare.toml", text, &surroundings)
     }
 }
 
