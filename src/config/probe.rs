@@ -46,6 +46,8 @@ pub enum ProbeKind {
     Grpc(Arc<GrpcProbe>),
 }
 
+type Headers = Box<[(HeaderName, HeaderValue)]>;
+
 /// What is asked for over HTTP, and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpProbe {
@@ -55,7 +57,7 @@ pub struct HttpProbe {
     /// sent.
     pub host: Option<Name>,
     /// Besides those that every probe has; none of them is about the connection or the message's framing.
-    pub headers: Box<[(HeaderName, HeaderValue)]>,
+    pub headers: Headers,
     /// At least one.
     pub expect_status: Box<[RangeInclusive<u16>]>,
     /// Text that must occur near the beginning of the body.
@@ -221,7 +223,7 @@ fn fits<T>(table: &Table<'_>, key: &'static str, field: &Option<Field<T>>, kind:
 struct Asked<'a> {
     method: Option<Field<ProbeMethod>>,
     path: Option<Field<&'a str>>,
-    headers: Option<Field<Box<[(HeaderName, HeaderValue)]>>>,
+    headers: Option<Field<Headers>>,
     expect_status: Option<Field<Box<[RangeInclusive<u16>]>>>,
     expect_body: Option<Field<Option<&'a str>>>,
     lag_header: Option<Field<Option<HeaderName>>>,
@@ -285,7 +287,7 @@ fn method(value: &Value<'_>) -> Option<ProbeMethod> {
     }
 }
 
-fn headers(value: &Value<'_>) -> Option<Box<[(HeaderName, HeaderValue)]>> {
+fn headers(value: &Value<'_>) -> Option<Headers> {
     let mut names = HashSet::new();
     let read = value.entries(|written, value| {
         let Some(name) = forms::header_name(written) else { return value.malformed(Form::HeaderName, written) };

@@ -120,6 +120,10 @@ impl Prober {
 
     /// From now on these are probed and no others. What stays as it was keeps its schedule; what is reached or asked in
     /// another way is probed at once.
+    #[allow(
+        clippy::mutable_key_type,
+        reason = "targets are told apart by bytes of headers and digests, which never change"
+    )]
     pub fn watch(&mut self, now: Moment, targets: impl IntoIterator<Item = (Sharer, Target, Pace)>) {
         let (mut before, places) = (std::mem::take(&mut self.watched), std::mem::take(&mut self.places));
         let known = before.iter().map(|(number, watched)| ((watched.target.clone(), watched.pace), *number));

@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -151,11 +151,18 @@ impl Issuer {
 trait Wire: Read + Write {
     /// Says that nothing more is said.
     fn end(&mut self) -> io::Result<()>;
+
+    /// What is noted with a request's head.
+    fn note(&self) -> &'static str;
 }
 
 impl Wire for TcpStream {
     fn end(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn note(&self) -> &'static str {
+        ""
     }
 }
 
@@ -165,15 +172,22 @@ impl Wire for StreamOwned<ServerConnection, TcpStream> {
         self.flush()?;
         self.sock.shutdown(Shutdown::Write)
     }
+
+    fn note(&self) -> &'static str {
+        match self.conn.handshake_kind() {
+            Some(HandshakeKind::Resumed) => "\n(a resumed session)",
+            Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest) | None => "\n(a session of its own)",
+        }
+    }
 }
 
 /// The stream, if it is to stay open.
 fn play<S: Wire>(script: Script, mut stream: S, heads: &Mutex<Vec<String>>) -> Option<S> {
     let read_head = |stream: &mut S| {
         let head: Vec<String> =
-            BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            BufReader::new(&mut *stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
         if !head.is_empty() {
-            heads.lock().unwrap().push(head.join("\n"));
+            heads.lock().unwrap().push(head.join("\n") + stream.note());
         }
     };
     match script {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::health::scripted::{Endpoint, Issuer, Script, refusing_address};
+use tokio::io::AsyncReadExt;
 
 pub(super) const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
@@ -54,6 +55,22 @@ async fn an_endpoint_that_never_answers_fails_by_timeout_but_passes_a_tcp_probe(
 }
 
 #[tokio::test]
+async fn a_probe_that_is_given_up_leaves_no_connection_behind() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, issuer) = (listener.local_addr().unwrap(), Issuer::new());
+    for check in [page(), https(&issuer, "a"), grpc()] {
+        let target = Target { address, check, timeout: SHORT };
+        let given_up = async {
+            let (heard, accepted) = tokio::join!(probe(&target, Clock::start()), listener.accept());
+            assert_eq!(heard.unwrap().result, failed(ProbeFailure::Timeout));
+            accepted.unwrap().0.read_to_end(&mut Vec::new()).await.unwrap()
+        };
+        let closed = tokio::time::timeout(LONG, tokio::task::LocalSet::new().run_until(given_up)).await;
+        assert!(closed.is_ok(), "{target:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_that_closes_without_a_word_fails_by_reset() {
     let (endpoint, issuer) = (Endpoint::start(Script::Greet("")), Issuer::new());
     for check in [page(), https(&issuer, "a"), grpc()] {
@@ -92,6 +109,7 @@ async fn over_tls_the_page_is_asked_for_as_without() {
     }
     let heads = endpoint.heads();
     assert!(heads.len() == 3 && heads[0].contains("host: www.example.org"), "{heads:?}");
+    assert!(heads.iter().all(|head| head.ends_with("(a session of its own)")), "the certificate is seen each time");
     let sick = Endpoint::start_tls(&issuer, "web1.internal", Script::Say("HTTP/1.1 500 No\r\n\r\n"));
     let result = probed(sick.address, https(&issuer, "web1.internal"), LONG).await.result;
     assert_eq!(result, failed(ProbeFailure::Status(500)));
