@@ -235,9 +235,9 @@ fn probe_failure(failure: ProbeFailure) -> String {
         | ProbeFailure::Timeout
         | ProbeFailure::Reset
         | ProbeFailure::Tls
-        | ProbeFailure::Text
-        | ProbeFailure::NotServing
         | ProbeFailure::Malformed => failure.name().to_owned(),
+        ProbeFailure::Text => "a body without the expected text".to_owned(),
+        ProbeFailure::NotServing => "not serving".to_owned(),
     }
 }
 
