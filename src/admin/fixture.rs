@@ -6,8 +6,8 @@ use crate::config::{
     Timeouts, Tls,
 };
 use crate::domain::{
-    BackendSnapshot, EndpointId, EndpointSnapshot, Failback, Generation, Health, Moment, Percent, PoolHealth,
-    PoolIndex, PoolSnapshot, Routing, Rules,
+    BackendSnapshot, Diverged, Drained, EndpointId, EndpointSnapshot, Generation, Health, Lagging, Moment, PoolHealth,
+    PoolIndex, PoolSnapshot, PoolWrites, Routing, Rules, Steadiness, Writes,
 };
 use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View};
 use crate::runtime::clock::Clock;
@@ -37,7 +37,7 @@ pub fn view(pools: &[Place]) -> View {
         let mut told = Vec::new();
         for endpoint in &pool.endpoints {
             let id = ids.next().unwrap();
-            let tally = Arc::new(Tally { id, cells: PerWorker::new(WORKERS) });
+            let tally = Arc::new(Tally::new(id, WORKERS));
             endpoints.push(Arc::new(EndpointView { address: endpoint.address, tally }));
             let health = Health::Up { failures: 0 };
             told.push(EndpointSnapshot {
@@ -51,7 +51,15 @@ pub fn view(pools: &[Place]) -> View {
             });
         }
         let up = (0..endpoints.len()).collect();
-        views.push(PoolView { usable: true, endpoints: endpoints.into(), up });
+        views.push(PoolView {
+            usable: true,
+            lagging: Lagging::Fresh,
+            drained: Drained::No,
+            endpoints: endpoints.into(),
+            up,
+            suspect: Box::default(),
+            rest: Box::default(),
+        });
         snapshots.push(PoolSnapshot {
             name: pool.name.clone(),
             health: PoolHealth::Up,
@@ -81,7 +89,9 @@ pub fn view(pools: &[Place]) -> View {
         backends: vec![backend.clone()],
     };
     let cells = Arc::new(PerWorker::new(WORKERS));
-    let view = BackendView { config: backend, snapshot: Arc::new(snapshot), pools: views.into(), cells };
+    let (trials, writers) = (Box::default(), Arc::default());
+    let snapshot = Arc::new(snapshot);
+    let view = BackendView { config: backend, snapshot, pools: views.into(), trials, cells, writers };
     View { generation: Generation(7), config: Arc::new(config), backends: [Arc::new(view)].into() }
 }
 
@@ -105,14 +115,19 @@ pub fn state(view: View) -> State {
 
 fn backend(pools: &[Place]) -> Backend {
     let endpoint = |name: &&str| Endpoint { name: (*name).into(), address: name.parse().unwrap() };
-    let pool =
-        |(name, endpoints): &Place| Pool { name: (*name).into(), endpoints: endpoints.iter().map(endpoint).collect() };
+    let pool = |(name, endpoints): &Place| Pool {
+        name: (*name).into(),
+        endpoints: endpoints.iter().map(endpoint).collect(),
+        writes: PoolWrites::After(Duration::ZERO),
+    };
     let second = Duration::from_secs(1);
     Backend {
         name: "sites".into(),
         pools: pools.iter().map(pool).collect(),
         probe: Probe { kind: ProbeKind::Tcp, interval: second, timeout: second, fast_interval: second },
         rules: Rules::default(),
+        own_writes: 10 * second,
+        write_wait: 2 * second,
         timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
         retry: true,
     }
