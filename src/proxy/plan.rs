@@ -2,7 +2,7 @@
 //!
 //! Not here: which pool a client's safe requests belong to during a ramp, and who tries an endpoint in probation (`steer`).
 
-use crate::domain::{Class, EndpointId, Health, Lagging, Moment, PoolIndex, Routing, Suspicion, Writes};
+use crate::domain::{Class, EndpointId, Lagging, Moment, PoolIndex, Routing, Writes};
 use crate::health::{BackendView, EndpointView, PoolView};
 
 /// Attempts that one request may cost. Refusals by every endpoint of a pool count as one.
@@ -10,10 +10,6 @@ pub const ATTEMPTS_MAX: usize = 3;
 
 /// Endpoints that one request may be sent to, refusals included.
 const TRIED_MAX: usize = 16;
-
-/// Of the requests that could go elsewhere, one in so many is sent to an endpoint that is suspect because requests failed: with
-/// none at all nobody would learn whether they still do.
-const DOUBT_ASKS: usize = 4;
 
 /// The endpoints that a request has been to, and from that where it may go next.
 #[derive(Debug)]
@@ -135,16 +131,8 @@ impl<'a> Plan<'a> {
             others.find_map(|pool| self.untried(pool, &self.pool(pool).suspect))
         };
         match self.attempts {
-            0 => self
-                .doubted(home, choose)
-                .or_else(here)
-                .or_else(fresh)
-                .or_else(suspect)
-                .or_else(suspect_elsewhere)
-                .or_else(stale)
-                .or_else(|| self.once_more(home, choose)),
             // With nowhere else to go, once more at the same endpoint: one reset connection is not an outage.
-            1 => here()
+            0 | 1 => here()
                 .or_else(fresh)
                 .or_else(suspect)
                 .or_else(suspect_elsewhere)
@@ -239,21 +227,6 @@ impl<'a> Plan<'a> {
         let (passed, all) = (self.now.since(endpoint.since).as_millis(), warm_at.since(endpoint.since).as_millis());
         let share = (passed * 1_000).checked_div(all).unwrap_or(1_000);
         (choose.random(1_000) as u128) < share
-    }
-
-    /// Now and then an endpoint of the pool that is suspect because requests failed there: `DOUBT_ASKS`.
-    fn doubted(&self, pool: PoolIndex, choose: &impl Choose) -> Option<&'a EndpointView> {
-        let view = self.pool(pool);
-        let is_doubted = |place: &&usize| match self.backend.snapshot.pools[pool.0].endpoints[**place].health {
-            Health::Suspect { by: Suspicion::Doubted, .. } => !self.was_tried(&view.endpoints[**place]),
-            Health::Suspect { by: Suspicion::Stalled { .. }, .. }
-            | Health::Unproven
-            | Health::Up { .. }
-            | Health::Down(_)
-            | Health::Probation { .. } => false,
-        };
-        let place = *view.suspect.iter().find(is_doubted)?;
-        (choose.random(DOUBT_ASKS) + 1 == DOUBT_ASKS).then(|| self.at(pool, place))
     }
 
     /// The first of these places that was not tried.

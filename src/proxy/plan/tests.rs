@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::{Backend, Probe, ProbeKind, Timeouts};
 use crate::domain::{
-    BackendSnapshot, Diverged, Drained, EndpointSnapshot, Out, PoolHealth, PoolSnapshot, ReadOnly, Rules, Steadiness,
-    Trial,
+    BackendSnapshot, Diverged, Drained, EndpointSnapshot, Health, Out, PoolHealth, PoolSnapshot, ReadOnly, Rules,
+    Steadiness, Suspicion, Trial,
 };
 use crate::health::Tally;
 use crate::telemetry::cells::PerWorker;
@@ -25,22 +25,9 @@ impl Choose for First {
 
 const IDLE: First = First(|_| 0);
 
-/// The last of all.
-struct Last;
-
-impl Choose for Last {
-    fn in_flight(&self, _: &EndpointView) -> i64 {
-        0
-    }
-
-    fn random(&self, bound: usize) -> usize {
-        bound - 1
-    }
-}
-
 const NOW: Moment = Moment::at(Duration::from_secs(100));
 
-/// Pools by what their endpoints are: `u` up, `s` stalled, `q` doubted, `d` down, `p` in probation, `x` up and drained, `w` up and
+/// Pools by what their endpoints are: `u` up, `s` suspect, `d` down, `p` in probation, `x` up and drained, `w` up and
 /// warming up since a moment ago. A pool that begins with `~` is stale; `!`: drained. It is usable if none is down or in
 /// probation. The first pool serves and takes writes. Endpoints are numbered through all pools from 0.
 fn backend(pools: &[&str], routing: Routing) -> BackendView {
@@ -61,7 +48,7 @@ fn backend(pools: &[&str], routing: Routing) -> BackendView {
             lagging,
             drained,
             up: those("uw"),
-            suspect: those("sq"),
+            suspect: those("s"),
             rest: those("dp"),
             endpoints: (endpoints.iter())
                 .map(|id| EndpointView {
@@ -76,7 +63,6 @@ fn backend(pools: &[&str], routing: Routing) -> BackendView {
             name: "a".into(),
             health: match state {
                 's' => Health::Suspect { by: Suspicion::Stalled { since: NOW }, failures: 0 },
-                'q' => Health::Suspect { by: Suspicion::Doubted, failures: 0 },
                 'd' => Health::Down(Out::ByProbes { passes: 0 }),
                 'p' => Health::Probation { trial: Trial::default() },
                 _ => Health::Up { failures: 0 },
@@ -177,22 +163,11 @@ fn a_suspect_endpoint_is_asked_after_everyone_who_is_not() {
         (&["s", "u"], &[1, 0]),
         (&["s", "s"], &[0, 1]), // the serving pool before another one
         (&["s"], &[0, 0]),      // with nowhere else to go a suspicion changes nothing
-        (&["q", "u"], &[1, 0]),
         (&["s", "~u"], &[0, 1]), // and one that is behind comes after it
         (&["s", "d", "u"], &[2, 0]),
     ] {
         assert_eq!(read(pools, Routing::Serving, Failed::Otherwise), places, "{pools:?}");
     }
-}
-
-#[test]
-fn where_requests_failed_one_in_four_still_asks() {
-    let first = |pools: &[&str]| {
-        let view = backend(pools, Routing::Serving);
-        Plan::safe(&view, NOW, PoolIndex(0)).next(&Last).unwrap().tally.id.0
-    };
-    assert_eq!((first(&["qu", "u"]), first(&["q", "u"])), (0, 0));
-    assert_eq!((first(&["su", "u"]), first(&["s", "u"])), (1, 1), "not where nobody answers");
 }
 
 #[test]
