@@ -129,6 +129,11 @@ enum Phase {
 }
 
 impl Journal {
+    /// Keeps nothing.
+    pub fn none() -> Journal {
+        Journal(None)
+    }
+
     /// Starts the writer for `directory`, which it creates where it is missing; `None` keeps no journal.
     ///
     /// The disk is touched by the writer alone, from the first line on, so this neither waits for it nor fails because of it.

@@ -65,7 +65,7 @@ fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
 }
 
 fn start(config: Arc<Config>) -> Supervisor {
-    Supervisor::start(config, 1, Clock::start(), Arc::new(Control::new()), 1).unwrap()
+    Supervisor::start(config, 1, Clock::start(), Arc::new(Control::new()), Records::none(), 1).unwrap()
 }
 
 async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
