@@ -252,7 +252,7 @@ impl World {
         }
     }
 
-    fn is_doubted(&self, index: usize) -> bool {
+    pub fn is_doubted(&self, index: usize) -> bool {
         let (pool, _) = self.endpoints[index].place;
         let id = self.endpoints[index].id;
         let shown = self.view.snapshot.pools[pool].endpoints.iter().find(|shown| Some(shown.id) == id);

@@ -3,7 +3,8 @@
 //!
 //! Not here: how plans are drawn from a seed (`draw`).
 
-use hotspare::domain::{BackendSetup, Name, Order, Percent, PoolSetup, PoolWrites, Rules, Setup};
+use crate::rng::Rng;
+use hotspare::domain::{BackendSetup, Class, Name, Order, PoolSetup, PoolWrites, Rules, Setup};
 use std::time::Duration;
 
 /// One run.
@@ -55,7 +56,9 @@ pub struct Traffic {
     pub noise: f64,
     /// The share of unsafe requests that run for up to three seconds.
     pub long_writes: f64,
-    pub clients: usize,
+    /// Who only reads, and who writes and reads.
+    pub readers: usize,
+    pub writers: usize,
     pub paths: usize,
 }
 
@@ -146,6 +149,16 @@ pub enum Flap {
 
 pub const BACKEND: &str = "sites";
 
+impl Traffic {
+    /// Somebody who asks; few of the reads are those of who writes.
+    pub fn client(&self, class: Class, rng: &mut Rng) -> usize {
+        match class {
+            Class::Safe if !rng.chance(0.1) => rng.below(self.readers),
+            Class::Safe | Class::Unsafe => self.readers + rng.below(self.writers),
+        }
+    }
+}
+
 impl Plan {
     /// A public site as configured by default, with nothing going wrong: what the named tests begin from.
     pub fn quiet(seed: u64, rate: f64, hurt: Duration) -> Plan {
@@ -159,7 +172,7 @@ impl Plan {
                 timeout: Duration::from_secs(1),
                 lost: 0.0,
             },
-            traffic: Traffic { rate, writes: 0.15, noise: 0.0, long_writes: 0.0, clients: 50, paths: 40 },
+            traffic: Traffic { rate, writes: 0.15, noise: 0.0, long_writes: 0.0, readers: 50, writers: 20, paths: 40 },
             reports_lag: ReportsLag::No,
             items: Vec::new(),
             hurt,
@@ -190,9 +203,4 @@ pub fn pool_name(pool: usize) -> Name {
 
 pub fn endpoint_name(pool: usize, endpoint: usize) -> Name {
     format!("p{pool}e{endpoint}").into()
-}
-
-/// So many of a pool's endpoints must be up.
-pub fn needed(of: usize, min_up: Percent) -> usize {
-    (of * usize::from(min_up.0)).div_ceil(100).max(1)
 }

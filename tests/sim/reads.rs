@@ -16,7 +16,8 @@ impl World {
     pub fn new_request(&mut self, class: Class, luck: Luck) -> Request {
         self.numbers += 1;
         self.costs.requests += 1;
-        let (client, path) = (self.rng.below(self.plan.traffic.clients), self.rng.below(self.plan.traffic.paths));
+        let client = self.plan.traffic.client(class, &mut self.rng);
+        let path = self.rng.below(self.plan.traffic.paths);
         Request {
             number: self.numbers,
             class,
@@ -191,7 +192,8 @@ impl World {
         let serving = self.view.snapshot.serving.0;
         let elsewhere = self.endpoints[at].place.0 != serving;
         let stale = self.view.snapshot.pools[self.endpoints[at].place.0].lagging == Lagging::Stale;
-        let barred = elsewhere && (stale || seeker.wrote == Wrote::Lately);
+        let doubted = request.attempts.iter().all(|attempt| self.is_doubted(attempt.at));
+        let barred = elsewhere && (stale || (seeker.wrote == Wrote::Lately && !doubted));
         if !tried.contains(&at) && !barred && tried.len() < ATTEMPTS && self.hedges.take(self.now) {
             self.send_also(number, at);
         }

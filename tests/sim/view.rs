@@ -49,10 +49,6 @@ impl View {
         View { snapshot, isolation, endpoints, is_calm }
     }
 
-    pub fn health(&self, pool: usize, index: usize) -> &EndpointSnapshot {
-        &self.snapshot.pools[pool].endpoints[index]
-    }
-
     /// Endpoints of a pool that `fits`, by their numbers in the world.
     pub fn those(&self, pool: usize, fits: impl Fn(&EndpointSnapshot) -> bool) -> Vec<usize> {
         let pairs = self.snapshot.pools[pool].endpoints.iter().zip(&self.endpoints[pool]);

@@ -131,7 +131,7 @@ impl World {
             requests: BTreeMap::new(),
             numbers: 0,
             waiting: BTreeSet::new(),
-            wrote: vec![None; plan.traffic.clients],
+            wrote: vec![None; plan.traffic.readers + plan.traffic.writers],
             retries: Tokens::new(0.2 * rate + 10.0, 100),
             hedges: Tokens::new(0.05 * rate + 2.0, 20),
             watch: Watch::new(&plan, now),

@@ -194,7 +194,8 @@ impl World {
             if here == 0 {
                 continue;
             }
-            let (client, path) = (self.rng.below(self.plan.traffic.clients), self.rng.below(self.plan.traffic.paths));
+            let client = self.plan.traffic.client(class, &mut self.rng);
+            let path = self.rng.below(self.plan.traffic.paths);
             let endpoint = &mut self.endpoints[*index];
             endpoint.counted.good(self.now, class, here, HEAD);
             endpoint.counted.variety(self.now, class, client_print(client), path_print(path));
