@@ -30,14 +30,14 @@ impl World {
         let rules = &self.plan.rules;
         let ramps = rules.ramp * u32::try_from(snapshot.pools.len() - 1).unwrap();
         let hold_down = self.watch.way_back.hold_down(0);
-        let due = self.well_from.after(A_MINUTE + hold_down + ramps + Duration::from_secs(10));
+        self.due = self.due.max(self.well_from.after(A_MINUTE + hold_down + ramps + Duration::from_secs(10)));
         let all_up = all().all(|endpoint| matches!(endpoint.health, Health::Up { .. }));
         let back = snapshot.serving.0 == 0 && snapshot.ramp.is_none();
         let writes = self.writes_are_explained(&snapshot);
         if all_up && writes && (back || (self.is_explained(&snapshot) && self.now > self.well_from.after(A_MINUTE))) {
             return true;
         }
-        let late = self.now > due || self.now > healed.after(LONGEST);
+        let late = self.now > self.due || self.now > healed.after(LONGEST);
         if late && !all_up {
             let down: Vec<_> = all().filter(|endpoint| !matches!(endpoint.health, Health::Up { .. })).collect();
             self.breaks("7.12", format!("healed at {healed}, and not up: {down:?}"));

@@ -114,6 +114,8 @@ impl World {
         let healths = |world: &World| -> Vec<_> {
             world.endpoints.iter().filter_map(|endpoint| world.model.health(endpoint.id?)).collect()
         };
+        // What is left of `--for` is told as of the last step, so a tick comes first.
+        self.apply(Input::Tick, Given::Time);
         let before = (self.view.snapshot.clone(), scores(self), healths(self), self.model.memory());
         let deadline = self.model.next_deadline();
         self.apply(Input::Reconfigure(setup_of(&self.plan, &self.configured)), Given::ReloadOfSame);

@@ -63,6 +63,7 @@ pub struct Watch {
     /// A pool died that had taken writes of its own: where they are.
     lost_writes: Option<Name>,
     pub isolated_at: Option<Moment>,
+    isolation: Isolation,
     pub restarted_at: Option<Moment>,
     /// Whether it was `Order`s that moved the serving pool last, or a plan; and when.
     moved: Option<(Moment, Cause)>,
@@ -99,12 +100,14 @@ impl Watch {
             refused: BTreeMap::new(),
             lost_writes: None,
             isolated_at: None,
+            isolation: Isolation::No,
             restarted_at: None,
             moved: None,
         }
     }
 
     pub fn restarts(&mut self, now: Moment) {
+        self.isolation = Isolation::No;
         self.way_back.restarts();
         self.refused.clear();
         self.idle_since = None;
@@ -133,6 +136,11 @@ impl Watch {
         if seen.isolation == Isolation::Yes {
             self.isolated_at = Some(seen.now);
         }
+        // What comes while we are cut off counts for nothing, and neither does the answer that ends it.
+        if seen.isolation == Isolation::Yes || std::mem::replace(&mut self.isolation, seen.isolation) == Isolation::Yes {
+            self.refused.clear();
+        }
+        self.isolation = seen.isolation;
         if let Given::Order { order, taken: true } = seen.given {
             if order.force == Force::Yes {
                 self.forced = Forced::Yes;

@@ -78,10 +78,10 @@ impl WayBack {
                     self.pools[pool].writes_failed = true;
                 }
             }
-            Change::Ramp { to, step: RampStep::Began, .. } => {
+            Change::Ramp { from, to, step: RampStep::Began } => {
                 self.ramp = Some((to.clone(), seen.now));
                 if told.cause == Cause::HoldDownOver {
-                    self.allowed(seen, to)?;
+                    self.allowed(seen, from, to)?;
                 }
             }
             Change::Ramp { to, step: RampStep::Aborted, .. } => {
@@ -95,7 +95,7 @@ impl WayBack {
             }
             Change::Serving { from, to } => {
                 match told.cause {
-                    Cause::HoldDownOver => self.allowed(seen, to)?,
+                    Cause::HoldDownOver => self.allowed(seen, from, to)?,
                     Cause::RampOver => {
                         let ramped = self.ramp.take().filter(|(towards, _)| towards == to);
                         let long = ramped.is_some_and(|(_, began)| seen.now.since(began) >= self.rules.ramp);
@@ -122,7 +122,7 @@ impl WayBack {
         Ok(())
     }
 
-    fn allowed(&self, seen: &Seen<'_>, to: &Name) -> Result<(), Broken> {
+    fn allowed(&self, seen: &Seen<'_>, from: &Name, to: &Name) -> Result<(), Broken> {
         let broken = |what: String| Err(Broken { rule: "7.8", at: seen.now, what });
         let Some(pool) = seen.after.pools.iter().position(|pool| pool.name == *to) else { return Ok(()) };
         let zero = self.hold_down(pool).is_zero();
@@ -148,7 +148,8 @@ impl WayBack {
         if target.endpoints.iter().any(|endpoint| endpoint.steadiness == Steadiness::Intermittent) {
             return broken(format!("failback to {to}, which is intermittent"));
         }
-        let diverged = seen.before.pools[seen.before.serving.0].diverged == Diverged::Yes;
+        let left = seen.before.pools.iter().find(|pool| pool.name == *from);
+        let diverged = left.is_some_and(|pool| pool.diverged == Diverged::Yes);
         let most = self.rules.max_lag.unwrap_or(Duration::from_secs(1));
         let up = target.endpoints.iter().filter(|endpoint| endpoint.health.counts_as_up());
         let in_sync = up.filter(|endpoint| endpoint.drained == Drained::No)

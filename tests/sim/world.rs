@@ -49,6 +49,8 @@ pub struct World {
     pub healing: Option<Moment>,
     /// From when on nothing is wrong, and nothing is held against anyone.
     pub well_from: Moment,
+    /// When all must be well at the latest.
+    pub due: Moment,
     events: BinaryHeap<Reverse<(Moment, u64, Event)>>,
     planned: u64,
     next_round: Option<Moment>,
@@ -56,6 +58,8 @@ pub struct World {
     steps: u64,
     /// What was told so far, in one number: two runs that differ anywhere differ in it.
     pub digest: u64,
+    /// Whether transitions are printed.
+    pub tells: bool,
 }
 
 /// Something that is to happen.
@@ -140,12 +144,14 @@ impl World {
             lags: Vec::new(),
             healing: None,
             well_from: now,
+            due: now,
             events: BinaryHeap::new(),
             planned: 0,
             next_round: (rate > 0.0).then_some(now),
             told: Vec::new(),
             steps: 0,
             digest: 0,
+            tells: std::env::var_os("TELL").is_some(),
             plan,
         };
         world.meet_endpoints();
@@ -180,9 +186,11 @@ impl World {
             } else if event.is_some_and(|event| self.next_round.is_none_or(|round| event <= round)) {
                 let Some(Reverse((at, _, event))) = self.events.pop() else { break };
                 self.now = self.now.max(at);
+                served_in_vain = 0;
                 self.happens(event);
             } else if let Some(round) = self.next_round {
                 self.now = self.now.max(round);
+                served_in_vain = 0;
                 self.next_round = Some(round.after(ROUND));
                 self.round();
             } else {
@@ -213,6 +221,11 @@ impl World {
         self.steps += 1;
         self.told.clear();
         self.model.apply(self.now, input, &mut self.told);
+        if self.tells {
+            for transition in &self.told {
+                eprintln!("{} {:?} {:?} {:?}", transition.at, transition.change, transition.cause, transition.evidence);
+            }
+        }
         let snapshot = self.model.snapshot();
         let backend = &snapshot.backends[0];
         let changed = !Arc::ptr_eq(backend, &self.view.snapshot) || snapshot.isolation != self.view.isolation;
