@@ -63,7 +63,7 @@ impl World {
             Some(Waiting::Intermittent { pool }) => {
                 snapshot.pools[pool.0].endpoints.iter().any(|shown| shown.steadiness == Steadiness::Intermittent)
             }
-            Some(Waiting::Probes { .. }) => self.plan.pace.lost > 0.0,
+            Some(Waiting::Probes { pool }) => self.watch.way_back.probes_object(pool.0),
             Some(Waiting::Commanded { .. }) => {
                 stands(|command| matches!(command, Command::Hold { .. } | Command::Failover { .. }))
             }

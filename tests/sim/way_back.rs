@@ -51,6 +51,11 @@ impl WayBack {
         (1..failovers).fold(stable_for, |span, _| (span * 2).min(most))
     }
 
+    /// Whether too many of its probes failed for it to serve again.
+    pub fn probes_object(&self, pool: usize) -> bool {
+        self.pools[pool].well.is_some_and(|(_, passed, missed)| missed > 2 && missed * 100 > passed + missed)
+    }
+
     /// Before the step's transitions are followed.
     pub fn note(&mut self, seen: &Seen<'_>) {
         let Given::Probe { id, pool, report } = seen.given else { return };
@@ -134,7 +139,7 @@ impl WayBack {
         if up_for < needed {
             return broken(format!("failback to {to} after {up_for:?} of {needed:?}"));
         }
-        if missed > 2 && missed * 100 > passed + missed {
+        if self.probes_object(pool) {
             return broken(format!("failback to {to} with {missed} of {} probes missed", passed + missed));
         }
         if self.rules.failback == Failback::Manual {
