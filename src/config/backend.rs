@@ -2,9 +2,9 @@
 
 use super::forms::{self, HostPort};
 use super::problem::{Form, Report, What};
+use super::rules;
 use super::table::{Field, Seen, Table, Value};
 use super::units::TIMEOUT;
-use super::rules;
 use super::{Backend, Endpoint, Place, Pool, Probe, ProbeKind, Surroundings, Timeouts};
 use crate::domain::{Name, Percent, Rules};
 use std::collections::HashMap;
@@ -71,9 +71,8 @@ fn one(
     let retry = table.or("retry", true, Value::flag);
     let timeouts = table.nested("timeouts", timeouts);
     let probe = table.nested("probe", probe);
-    let failback = table.nested("failback", |table| {
-        rules::failback(table, probe.as_ref().map(|probe| (&probe.interval, probe.fall)))
-    });
+    let failback = table
+        .nested("failback", |table| rules::failback(table, probe.as_ref().map(|probe| (&probe.interval, probe.fall))));
     let tally = table.nested("tally", rules::tally);
     let max_lag = table.optional("max_lag", |value| value.duration(rules::LAG));
     let own_writes = table.or("own_writes", Duration::from_secs(10), |value| value.duration(rules::WAIT));

@@ -5,7 +5,7 @@
 //! not be able to drive a terminal.
 
 use super::near::nearest;
-use super::problem::{FileTrouble, Form, Found, Instead, Key, Place, What};
+use super::problem::{FileTrouble, Form, Found, Instead, Key, Place, TokenTrouble, What};
 use super::units::{Bytes, Span};
 use std::fmt;
 
@@ -188,7 +188,11 @@ pub(super) fn text(what: &What) -> Text {
         W::WriteDrain { drain, wait } => say(
             "write_drain is not shorter than write_wait",
             "writes that wait for a planned move would be refused before it lets them go on",
-            format!("set write_drain to less than \"{}\", or write_wait to more than \"{}\"", Span(*wait), Span(*drain)),
+            format!(
+                "set write_drain to less than \"{}\", or write_wait to more than \"{}\"",
+                Span(*wait),
+                Span(*drain)
+            ),
         ),
         W::WritesAfterRefuse => say(
             "writes_after is set at a pool that refuses writes",
@@ -239,6 +243,7 @@ pub(super) fn text(what: &What) -> Text {
             shown(error),
             "RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519 keys are supported",
         ),
+        W::Token { file, trouble } => token(file, *trouble),
         W::KeyMismatch { cert, key } => say(
             format!("the key in {} is not the one of the certificate in {}", shown(key), shown(cert)),
             "clients would refuse every handshake",
@@ -265,6 +270,33 @@ fn file(trouble: &FileTrouble) -> Text {
             say(format!("line {line} is not UTF-8 text"), "", help)
         }
         FileTrouble::Other(error) => say(format!("can't read this file: {}", shown(error)), "", ""),
+    }
+}
+
+fn token(file: &str, trouble: TokenTrouble) -> Text {
+    let make = "make one with: (umask 077; head -c 24 /dev/urandom | base64 > FILE)";
+    match trouble {
+        TokenTrouble::OpenToOthers { mode } => say(
+            format!("others than its owner may read or change {}", shown(file)),
+            format!("its mode is {mode:04o}: who has the token commands this hotspare"),
+            "only the user that hotspare runs as needs it: chmod 600 FILE; if others may have seen it, make a new one",
+        ),
+        TokenTrouble::Short { length: 0, .. } => say(format!("no token in {}", shown(file)), "the file is empty", make),
+        TokenTrouble::Short { length, least } => say(
+            format!("the token in {} is too short", shown(file)),
+            format!("{length} characters could be guessed; at least {least} are needed"),
+            make,
+        ),
+        TokenTrouble::Long { length, most } => say(
+            format!("the token in {} is too long", shown(file)),
+            format!("{length} characters; at most {most} are taken. Is it another file?"),
+            make,
+        ),
+        TokenTrouble::NotOneWord => say(
+            format!("what is in {} is not a token", shown(file)),
+            "a token is one word of printable ASCII characters, without blanks in it",
+            make,
+        ),
     }
 }
 
@@ -299,6 +331,7 @@ impl Form {
             Form::ProbeHost => "a host",
             Form::Redirect => "a place to redirect to",
             Form::FileName => "a file name",
+            Form::Directory => "a directory",
         }
     }
 
@@ -325,6 +358,7 @@ impl Form {
             Form::ProbeHost => "a name or IP address, with a port if need be: \"www.example.org\"",
             Form::Redirect => "\"https\", or \"https:8443\" where it is another port than 443",
             Form::FileName => "relative to the directory of this file, or absolute: \"certs/site.pem\"",
+            Form::Directory => "absolute, or relative to the directory of this file: \"/var/lib/hotspare\"",
         }
     }
 }
@@ -374,7 +408,8 @@ fn hint(form: Form, text: &str) -> String {
         | Form::ProbePath
         | Form::ProbeHost
         | Form::Redirect
-        | Form::FileName => return format!("this is not {}", form.name()),
+        | Form::FileName
+        | Form::Directory => return format!("this is not {}", form.name()),
     };
     hint.to_owned()
 }

@@ -20,20 +20,25 @@ mod rules;
 pub mod sites;
 mod table;
 pub mod tls;
+pub mod token;
 mod units;
 
 use crate::domain::{Name, PoolWrites, Rules, Setup};
 pub use certificate::Certificate;
-pub use load::load;
+pub use load::{STATE_DIR, load};
+pub use near::nearest;
 pub use parse::{Surroundings, parse, parse_in};
 use problem::Place;
 pub use problem::{Color, Problems};
 pub use sites::Sites;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 pub use tls::Tls;
+pub use token::Token;
+pub use units::{Span, duration};
 
 /// Everything the file says, checked.
 #[derive(Debug)]
@@ -42,7 +47,9 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// How long a drain may take before what still runs is cut.
     pub drain_timeout: Duration,
-    /// Where metrics and status are served.
+    /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.
+    pub state_dir: Option<PathBuf>,
+    /// Where metrics and status are served, and commands taken.
     pub admin: Admin,
     /// At least one; addresses are unique.
     pub listeners: Vec<Arc<Listener>>,
@@ -56,6 +63,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub address: SocketAddr,
+    /// What commands that come over TCP must show; without one, none is taken there.
+    pub token: Option<Token>,
 }
 
 /// One `[[listener]]`. Keyed by its address: over a reload a listener with the same address keeps its sockets.

@@ -4,12 +4,13 @@
 use super::problem::{Form, Problems, Report, What};
 use super::sites::{Site, Sites};
 use super::table::{self, Field, Seen, Table};
+use super::token::{self, SecretFile};
 use super::{Admin, Backend, Config, ProbeKind, backend, forms, listener, units};
 use crate::domain::Name;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
@@ -25,20 +26,25 @@ const RECOVERED: usize = 1 << 20;
 pub struct Surroundings<'a> {
     /// Reads a certificate or key, named as in the config.
     pub files: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Reads a file that only its owner should have, likewise.
+    pub secrets: &'a dyn Fn(&Path) -> io::Result<SecretFile>,
+    /// The default of `state_dir`.
+    pub state_dir: Option<&'a Path>,
     /// The address of a host name.
     pub resolve: &'a dyn Fn(&str) -> io::Result<IpAddr>,
     /// How many cores there are: the default of `workers`.
     pub cores: NonZeroUsize,
 }
 
-/// Parses and checks a config. `name` is what the file is called in problems; `files` reads certificates and keys,
-/// named as in the config. Host names are resolved by the system; this may block.
+/// Parses and checks a config that is no file of its own: `state_dir` has no default. `name` is what it is called in problems;
+/// `files` reads certificates, keys and a token, named as in the config; who may read them is the caller's business. Host names
+/// are resolved by the system; this may block.
 ///
 /// # Errors
 /// All problems at once; of text that is not TOML, all of its syntax errors.
 pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Config, Problems> {
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    parse_in(name, text, &Surroundings { files, resolve: &resolve, cores })
+    let secrets = |path: &Path| Ok(SecretFile { bytes: files(path)?, mode: 0o600 });
+    parse_in(name, text, &Surroundings { files, secrets: &secrets, state_dir: None, resolve: &resolve, cores: cores() })
 }
 
 /// As [`parse`], with all that it depends on handed in.
@@ -75,8 +81,13 @@ fn same_line(text: &str, one: &toml::de::Error, next: &toml::de::Error) -> bool 
     !text.as_bytes()[one.min(next)..one.max(next)].contains(&b'\n')
 }
 
+/// How many cores this machine has.
+pub(super) fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
 /// The first address that the system's resolver gives.
-fn resolve(host: &str) -> io::Result<IpAddr> {
+pub(super) fn resolve(host: &str) -> io::Result<IpAddr> {
     let first = (host, 0).to_socket_addrs()?.next();
     first.map(|address| address.ip()).ok_or_else(|| io::Error::other("the name has no address"))
 }
@@ -86,19 +97,27 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
     let drain_timeout = top.or("drain_timeout", Duration::from_secs(30), |value| {
         value.duration(Duration::ZERO..=*units::TIMEOUT.end()) // zero: what still runs is cut at once
     });
+    let state_dir = top.or("state_dir", surroundings.state_dir.map(Path::to_owned), |value| {
+        let path = value.text(Form::Directory, |text| (!text.is_empty()).then_some(text))?;
+        Some(Some(PathBuf::from(path)))
+    });
     let admin = top.nested("admin", |table| {
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 9900));
-        table.or("address", local, |value| value.text(Form::Address, forms::address))
+        let address = table.or("address", local, |value| value.text(Form::Address, forms::address));
+        let token = table.optional("token_file", |value| token::read(surroundings, value));
+        Some((address?, token?.value))
     });
-    let listeners = listener::read(report, surroundings, top, admin.as_ref().map(|admin| admin.value));
+    let admin_address = admin.as_ref().map(|(address, _)| address.value);
+    let listeners = listener::read(report, surroundings, top, admin_address);
     let backends = backend::read(report, surroundings, top);
     let sites = sites(report, top, backends.names.as_deref());
 
-    let sites = sites?;
+    let (sites, (admin_address, token)) = (sites?, admin?);
     Some(Config {
         workers: NonZeroUsize::new(workers?.value).expect("at least 1"),
         drain_timeout: drain_timeout?.value,
-        admin: Admin { address: admin?.value },
+        state_dir: state_dir?.value,
+        admin: Admin { address: admin_address.value, token },
         listeners: listeners?,
         backends: probe_hosts(backends.all?, &sites),
         sites: Sites::new(sites),
@@ -167,7 +186,9 @@ mod tests {
     fn config(text: &str) -> Config {
         let files = |_: &Path| Err(ErrorKind::NotFound.into());
         let resolve = |_: &str| Ok(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)));
-        let surroundings = Surroundings { files: &files, resolve: &resolve, cores: NonZeroUsize::MIN };
+        let secrets = |_: &Path| Err(ErrorKind::NotFound.into());
+        let cores = NonZeroUsize::MIN;
+        let surroundings = Surroundings { files: &files, secrets: &secrets, state_dir: None, resolve: &resolve, cores };
         parse_in("test.toml", text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))
     }
 

@@ -191,6 +191,11 @@ pub enum What {
         file: String,
         error: String,
     },
+    /// A token's file holds none that would do.
+    Token {
+        file: String,
+        trouble: TokenTrouble,
+    },
     /// The key is another certificate's.
     KeyMismatch {
         cert: String,
@@ -212,6 +217,25 @@ pub enum FileTrouble {
     },
     /// Anything else; the system's own words.
     Other(String),
+}
+
+/// Why what is in a token's file is not taken for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenTrouble {
+    /// Others than its owner may read or change it.
+    OpenToOthers {
+        mode: u32,
+    },
+    Short {
+        length: usize,
+        least: usize,
+    },
+    Long {
+        length: usize,
+        most: usize,
+    },
+    /// Blanks, line ends, or what no header can carry.
+    NotOneWord,
 }
 
 /// What a PEM file holds instead of what it should.
@@ -254,6 +278,7 @@ pub enum Form {
     ProbeHost,
     Redirect,
     FileName,
+    Directory,
 }
 
 /// What stands there in place of the expected type.

@@ -24,9 +24,7 @@ use super::score::Weighed;
 use super::serving::{Commanded, Flap, Move, Scene, Serving, Step};
 use super::setup::{AfterWrites, Rules};
 use super::snapshot::{BackendSnapshot, Drained, Enforced, Lagging, Standing, Waiting, Writes};
-use super::transition::{
-    Cause, Change, CommandStep, Evidence, Isolation, RampStep, Routing, Steadiness, Transition,
-};
+use super::transition::{Cause, Change, CommandStep, Evidence, Isolation, RampStep, Routing, Steadiness, Transition};
 use super::units::{Class, EndpointId, Moment, Name};
 use super::writes::{Looked, WritesState};
 use std::collections::BTreeSet;
@@ -99,7 +97,8 @@ impl Backend {
         if delta.good[Class::Unsafe] > 0 || delta.writes_running > 0 {
             pool.record.last_write = Some(now);
         }
-        let quiet = noted == Noted::Quiet && self.serving.ramp.is_none() && self.isolation == Isolation::No;
+        let calm = self.serving.routing == Routing::Serving && self.serving.ramp.is_none();
+        let quiet = noted == Noted::Quiet && calm && self.isolation == Isolation::No;
         if quiet && !matches!(self.writes.stands, Writes::Pausing { .. }) {
             let alone = Alone::No; // a deadline too many does no harm
             if let Some(soonest) = endpoint.deadline(alone, &self.rules) {
@@ -182,10 +181,18 @@ impl Backend {
 
     /// Acts on what is due at each endpoint, which may have waited while it was the last one up.
     fn settle_endpoints(&mut self, now: Moment, out: &mut Vec<Transition>) {
-        for pool in 0..self.pools.len() {
-            for endpoint in 0..self.pools[pool].endpoints.len() {
-                let place = Place { pool, endpoint };
-                self.settle_one(now, place, out);
+        // Once more when something moved: who comes up sets others free. Each time one more is up or out for good, so that two
+        // rounds do, and a third is for what nobody thought of.
+        for _ in 0..3 {
+            let told = out.len();
+            for pool in 0..self.pools.len() {
+                for endpoint in 0..self.pools[pool].endpoints.len() {
+                    let place = Place { pool, endpoint };
+                    self.settle_one(now, place, out);
+                }
+            }
+            if out.len() == told {
+                break;
             }
         }
     }
@@ -286,17 +293,31 @@ impl Backend {
         for endpoint in 0..self.pools[pool].endpoints.len() {
             let found = &mut self.pools[pool].endpoints[endpoint];
             let is_out = !found.counts_as_up();
-            let evidence = if is_out { Errored::note_outage(&mut found.errored, now, self.rules.intermittent) } else { None };
+            let evidence =
+                if is_out { Errored::note_outage(&mut found.errored, now, self.rules.intermittent) } else { None };
             if let Some(evidence) = evidence {
                 self.tell_steadiness(now, Place { pool, endpoint }, Cause::ErroredSeconds, evidence, out);
             }
         }
     }
 
-    pub(super) fn set_diverged(&mut self, now: Moment, pool: usize, to: Diverged, cause: Cause, out: &mut Vec<Transition>) {
+    pub(super) fn set_diverged(
+        &mut self,
+        now: Moment,
+        pool: usize,
+        to: Diverged,
+        cause: Cause,
+        out: &mut Vec<Transition>,
+    ) {
         let from = std::mem::replace(&mut self.pools[pool].record.diverged, to);
         if from != to {
-            self.tell(now, Change::Diverged { pool: self.pools[pool].name.clone(), to }, cause, Evidence::Configured, out);
+            self.tell(
+                now,
+                Change::Diverged { pool: self.pools[pool].name.clone(), to },
+                cause,
+                Evidence::Configured,
+                out,
+            );
         }
     }
 
@@ -305,7 +326,8 @@ impl Backend {
         let Some(to) = self.serving.enforced(self.scene(now)) else { return };
         let Some(prefer) = &mut self.commanded.prefer else { return };
         let from = std::mem::replace(&mut prefer.enforced, to);
-        let Some(standing) = self.standing.iter_mut().find(|standing| matches!(standing.command, Command::Failover { .. }))
+        let Some(standing) =
+            self.standing.iter_mut().find(|standing| matches!(standing.command, Command::Failover { .. }))
         else {
             return;
         };
@@ -321,25 +343,29 @@ impl Backend {
         }
     }
 
+    /// Once more after the first time that writes are possible: what follows from a pool's having diverged follows at once.
     fn place_writes(&mut self, now: Moment, out: &mut Vec<Transition>) {
-        let (rules, commanded) = (self.rules, self.commanded.clone());
-        let scene = Scene { now, pools: &self.pools, rules: &rules, commanded: &commanded, isolation: self.isolation };
-        let Looked { to, cause, left } = self.writes.look(&self.serving, scene);
-        let from = std::mem::replace(&mut self.writes.stands, to);
-        if from == to {
-            return;
-        }
-        for (pool, count) in left {
-            let change = Change::WritesLeft { pool: self.pools[pool].name.clone(), count };
-            self.tell(now, change, cause, Evidence::Configured, out);
-        }
-        let pool = self.pools[self.serving.pool].name.clone();
-        self.tell(now, Change::Writes { pool, from, to }, cause, Evidence::Configured, out);
-        if let Writes::To(pool) = to
-            && pool.0 > 0
-            && self.rules.after_writes != AfterWrites::Auto
-        {
-            self.set_diverged(now, pool.0, Diverged::Yes, Cause::WritesPossible, out);
+        for _ in 0..2 {
+            let (rules, commanded) = (self.rules, self.commanded.clone());
+            let scene =
+                Scene { now, pools: &self.pools, rules: &rules, commanded: &commanded, isolation: self.isolation };
+            let Looked { to, cause, left } = self.writes.look(&self.serving, scene);
+            let from = std::mem::replace(&mut self.writes.stands, to);
+            if from == to {
+                return;
+            }
+            for (pool, count) in left {
+                let change = Change::WritesLeft { pool: self.pools[pool].name.clone(), count };
+                self.tell(now, change, cause, Evidence::Configured, out);
+            }
+            let pool = self.pools[self.serving.pool].name.clone();
+            self.tell(now, Change::Writes { pool, from, to }, cause, Evidence::Configured, out);
+            match to {
+                Writes::To(pool) if pool.0 > 0 && self.rules.after_writes != AfterWrites::Auto => {
+                    self.set_diverged(now, pool.0, Diverged::Yes, Cause::WritesPossible, out);
+                }
+                Writes::To(_) | Writes::Pausing { .. } | Writes::Refused(_) => return,
+            }
         }
     }
 
@@ -418,21 +444,44 @@ impl Backend {
         self.tell_since(now, change, moved.cause, moved.evidence, moved.first_evidence, out);
     }
 
-    fn tell_steadiness(&mut self, now: Moment, place: Place, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+    fn tell_steadiness(
+        &mut self,
+        now: Moment,
+        place: Place,
+        cause: Cause,
+        evidence: Evidence,
+        out: &mut Vec<Transition>,
+    ) {
         let pool = &self.pools[place.pool];
         let endpoint = &pool.endpoints[place.endpoint];
         let to: Steadiness = endpoint.errored.steadiness();
-        let change = Change::Steadiness { id: endpoint.id, pool: pool.name.clone(), endpoint: endpoint.name.clone(), to };
+        let change =
+            Change::Steadiness { id: endpoint.id, pool: pool.name.clone(), endpoint: endpoint.name.clone(), to };
         self.tell(now, change, cause, evidence, out);
     }
 
-    fn tell_ramp(&mut self, now: Moment, to: usize, step: RampStep, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+    fn tell_ramp(
+        &mut self,
+        now: Moment,
+        to: usize,
+        step: RampStep,
+        cause: Cause,
+        evidence: Evidence,
+        out: &mut Vec<Transition>,
+    ) {
         let name = |index: usize| self.pools[index].name.clone();
         let change = Change::Ramp { from: name(self.serving.pool), to: name(to), step };
         self.tell(now, change, cause, evidence, out);
     }
 
-    pub(super) fn tell(&mut self, at: Moment, change: Change, cause: Cause, evidence: Evidence, out: &mut Vec<Transition>) {
+    pub(super) fn tell(
+        &mut self,
+        at: Moment,
+        change: Change,
+        cause: Cause,
+        evidence: Evidence,
+        out: &mut Vec<Transition>,
+    ) {
         self.tell_since(at, change, cause, evidence, None, out);
     }
 
@@ -449,8 +498,9 @@ impl Backend {
         out.push(Transition { at, backend: Some(self.name.clone()), change, cause, evidence, first_evidence });
     }
 
-    /// How many endpoints count as up, in all pools.
-    fn up(&self) -> u32 {
-        self.pools.iter().map(Pool::up).sum()
+    /// How many endpoints count as up, in all pools, and may be sent requests.
+    fn up(&self) -> usize {
+        let all = self.pools.iter().flat_map(|pool| &pool.endpoints);
+        all.filter(|endpoint| endpoint.takes_requests()).count()
     }
 }

@@ -42,7 +42,9 @@ impl fmt::Display for Breach {
             Breach::Routing { backend, routing } => {
                 write!(f, "backend {backend}: routed as {} although something else is right", routing.name())
             }
-            Breach::Writes { backend, writes } => write!(f, "backend {backend}: writes are {writes:?}, which they may not be"),
+            Breach::Writes { backend, writes } => {
+                write!(f, "backend {backend}: writes are {writes:?}, which they may not be")
+            }
             Breach::Endpoint { backend, endpoint: EndpointId(id) } => {
                 write!(f, "backend {backend}: endpoint number {id} has an ejection or a score out of bounds")
             }

@@ -174,7 +174,9 @@ impl Model {
                 found.push(Consequence::Stays { backend: backend.name.clone(), pool });
             }
             // Where requests begin to return gradually, the writes are given up at the end: said before it begins.
-            let ramps = found.iter().any(|consequence| matches!(consequence, Consequence::Ramps { backend: name, .. } if *name == backend.name));
+            let ramps = found.iter().any(
+                |consequence| matches!(consequence, Consequence::Ramps { backend: name, .. } if *name == backend.name),
+            );
             let serving = &backend.pools[backend.serving.pool];
             if ramps && serving.record.diverged == Diverged::Yes && backend.rules.after_writes == AfterWrites::Manual {
                 found.push(Consequence::GivesUpWrites { backend: backend.name.clone(), pool: serving.name.clone() });
@@ -204,7 +206,8 @@ impl Model {
         let mut drained = Vec::new();
         for backend in self.backends() {
             for pool in &backend.pools {
-                let whole = Consequence::Drains { backend: backend.name.clone(), pool: pool.name.clone(), endpoint: None };
+                let whole =
+                    Consequence::Drains { backend: backend.name.clone(), pool: pool.name.clone(), endpoint: None };
                 match place {
                     PlaceName::Pool(name) if *name == pool.name => drained.push(whole),
                     PlaceName::Endpoint(name) if pool.endpoints.iter().any(|endpoint| endpoint.name == *name) => {
@@ -275,9 +278,9 @@ fn consequence(told: &Transition, after: &Model) -> Option<Consequence> {
         Change::Diverged { pool, to: Diverged::Yes } => Some(Consequence::Diverges { backend, pool: pool.clone() }),
         Change::Diverged { pool, to: Diverged::No } => Some(Consequence::GivesUpWrites { backend, pool: pool.clone() }),
         Change::Writes { to: Writes::Refused(_), .. } => Some(Consequence::RefusesWrites { backend }),
-        Change::Writes { from: Writes::Refused(_), to: Writes::To(pool) | Writes::Pausing { to: pool, .. }, .. } => {
-            Some(Consequence::TakesWritesAgain { backend, pool: found.pools[pool.0].name.clone() })
-        }
+        Change::Writes {
+            from: Writes::Refused(_), to: Writes::To(pool) | Writes::Pausing { to: pool, .. }, ..
+        } => Some(Consequence::TakesWritesAgain { backend, pool: found.pools[pool.0].name.clone() }),
         // The spare will take writes as soon as those that run at the first pool have ended.
         Change::Writes { to: Writes::Pausing { to, .. }, .. }
             if to.0 > 0 && found.rules.after_writes != AfterWrites::Auto =>
@@ -299,4 +302,3 @@ fn consequence(told: &Transition, after: &Model) -> Option<Consequence> {
         | Change::Probing { .. } => None,
     }
 }
-

@@ -5,8 +5,9 @@
 //! passed, for a check can judge that; who failed real requests while its check may have passed all along serves its time
 //! and proves itself, by real requests, before it is trusted again.
 //!
-//! **Suspicion** is for what may be nothing: a silence, or failures half way to an ejection. Requests go elsewhere first, the
-//! pool stays what it was, and it ends by an answer, an ejection, or nothing.
+//! **Suspicion** is for what may be nothing: a silence, or lost hedges of which it is not known yet whether they would have been
+//! answered. Requests go elsewhere first, the pool stays what it was, and it ends by an answer, an ejection, or nothing. It
+//! always waits for something that will come: failures that have come are for the score alone.
 //!
 //! **In panic** no pool is usable, real requests are tried everywhere, and what answers is taken back at once: a real answer
 //! brings any endpoint up, and so does one passed probe unless real requests took the endpoint out, for then its check has
@@ -23,7 +24,7 @@ use super::errored::Errored;
 use super::evidence::ProbeFailure;
 use super::lag::LagSeen;
 use super::score::Score;
-use super::setup::Rules;
+use super::setup::{OnIntermittent, Rules};
 use super::silence::Silence;
 use super::snapshot::Drained;
 use super::transition::{Cause, Evidence, Routing};
@@ -51,12 +52,19 @@ pub enum Health {
     /// No probe has ended yet; counts as up.
     Unproven,
     /// `failures` probes failed in a row.
-    Up { failures: u32 },
+    Up {
+        failures: u32,
+    },
     /// Counts as up, but requests go elsewhere first.
-    Suspect { by: Suspicion, failures: u32 },
+    Suspect {
+        by: Suspicion,
+        failures: u32,
+    },
     Down(Out),
     /// Ejected before; real requests try it, a few.
-    Probation { trial: Trial },
+    Probation {
+        trial: Trial,
+    },
 }
 
 /// Why an endpoint is suspect.
@@ -64,7 +72,7 @@ pub enum Health {
 pub enum Suspicion {
     /// Requests wait, and it answers nobody.
     Stalled { since: Moment },
-    /// Its score, with what open hedges may add, is at half of `trip`.
+    /// Hedges are open, and its score with what they may add is at half of `trip`.
     Doubted,
 }
 
@@ -154,7 +162,7 @@ pub(super) enum Seen {
     Proved(Verdict),
     /// Requests wait, and nothing has been answered for too long.
     Silent,
-    /// Half way to an ejection.
+    /// Half way to an ejection, with hedges open.
     Doubtful,
     /// Neither of the two, any more.
     Clear,
@@ -166,7 +174,9 @@ impl Seen {
     /// Whether it is about failing unsafe requests.
     pub(super) fn is_of_writes(self) -> bool {
         match self {
-            Seen::Failed(class) | Seen::Proved(Verdict::InARow(class) | Verdict::Tripped(class)) => class == Class::Unsafe,
+            Seen::Failed(class) | Seen::Proved(Verdict::InARow(class) | Verdict::Tripped(class)) => {
+                class == Class::Unsafe
+            }
             Seen::ProbePassed(_)
             | Seen::ProbeFailed(_)
             | Seen::Answered(..)
@@ -349,7 +359,9 @@ impl Endpoint {
             }
             (H::Down(O::ByProbes { .. }), S::ProbeFailed(_)) => (DOWN_BY_PROBES, None),
             (H::Down(O::ByRefusals { .. }), S::ProbeFailed(_)) => (H::Down(O::ByRefusals { passes: 0 }), None),
-            (H::Down(O::Ejected { until, passes: n }), S::ProbePassed(_)) if now < until || n.saturating_add(1) < rise => {
+            (H::Down(O::Ejected { until, passes: n }), S::ProbePassed(_))
+                if now < self.returns_at(until, rules) || n.saturating_add(1) < rise =>
+            {
                 (H::Down(O::Ejected { until, passes: n.saturating_add(1) }), None)
             }
             (H::Down(O::Ejected { passes: n, .. }), S::ProbePassed(_)) => {
@@ -358,7 +370,9 @@ impl Endpoint {
             (H::Down(O::Ejected { until, .. }), S::ProbeFailed(_)) => {
                 (H::Down(O::Ejected { until, passes: 0 }), None)
             }
-            (H::Down(O::Ejected { until, passes: n }), S::TimePassed) if until <= now && n >= rise => {
+            (H::Down(O::Ejected { until, passes: n }), S::TimePassed)
+                if self.returns_at(until, rules) <= now && n >= rise =>
+            {
                 (probation(now), Some((C::TermServed, passed(n, rise))))
             }
             (H::Probation { trial }, S::Answered(more, _)) => {
@@ -443,7 +457,9 @@ impl Endpoint {
     fn eject_until_calm(&mut self, now: Moment, rules: &Rules) -> Health {
         let calm = self.errored.calm_at().unwrap_or(now).min(now.after(HOUR));
         match self.eject(now, rules) {
-            Health::Down(Out::Ejected { until, passes }) => Health::Down(Out::Ejected { until: until.max(calm), passes }),
+            Health::Down(Out::Ejected { until, passes }) => {
+                Health::Down(Out::Ejected { until: until.max(calm), passes })
+            }
             other @ (Health::Unproven
             | Health::Up { .. }
             | Health::Suspect { .. }
@@ -468,7 +484,11 @@ impl Endpoint {
     pub(super) fn is_sound(&self, rules: &Rules) -> bool {
         let ends = match self.health {
             Health::Down(Out::Ejected { until, .. }) => until <= self.since.after(longest_ejection(rules)),
-            Health::Unproven | Health::Up { .. } | Health::Suspect { .. } | Health::Down(_) | Health::Probation { .. } => true,
+            Health::Unproven
+            | Health::Up { .. }
+            | Health::Suspect { .. }
+            | Health::Down(_)
+            | Health::Probation { .. } => true,
         };
         let mut sheets = Class::ALL.into_iter().map(|class| &self.scores[class]);
         let sheets = match self.health {
@@ -486,9 +506,13 @@ fn probation(now: Moment) -> Health {
     Health::Probation { trial: Trial { tried: now, ..Trial::NONE } }
 }
 
-/// With a fault that keeps coming back an hour at most: it halves in half of that.
+/// Where a fault that keeps coming back takes its endpoint out, an hour at most: the count halves in half of that.
 fn longest_ejection(rules: &Rules) -> Duration {
-    HOUR.max(rules.ejection_time)
+    let longest = match rules.on_intermittent {
+        OnIntermittent::Report => LONGEST_EJECTION,
+        OnIntermittent::Eject => HOUR,
+    };
+    longest.max(rules.ejection_time)
 }
 
 fn passed(in_a_row: u32, needed: u32) -> Evidence {

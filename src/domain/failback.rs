@@ -192,8 +192,10 @@ fn step_on(serving: &Serving, ramp: Ramping, scene: Scene<'_>) -> Option<Step> {
         return Some(Step::AbortRamp { cause: Cause::RampLost, evidence, flap: Flap::Counted });
     }
     let (at_to, at_from) = (to.record.ramped, from.record.ramped);
-    let worse = u64::from(at_to.blamed) * u64::from(at_from.of.max(1)) >= 2 * u64::from(at_from.blamed) * u64::from(at_to.of);
-    let evidence = Evidence::Ramp { blamed: at_to.blamed, of: at_to.of, blamed_serving: at_from.blamed, of_serving: at_from.of };
+    let worse =
+        u64::from(at_to.blamed) * u64::from(at_from.of.max(1)) >= 2 * u64::from(at_from.blamed) * u64::from(at_to.of);
+    let evidence =
+        Evidence::Ramp { blamed: at_to.blamed, of: at_to.of, blamed_serving: at_from.blamed, of_serving: at_from.of };
     if at_to.of >= JUDGED_BY && at_to.blamed >= BLAMED && worse {
         return Some(Step::AbortRamp { cause: Cause::RampFailures, evidence, flap: Flap::Counted });
     }
@@ -262,7 +264,8 @@ pub(super) fn waiting(serving: &Serving, scene: Scene<'_>) -> Option<Waiting> {
     if scene.commanded.hold.is_some() || scene.commanded.prefer.is_some() {
         return Some(Waiting::Commanded { pool: PoolIndex(0) });
     }
-    let all = (0..serving.pool).map(|index| obstacle(index, serving, scene).unwrap_or(Waiting::Manual { pool: PoolIndex(index) }));
+    let all = (0..serving.pool)
+        .map(|index| obstacle(index, serving, scene).unwrap_or(Waiting::Manual { pool: PoolIndex(index) }));
     all.min_by_key(nearness)
 }
 

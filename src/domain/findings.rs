@@ -46,7 +46,11 @@ impl Findings {
                 self.remember(now, request.path);
                 0
             }
-            (FailureKind::Status, Elsewhere::FailingStatus(_) | Elsewhere::Unknown) if self.cover(now, request.path) => 0,
+            (FailureKind::Status, Elsewhere::FailingStatus(_) | Elsewhere::Unknown)
+                if self.cover(now, request.path) =>
+            {
+                0
+            }
             (
                 FailureKind::Refused
                 | FailureKind::Connect

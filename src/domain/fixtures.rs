@@ -1,33 +1,28 @@
 //! What the core's unit tests are made of. Compiled for tests only.
 
-use super::evidence::{FailureCounts, FailureKind, TallyDelta};
-use super::setup::{Failback, Rules};
-use super::units::{Moment, Percent};
+use super::evidence::{Elsewhere, FailedRequest, FailureKind, TallyDelta, Weight};
+use super::setup::Rules;
+use super::units::{Class, Fingerprint, Moment, PerClass};
 use std::time::Duration;
 
 /// The defaults.
 pub(super) fn rules() -> Rules {
-    Rules {
-        fall: 3,
-        rise: 2,
-        trip: 20,
-        consecutive: 5,
-        ejection_time: Duration::from_secs(10),
-        min_up: Percent(50),
-        min_dwell: Duration::from_secs(5),
-        failback: Failback::Auto,
-        stable_for: Duration::from_secs(60),
-    }
+    Rules::default()
 }
 
 pub(super) fn secs(secs: u64) -> Moment {
     Moment::at(Duration::from_secs(secs))
 }
 
+/// One failed read of one visitor.
+pub(super) fn failure(kind: FailureKind) -> FailedRequest {
+    let (client, path) = (Fingerprint(1), Fingerprint(2));
+    FailedRequest { kind, class: Class::Safe, weight: Weight::Full, client, path, elsewhere: Elsewhere::Unknown }
+}
+
 fn failed(kind: FailureKind, count: u32) -> TallyDelta {
-    let mut failed = FailureCounts::default();
-    failed.add(kind, count);
-    TallyDelta { good: 0, failed, trailing: count }
+    let failed = vec![failure(kind); usize::try_from(count).unwrap()];
+    TallyDelta { failed, trailing: PerClass::new(count, 0), ..TallyDelta::default() }
 }
 
 /// That many failing statuses in a row.
@@ -42,5 +37,5 @@ pub(super) fn refused(count: u32) -> TallyDelta {
 
 /// That many good answers.
 pub(super) fn answered(good: u32) -> TallyDelta {
-    TallyDelta { good, ..TallyDelta::default() }
+    TallyDelta { good: PerClass::new(good, 0), ..TallyDelta::default() }
 }

@@ -45,20 +45,18 @@ pub use check::Breach;
 pub use commands::{Command, Consequence, Force, NothingToDo, Order, PlaceName, Refusal, Scope};
 pub use endpoint::{Health, Out, Suspicion, Trial};
 pub use evidence::{
-    Askers, Elsewhere, FailedRequest, FailureCounts, FailureKind, HeadTimes, Heard, Illness, Lag, Pending, ProbeFailure,
-    ProbeReport, ProbeResult, TallyDelta, Variety, Weight,
+    Askers, Elsewhere, FailedRequest, FailureCounts, FailureKind, HeadTimes, Heard, Illness, Lag, Pending,
+    ProbeFailure, ProbeReport, ProbeResult, TallyDelta, Variety, Weight,
 };
 pub use memory::{BackendMemory, Diverged, Memory, PoolMemory, WritesMemory};
 pub use model::Model;
 pub use pool::PoolHealth;
 pub use setup::{AfterWrites, BackendSetup, Failback, OnIntermittent, PoolSetup, PoolWrites, Rules, Setup};
 pub use snapshot::{
-    BackendSnapshot, Drained, Enforced, EndpointSnapshot, Lagging, PoolSnapshot, Ramp, ReadOnly, Snapshot, Standing,
+    BackendSnapshot, Drained, EndpointSnapshot, Enforced, Lagging, PoolSnapshot, Ramp, ReadOnly, Snapshot, Standing,
     Waiting, Writes,
 };
-pub use transition::{
-    Cause, Change, CommandStep, Evidence, Isolation, RampStep, Routing, Steadiness, Transition,
-};
+pub use transition::{Cause, Change, CommandStep, Evidence, Isolation, RampStep, Routing, Steadiness, Transition};
 pub use units::{Class, EndpointId, Fingerprint, Generation, Moment, Name, PerClass, Percent, PoolIndex};
 
 /// What happens to the model: the only way to change it.

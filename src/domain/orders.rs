@@ -47,7 +47,8 @@ impl Orders {
 
     /// Takes out those that `ended` says are over.
     pub(super) fn end(&mut self, ended: impl Fn(&Given) -> bool) -> Vec<Command> {
-        let (over, left): (Vec<Given>, Vec<Given>) = std::mem::take(&mut self.0).into_iter().partition(|given| ended(given));
+        let (over, left): (Vec<Given>, Vec<Given>) =
+            std::mem::take(&mut self.0).into_iter().partition(|given| ended(given));
         self.0 = left;
         over.into_iter().map(|given| given.command).collect()
     }
@@ -158,7 +159,10 @@ pub(super) fn told(command: &Command, step: CommandStep, cause: Cause, at: Momen
 /// Whether a command that stands is ended by another.
 pub(super) fn ends(by: &Command, standing: &Command) -> bool {
     match (by, standing) {
-        (Command::Release { scope: Scope::All }, Command::Failover { .. } | Command::Hold { .. } | Command::ReadOnly { .. }) => true,
+        (
+            Command::Release { scope: Scope::All },
+            Command::Failover { .. } | Command::Hold { .. } | Command::ReadOnly { .. },
+        ) => true,
         (
             Command::Release { scope: Scope::Backend(name) },
             Command::Failover { backend, .. }
@@ -211,7 +215,7 @@ fn drain(place: &PlaceName, pools: &mut [Pool]) -> bool {
     for pool in pools {
         match place {
             PlaceName::Pool(name) if *name == pool.name => {
-                pool.drained = Drained::Yes;
+                pool.endpoints.iter_mut().for_each(|endpoint| endpoint.drained = Drained::Yes);
                 found = true;
             }
             PlaceName::Endpoint(name) => {

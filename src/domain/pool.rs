@@ -49,7 +49,7 @@ pub(super) struct Pool {
     pub writes: PoolWrites,
     pub health: PoolHealth,
     pub lagging: Lagging,
-    /// By its name, or because all of its endpoints are.
+    /// All of its endpoints are.
     pub drained: Drained,
     pub record: Record,
 }
@@ -92,7 +92,11 @@ impl Pool {
 
     /// When an endpoint of it last answered well.
     pub(super) fn last_well(&self) -> Option<Moment> {
-        self.endpoints.iter().filter(|endpoint| endpoint.takes_requests()).filter_map(|endpoint| endpoint.last_well).max()
+        self.endpoints
+            .iter()
+            .filter(|endpoint| endpoint.takes_requests())
+            .filter_map(|endpoint| endpoint.last_well)
+            .max()
     }
 
     /// When the first evidence came against the endpoint that made it unusable: the newest of those that are not up.
@@ -107,7 +111,11 @@ impl Pool {
 
     /// How far behind the endpoint is that is furthest; `None` where none said.
     pub(super) fn behind(&self) -> Option<Duration> {
-        self.endpoints.iter().filter(|endpoint| endpoint.takes_requests()).filter_map(|endpoint| endpoint.lag.behind()).max()
+        self.endpoints
+            .iter()
+            .filter(|endpoint| endpoint.takes_requests())
+            .filter_map(|endpoint| endpoint.lag.behind())
+            .max()
     }
 
     /// Whether it is behind by too much. One that does not say is, unless it is the first: that one is what the others are
@@ -115,7 +123,11 @@ impl Pool {
     pub(super) fn judge_lag(&self, rank: usize, rules: &Rules) -> Lagging {
         let Some(most) = rules.max_lag else { return Lagging::Fresh };
         let unknown = rank > 0
-            && self.endpoints.iter().filter(|endpoint| endpoint.takes_requests()).any(|endpoint| endpoint.lag.is_unknown());
+            && self
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.takes_requests())
+                .any(|endpoint| endpoint.lag.is_unknown());
         if unknown || self.behind().is_some_and(|behind| behind > most) { Lagging::Stale } else { Lagging::Fresh }
     }
 
@@ -132,12 +144,10 @@ impl Pool {
     }
 
     /// Whether an endpoint is the last that counts as up, of `up` in all pools.
-    pub(super) fn alone(&self, endpoint: usize, up: u32) -> Alone {
+    pub(super) fn alone(&self, endpoint: usize, up: usize) -> Alone {
         if up == 1 && self.endpoints[endpoint].takes_requests() { Alone::Yes } else { Alone::No }
     }
 }
-
-
 
 fn judge(up: u32, of: u32, min_up: Percent) -> PoolHealth {
     if up < needed(of, min_up) {

@@ -67,8 +67,16 @@ pub(super) struct Scene<'a> {
 pub(super) enum Step {
     Move(Move),
     /// Safe requests begin to return to that pool.
-    BeginRamp { to: usize, cause: Cause, evidence: Evidence },
-    AbortRamp { cause: Cause, evidence: Evidence, flap: Flap },
+    BeginRamp {
+        to: usize,
+        cause: Cause,
+        evidence: Evidence,
+    },
+    AbortRamp {
+        cause: Cause,
+        evidence: Evidence,
+        flap: Flap,
+    },
 }
 
 /// A change of the serving pool.
@@ -143,11 +151,13 @@ impl Serving {
     /// The move away from a pool that can't serve, or may not.
     fn leave_pool(&self, scene: Scene<'_>) -> Option<Step> {
         if self.is_forced(scene) {
-            return None;
+            return self.ramp.as_ref().map(|_| failback::abandon());
         }
         let present = &scene.pools[self.pool];
         let how = if present.health.is_usable() { How::Planned } else { How::ByHealth };
-        let to = best(scene.pools, |index| index != self.pool && self.is_open(index, how, scene))?;
+        let Some(to) = best(scene.pools, |index| index != self.pool && self.is_open(index, how, scene)) else {
+            return self.ramp.as_ref().map(|_| failback::abandon()); // there is nothing to return from any more
+        };
         let cause = match how {
             How::Planned => Cause::Commanded,
             How::ByHealth => Cause::PoolUnusable,
@@ -223,8 +233,8 @@ impl Serving {
 
     /// Why requests are routed so, where no pool serves.
     pub(super) fn why_panic(&self, scene: Scene<'_>) -> Cause {
-        let others = (0..scene.pools.len()).filter(|index| *index != self.pool);
-        if others.into_iter().any(|index| scene.pools[index].may_serve()) {
+        let mut others = (0..scene.pools.len()).filter(|index| *index != self.pool);
+        if others.any(|index| scene.pools[index].may_serve() && !self.is_alive(index, scene)) {
             Cause::NoSignOfLife
         } else {
             Cause::NoPoolUsable
@@ -240,9 +250,8 @@ impl Serving {
         if scene.pools[self.pool].may_serve() || scene.commanded.hold.is_some() || self.is_forced(scene) {
             return back;
         }
-        let open = (0..scene.pools.len()).filter(|index| {
-            *index != self.pool && scene.pools[*index].may_serve() && self.is_alive(*index, scene)
-        });
+        let open = (0..scene.pools.len())
+            .filter(|index| *index != self.pool && scene.pools[*index].may_serve() && self.is_alive(*index, scene));
         let dwells = open.filter_map(|index| scene.pools[index].record.left);
         let dwells = dwells.map(|left| (left.after(scene.rules.min_dwell), Why::DwellOver));
         back.into_iter().chain(dwells.filter(|(at, _)| *at > scene.now)).min_by_key(|(at, _)| *at)

@@ -56,6 +56,17 @@ pub enum Writes {
     Refused(ReadOnly),
 }
 
+impl Writes {
+    /// The word for it in metrics and status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Writes::To(_) => "taken",
+            Writes::Pausing { .. } => "waiting",
+            Writes::Refused(_) => "refused",
+        }
+    }
+}
+
 /// Why unsafe requests are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOnly {
@@ -73,28 +84,65 @@ pub enum ReadOnly {
     UntilAck,
 }
 
+impl ReadOnly {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReadOnly::Commanded => "commanded",
+            ReadOnly::Pool => "pool",
+            ReadOnly::NotYet { .. } => "not_yet",
+            ReadOnly::FailingBack => "failing_back",
+            ReadOnly::CatchingUp => "catching_up",
+            ReadOnly::UntilAck => "until_ack",
+        }
+    }
+}
+
 /// What stands between the backend and its earlier pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Waiting {
     /// That pool is not usable, or has a smaller share of its endpoints up than the serving pool.
-    NotWell { pool: PoolIndex },
+    NotWell {
+        pool: PoolIndex,
+    },
     /// It is behind by too much.
-    Stale { pool: PoolIndex },
-    Drained { pool: PoolIndex },
+    Stale {
+        pool: PoolIndex,
+    },
+    Drained {
+        pool: PoolIndex,
+    },
     /// That pool is well; failback comes (or, where it is manual, is advised) at `until` if it stays so.
-    HoldDown { pool: PoolIndex, until: Moment },
+    HoldDown {
+        pool: PoolIndex,
+        until: Moment,
+    },
     /// Too many of its probes failed meanwhile: it comes when 99 % of them have passed.
-    Probes { pool: PoolIndex },
+    Probes {
+        pool: PoolIndex,
+    },
     /// An endpoint of it is intermittent.
-    Intermittent { pool: PoolIndex },
+    Intermittent {
+        pool: PoolIndex,
+    },
     /// Writes made elsewhere: what is asked of them.
-    AfterWrites { pool: PoolIndex, rule: AfterWrites },
+    AfterWrites {
+        pool: PoolIndex,
+        rule: AfterWrites,
+    },
     /// That pool has been well for long enough; failback is manual.
-    Manual { pool: PoolIndex },
+    Manual {
+        pool: PoolIndex,
+    },
     /// An operator prefers the serving pool, or holds it.
-    Commanded { pool: PoolIndex },
+    Commanded {
+        pool: PoolIndex,
+    },
     /// It is under way.
-    Ramp { pool: PoolIndex, until: Moment },
+    Ramp {
+        pool: PoolIndex,
+        until: Moment,
+    },
 }
 
 impl Waiting {

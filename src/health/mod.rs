@@ -26,7 +26,7 @@ pub mod view;
 
 pub use recent::{Recent, Told};
 pub use signals::{Reporter, Signals};
-pub use supervisor::Supervisor;
+pub use supervisor::{Act, Answer, Stopped, Supervisor};
 pub use tally::Tally;
 pub use view::{BackendView, EndpointView, PoolView, View};
 

@@ -268,7 +268,10 @@ mod tests {
         assert_eq!(probe(&mut schedule, 1_000, 1_010, PASSED, ejected), at(1_260));
         assert_eq!(probe(&mut schedule, 1_260, 1_270, PASSED, ejected), at(2_260), "rise passes: nothing to hurry for");
         assert_eq!(probe(&mut schedule, 2_260, 2_270, PASSED, ejected), at(3_260));
-        assert_eq!(probe(&mut schedule, 3_260, 3_270, PASSED, Health::Probation { trial: Trial::default() }), at(4_260));
+        assert_eq!(
+            probe(&mut schedule, 3_260, 3_270, PASSED, Health::Probation { trial: Trial::default() }),
+            at(4_260)
+        );
     }
 
     #[test]

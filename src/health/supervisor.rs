@@ -1,13 +1,13 @@
 //! The supervisor: the one task that owns the [`Model`] and publishes the [`View`](super::View) that every worker reads.
 //!
-//! In: probe results, tallies, reloads, time. Out: transitions (memory, metrics, log), then one swap of the view; a worker
+//! In: probe results, tallies, reloads, operators' orders, time. Out: transitions (memory, metrics, log), then one swap of the view; a worker
 //! sees all of a transition or nothing of it. Always true between two events:
 //! - the published view is the model's latest snapshot, made with the config of the generation in force;
 //! - it wakes no later than [`Model::next_deadline`], the next probe that is due, and the next round of tallies;
 //! - every transition is in memory before a worker can act on it.
 //!
-//! Bounds: 16 reloads wait in line, and whoever asks for more waits; probe results are never more than endpoints; tallies
-//! are read, not queued, so traffic can't crowd out a reload. At most 256 events before it looks at time. It waits for no
+//! Bounds: 16 reloads and orders wait in line, and whoever asks for more waits; probe results are never more than endpoints;
+//! tallies are read, not queued, so traffic can't crowd out an operator. At most 256 events before it looks at time. It waits for no
 //! disk and no socket: a sick disk of ours must not delay a failover.
 //!
 //! Should the model break one of its own invariants, that is an error in the log and the last view stays: a crash would
@@ -18,7 +18,7 @@
 
 mod handle;
 
-pub use handle::{Stopped, Supervisor};
+pub use handle::{Act, Stopped, Supervisor};
 
 use super::Published;
 use super::assembly::Assembly;
@@ -28,8 +28,9 @@ use super::signals::{Signals, Slot};
 use super::tally::TallyReader;
 use crate::config::Config;
 use crate::domain::{
-    Cause, Change, CommandStep, Diverged, EndpointId, Generation, Input, Isolation, Lag, Lagging, Model, Moment,
-    PoolHealth, ProbeReport, ProbeResult, RampStep, Routing, Snapshot, Steadiness, Transition, Writes,
+    Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Input, Isolation, Lag, Lagging, Model,
+    Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness, Transition,
+    Writes,
 };
 use crate::runtime::clock::Clock;
 use crate::telemetry::control::Control;
@@ -39,10 +40,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// What somebody waits for.
+enum Asked {
+    Reconfigure(Reconfigure),
+    Order(Ordered),
+}
+
 struct Reconfigure {
     config: Arc<Config>,
     done: oneshot::Sender<Generation>,
 }
+
+struct Ordered {
+    order: Order,
+    act: Act,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What follows from an order at once, or why it was not taken.
+pub type Answer = Result<Vec<Consequence>, Refusal>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FirstRound {
@@ -99,7 +115,7 @@ enum Supply {
 }
 
 enum Event {
-    Reconfigure(Reconfigure),
+    Asked(Asked),
     /// Nobody holds the handle any more.
     Stop,
     Probe(Ended),
@@ -143,22 +159,28 @@ impl Task {
         }
     }
 
-    async fn run(mut self, mut prober: Prober, mut commands: mpsc::Receiver<Reconfigure>) {
+    async fn run(mut self, mut prober: Prober, mut asked: mpsc::Receiver<Asked>) {
         self.watch_endpoints(&mut prober);
         prober.start_due(self.now());
         let mut events = 0;
         loop {
             let event = match events {
                 EVENTS_BEFORE_TIME => Event::Time,
-                _ => self.next_event(&mut prober, &mut commands).await,
+                _ => self.next_event(&mut prober, &mut asked).await,
             };
             events += 1;
             match event {
                 Event::Stop => return,
-                Event::Reconfigure(Reconfigure { config, done }) => {
+                Event::Asked(Asked::Reconfigure(Reconfigure { config, done })) => {
                     self.reconfigure(config, &mut prober);
                     // Whoever asked may have gone; the config is in force all the same.
                     let _ = done.send(self.published.load().generation);
+                }
+                Event::Asked(Asked::Order(Ordered { order, act, answer })) => {
+                    let follows = self.order(&order, act);
+                    self.publish();
+                    // Whoever asked may have gone; what was carried out stays carried out.
+                    let _ = answer.send(follows);
                 }
                 Event::Probe(ended) => self.probe_ended(&ended, &mut prober),
                 Event::Woken => self.read_workers(Look::Between, &mut prober),
@@ -171,11 +193,11 @@ impl Task {
     }
 
     /// Whatever comes in first, then time.
-    async fn next_event(&self, prober: &mut Prober, commands: &mut mpsc::Receiver<Reconfigure>) -> Event {
+    async fn next_event(&self, prober: &mut Prober, asked: &mut mpsc::Receiver<Asked>) -> Event {
         let wake = self.tools.clock.instant(self.wake_at(prober));
         tokio::select! {
             biased;
-            command = commands.recv() => command.map_or(Event::Stop, Event::Reconfigure),
+            asked = asked.recv() => asked.map_or(Event::Stop, Event::Asked),
             ended = prober.next_ended() => Event::Probe(ended),
             () = self.tools.signals.woken() => Event::Woken,
             () = tokio::time::sleep_until(wake) => Event::Time,
@@ -279,6 +301,17 @@ impl Task {
         self.publish();
         self.watch_endpoints(prober);
         prober.start_due(self.now());
+    }
+
+    /// What an operator asks for: considered, or carried out. Time first: what is said beforehand is as of now.
+    fn order(&mut self, order: &Order, act: Act) -> Answer {
+        self.apply(Input::Tick);
+        let consequences = self.model.consider(order)?;
+        match act {
+            Act::Consider => {}
+            Act::CarryOut => self.apply(Input::Order(order.clone())),
+        }
+        Ok(consequences)
     }
 
     /// Those of the config in force are read and probed, and no others.

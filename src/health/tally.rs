@@ -3,9 +3,7 @@
 //!
 //! Not here: how the supervisor learns which tallies to read (`signals`), what the counts prove (`domain`).
 
-use crate::domain::{
-    Class, Elsewhere, EndpointId, FailedRequest, FailureKind, Fingerprint, TallyDelta, Weight,
-};
+use crate::domain::{Class, Elsewhere, EndpointId, FailedRequest, FailureKind, Fingerprint, TallyDelta, Weight};
 use crate::telemetry::cells::{Counter, Gauge, Histogram, PerWorker, WorkerIndex};
 use std::sync::Arc;
 use std::sync::atomic::{

@@ -1,11 +1,16 @@
-//! Decisions told to people: one sentence for a transition, the same in the log, in `/status` and on the command line.
+//! Decisions told to people: one sentence for a transition, the same in the log, in `/status` and on the command line. What
+//! follows from a command is told in `orders`.
 //!
 //! Not here: what to decide (`domain`), how a page or a table is laid out (`admin`, `cli`).
 
+mod orders;
+
+pub use orders::{consequence, refusal};
+
 use super::control::{Moved, moved};
 use crate::domain::{
-    Cause, Change, CommandStep, Diverged, Evidence, FailureCounts, FailureKind, Health, Isolation, Lagging, Moment, Out,
-    ProbeFailure, RampStep, ReadOnly, Routing, Steadiness, Suspicion, Transition, Writes,
+    Cause, Change, CommandStep, Diverged, Evidence, FailureCounts, FailureKind, Health, Isolation, Lagging, Moment,
+    Out, ProbeFailure, RampStep, ReadOnly, Routing, Steadiness, Suspicion, Transition, Writes,
 };
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -74,7 +79,9 @@ fn change_in_words(change: &Change, cause: Cause) -> String {
             "nobody answers: this host seems to be cut off, and nothing moves until somebody does".to_owned()
         }
         Change::Isolation { to: Isolation::No } => "somebody answers again".to_owned(),
-        Change::Probing { to: Some(illness) } => format!("probes are void, for this process is ill: {}", illness.name()),
+        Change::Probing { to: Some(illness) } => {
+            format!("probes are void, for this process is ill: {}", illness.name())
+        }
         Change::Probing { to: None } => "probes count again".to_owned(),
     }
 }
@@ -265,19 +272,18 @@ mod tests {
         failed.add(FailureKind::Status, 12);
         failed.add(FailureKind::Timeout, 5);
         let since = Moment::at(Duration::from_secs(58));
-        let evidence =
-            Evidence::Requests {
-                class: Class::Safe,
-                failed,
-                unweighted: 0,
-                of: 51,
-                since,
-                score: 20.04,
-                trip: 20,
-                in_a_row: 2,
-                consecutive: 5,
-                open_hedges: 0,
-            };
+        let evidence = Evidence::Requests {
+            class: Class::Safe,
+            failed,
+            unweighted: 0,
+            of: 51,
+            since,
+            score: 20.04,
+            trip: 20,
+            in_a_row: 2,
+            consecutive: 5,
+            open_hedges: 0,
+        };
         let ejected = Health::Down(Out::Ejected { until: Moment::at(Duration::from_secs(70)), passes: 0 });
         assert_eq!(
             told(endpoint(ejected), Cause::Score, evidence),

@@ -40,6 +40,7 @@ fn the_reference_tells_the_true_defaults() {
     let backend = |backend: &Backend| format!("{backend:#?}");
     assert_eq!(said.workers, real.workers);
     assert_eq!(said.drain_timeout, real.drain_timeout);
+    assert_eq!(said.state_dir, real.state_dir);
     assert_eq!(said.admin, real.admin);
     assert_eq!(listener(&said.listeners[0]), listener(&real.listeners[0]));
     assert_eq!(backend(&said.backends[0]), backend(&real.backends[0]));
@@ -94,6 +95,7 @@ fn what_the_reference_leaves_off_may_be_turned_on() {
     let config = parse(&lines.collect::<Vec<_>>().join("\n"));
     assert_eq!(config.listeners[1].redirect.map(|redirect| redirect.port), Some(443));
     assert_eq!(config.workers.get(), 4);
+    assert!(config.admin.token.is_some());
 }
 
 proptest! {

@@ -9,6 +9,7 @@ mod commands;
 mod drain;
 mod failover;
 mod harness;
+mod operator;
 mod outside;
 mod quick;
 mod reload;

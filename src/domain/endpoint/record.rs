@@ -29,7 +29,9 @@ pub(in super::super) enum Newest {
     /// None has ended yet.
     None,
     Something,
-    Nothing { began: Moment },
+    Nothing {
+        began: Moment,
+    },
 }
 
 /// When the present evidence against an endpoint began.
@@ -78,7 +80,11 @@ impl Endpoint {
         if calm && delta.heads != HeadTimes::default() {
             self.usual.note(now, &delta.heads);
         }
-        if calm && delta.failed.is_empty() && hedges == 0 && delta.open_hedges == 0 { Noted::Quiet } else { Noted::Telling }
+        if calm && delta.failed.is_empty() && hedges == 0 && delta.open_hedges == 0 {
+            Noted::Quiet
+        } else {
+            Noted::Telling
+        }
     }
 
     /// What ended: `failed` is weighed, in the order of the delta. While the endpoint is down they are late answers to old
@@ -96,7 +102,8 @@ impl Endpoint {
         }
         self.note_refusals(delta, failed);
         for class in Class::ALL {
-            let of_class: Vec<Weighed> = failed.iter().filter(|failure| failure.request.class == class).copied().collect();
+            let of_class: Vec<Weighed> =
+                failed.iter().filter(|failure| failure.request.class == class).copied().collect();
             let (good, trailing) = (delta.good[class], delta.trailing[class]);
             if of_class.is_empty() {
                 self.scores[class].note_good(good);
@@ -105,12 +112,8 @@ impl Endpoint {
             }
         }
         let weighted = failed.iter().filter(|failure| failure.halves > 0).count();
-        let found = self.errored.note(
-            now,
-            u32::try_from(weighted).unwrap_or(u32::MAX),
-            delta.requests(),
-            rules.intermittent,
-        );
+        let found =
+            self.errored.note(now, u32::try_from(weighted).unwrap_or(u32::MAX), delta.requests(), rules.intermittent);
         self.review_doubt(now);
         found
     }
@@ -206,6 +209,14 @@ impl Endpoint {
         }
     }
 
+    /// When an ejection is over: where intermittent endpoints are taken out, not before it has been calm for long.
+    pub(super) fn returns_at(&self, until: Moment, rules: &Rules) -> Moment {
+        match rules.on_intermittent {
+            OnIntermittent::Report => until,
+            OnIntermittent::Eject => self.errored.calm_at().map_or(until, |calm| calm.max(until)),
+        }
+    }
+
     pub(super) fn failures(&self) -> u32 {
         match self.health {
             Health::Up { failures } | Health::Suspect { failures, .. } => failures,
@@ -217,7 +228,9 @@ impl Endpoint {
     pub(in super::super) fn due(&self, now: Moment, alone: Alone, rules: &Rules) -> Option<Seen> {
         match self.health {
             Health::Unproven | Health::Up { .. } | Health::Suspect { .. } => self.due_while_up(now, alone, rules),
-            Health::Down(Out::Ejected { until, passes }) => (until <= now && passes >= rules.rise).then_some(Seen::TimePassed),
+            Health::Down(Out::Ejected { until, passes }) => {
+                (self.returns_at(until, rules) <= now && passes >= rules.rise).then_some(Seen::TimePassed)
+            }
             Health::Probation { trial } => {
                 let over = trial.passes >= PROVEN_BY_PROBES && trial.tried.after(NO_CANDIDATE) <= now;
                 over.then_some(Seen::TimePassed)
@@ -242,7 +255,10 @@ impl Endpoint {
             return Some(Seen::Proved(verdict));
         }
         let worst = Class::ALL.into_iter().map(|class| self.scores[class].points()).max().unwrap_or(0);
-        let doubted = worst + OPEN_HEDGE * u64::from(self.open_hedges) >= half_of_trip(rules);
+        // Only what is still open is worth waiting for: where every request has ended, requests that went elsewhere would leave
+        // the score where it stands, and the suspicion would never end.
+        let open = u64::from(self.open_hedges);
+        let doubted = open > 0 && worst + OPEN_HEDGE * open >= half_of_trip(rules);
         match suspicion {
             Some(Suspicion::Stalled { since }) if stalled => {
                 (since.after(rules.confirm) <= now).then_some(Seen::Proved(Verdict::Stalled))
@@ -256,14 +272,15 @@ impl Endpoint {
     }
 
     fn verdict(&self, rules: &Rules) -> Option<Verdict> {
-        let class = |holds: fn(&Score, &Rules) -> bool| {
-            Class::ALL.into_iter().find(|class| holds(&self.scores[*class], rules))
-        };
+        let class =
+            |holds: fn(&Score, &Rules) -> bool| Class::ALL.into_iter().find(|class| holds(&self.scores[*class], rules));
         let in_a_row = class(Score::is_run_over).map(Verdict::InARow);
         let tripped = || class(Score::is_tripped).map(Verdict::Tripped);
         let intermittent = || {
             let takes_out = rules.on_intermittent == OnIntermittent::Eject;
-            (takes_out && self.errored.steadiness() == Steadiness::Intermittent).then_some(Verdict::Intermittent)
+            // With evidence at hand: what was held back while it was the last one up is no reason to leave it in a calm.
+            let acts = takes_out && self.doubt != Doubt::None;
+            (acts && self.errored.steadiness() == Steadiness::Intermittent).then_some(Verdict::Intermittent)
         };
         in_a_row.or_else(tripped).or_else(intermittent)
     }
@@ -271,7 +288,9 @@ impl Endpoint {
     /// When time alone will move it, or asks for a probe.
     pub(in super::super) fn deadline(&self, alone: Alone, rules: &Rules) -> Option<(Moment, Why)> {
         let moves = match self.health {
-            Health::Down(Out::Ejected { until, passes }) if passes >= rules.rise => Some((until, Why::EjectionOver)),
+            Health::Down(Out::Ejected { until, passes }) if passes >= rules.rise => {
+                Some((self.returns_at(until, rules), Why::EjectionOver))
+            }
             Health::Probation { trial } if trial.passes >= PROVEN_BY_PROBES => {
                 Some((trial.tried.after(NO_CANDIDATE), Why::NoCandidate))
             }

@@ -46,7 +46,8 @@ fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
     Arc::new(Config {
         workers: std::num::NonZeroUsize::MIN,
         drain_timeout: HOUR,
-        admin: Admin { address: "127.0.0.1:0".parse().unwrap() },
+        state_dir: None,
+        admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners: Vec::new(),
         sites: Sites::default(),
         backends: backends.into(),

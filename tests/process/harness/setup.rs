@@ -42,6 +42,7 @@ impl Setup {
         };
         format!(
             r#"{top}
+state_dir = "state"
 [admin]
 address = "{admin}"
 [[listener]]
