@@ -114,12 +114,11 @@ impl World {
         let healths = |world: &World| -> Vec<_> {
             world.endpoints.iter().filter_map(|endpoint| world.model.health(endpoint.id?)).collect()
         };
-        // What is left of `--for` is told as of the last step, so a tick comes first.
-        self.apply(Input::Tick, Given::Time);
-        let before = (self.view.snapshot.clone(), scores(self), healths(self), self.model.memory());
+        self.apply(Input::Tick, Given::Time); // whatever is due now belongs to before
+        let before = (self.view.snapshot.clone(), scores(self), healths(self), self.model.memory(self.now));
         let deadline = self.model.next_deadline();
         self.apply(Input::Reconfigure(setup_of(&self.plan, &self.configured)), Given::ReloadOfSame);
-        let after = (self.model.snapshot().backends[0].clone(), scores(self), healths(self), self.model.memory());
+        let after = (self.model.snapshot().backends[0].clone(), scores(self), healths(self), self.model.memory(self.now));
         if before != after {
             self.breaks("7.9", format!("a reload of the same changed\n  {before:?}\nto\n  {after:?}"));
         }
@@ -132,7 +131,7 @@ impl World {
     /// Another process, with what was kept.
     fn restart(&mut self) {
         self.costs.restarts += 1;
-        let memory = self.model.memory();
+        let memory = self.model.memory(self.now);
         let before = self.view.snapshot.clone();
         self.requests.clear();
         self.waiting.clear();
@@ -155,8 +154,8 @@ impl World {
             self.breaks("4 (memory)", format!("a restart moved users from {} to {}", place(&before), place(&after)));
         }
         let kept = |memory: &Memory| (memory.commands.iter().map(|(command, _)| command.clone()).collect::<Vec<_>>(),);
-        if kept(&memory) != kept(&self.model.memory()) {
-            self.breaks("4 (memory)", format!("{memory:?} became {:?}", self.model.memory()));
+        if kept(&memory) != kept(&self.model.memory(self.now)) {
+            self.breaks("4 (memory)", format!("{memory:?} became {:?}", self.model.memory(self.now)));
         }
         self.meet_endpoints();
     }
