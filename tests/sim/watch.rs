@@ -251,12 +251,9 @@ impl Watch {
             return Ok(());
         }
         let all = || seen.after.pools.iter().flat_map(|pool| &pool.endpoints);
-        let up = seen.after.pools.iter().map(|pool| {
-            let drained = pool.endpoints.iter().all(|endpoint| endpoint.drained == Drained::Yes);
-            let counts = |endpoint: &&EndpointSnapshot| drained || endpoint.drained == Drained::No;
-            pool.endpoints.iter().filter(counts).filter(|endpoint| endpoint.health.counts_as_up()).count()
-        });
-        let up: usize = up.sum();
+        let takes = |endpoint: &&EndpointSnapshot| endpoint.health.counts_as_up() && endpoint.drained == Drained::No;
+        let up = seen.after.pools.iter().filter(|pool| pool.drained == Drained::No);
+        let up = up.flat_map(|pool| &pool.endpoints).filter(takes).count();
         for endpoint in all().filter(|endpoint| endpoint.health.counts_as_up()) {
             let trip = f64::from(self.rules.trip);
             let tripped = seen.model.scores(endpoint.id).is_some_and(|scores| {
