@@ -28,6 +28,14 @@ impl World {
         });
         self.well_from = served.fold(self.well_from.max(healed), Moment::max);
         let rules = &self.plan.rules;
+        // Where intermittent endpoints are taken out, they come back when they have been calm for long.
+        let excused = |shown: &EndpointSnapshot| {
+            let out = matches!(shown.health, Health::Down(Out::Ejected { .. }));
+            out && shown.steadiness == Steadiness::Intermittent && rules.on_intermittent == OnIntermittent::Eject
+        };
+        if all().any(excused) {
+            self.well_from = self.now;
+        }
         let ramps = rules.ramp * u32::try_from(snapshot.pools.len() - 1).unwrap();
         let hold_down = self.watch.way_back.hold_down(0);
         self.due = self.due.max(self.well_from.after(A_MINUTE + hold_down + ramps + Duration::from_secs(10)));
