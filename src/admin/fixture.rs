@@ -126,13 +126,16 @@ pub async fn answer_by(mut asked: mpsc::Receiver<Asked>, mut script: impl FnMut(
 
 fn backend(pools: &[Place]) -> Backend {
     let endpoint = |name: &&str| Endpoint { name: (*name).into(), address: name.parse().unwrap() };
-    let pool =
-        |(name, endpoints): &Place| Pool { name: (*name).into(), endpoints: endpoints.iter().map(endpoint).collect() };
+    let pool = |(name, endpoints): &Place| Pool {
+        name: (*name).into(),
+        endpoints: endpoints.iter().map(endpoint).collect(),
+        tls: None,
+    };
     let second = Duration::from_secs(1);
     Backend {
         name: "sites".into(),
         pools: pools.iter().map(pool).collect(),
-        probe: Probe { kind: ProbeKind::Tcp, interval: second, timeout: second, fast_interval: second },
+        probe: Probe { kind: ProbeKind::Tcp, port: None, interval: second, timeout: second, fast_interval: second },
         rules: Rules::default(),
         timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
         retry: true,

@@ -11,8 +11,8 @@ use super::status::{
 use super::{Phase, State};
 use crate::config::Listener;
 use crate::domain::{
-    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Illness, Isolation,
-    Lagging, Moment, Out, PoolHealth, PoolSnapshot, ReadOnly, Routing, Standing, Steadiness, Waiting, Writes,
+    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Illness, Lagging,
+    Moment, Out, PoolHealth, PoolSnapshot, ReadOnly, Routing, Standing, Steadiness, Waiting, Writes,
 };
 use crate::health::{BackendView, EndpointView, PoolView, Told, View};
 use crate::telemetry::words;
@@ -248,16 +248,16 @@ impl Now {
             Change::Serving { from, to } => ("serving", backend.clone(), &**from, &**to),
             Change::Routing { from, to } => ("routing", backend.clone(), from.name(), to.name()),
             Change::Steadiness { pool, endpoint, to, .. } => {
-                ("steadiness", format!("{pool}/{endpoint}"), "", steadiness(*to))
+                ("steadiness", format!("{pool}/{endpoint}"), "", to.name())
             }
-            Change::Lag { pool, to } => ("lag", pool.to_string(), "", lagging(*to)),
-            Change::Diverged { pool, to } => ("diverged", pool.to_string(), "", diverged(*to)),
+            Change::Lag { pool, to } => ("lag", pool.to_string(), "", to.name()),
+            Change::Diverged { pool, to } => ("diverged", pool.to_string(), "", to.name()),
             Change::Ramp { from, to, .. } => ("ramp", backend.clone(), &**from, &**to),
             Change::Writes { from, to, .. } => ("writes", backend.clone(), from.name(), to.name()),
             Change::WritesLeft { pool, .. } => ("writes_left", pool.to_string(), "", ""),
             Change::Waiting { from, to } => ("waiting", backend.clone(), waiting(*from), waiting(*to)),
             Change::Command { command, .. } => ("command", command.to_string(), "", ""),
-            Change::Isolation { to } => ("isolation", backend.clone(), "", isolation(*to)),
+            Change::Isolation { to } => ("isolation", backend.clone(), "", to.name()),
             Change::Probing { to } => ("probing", backend.clone(), "", to.map_or("sound", Illness::name)),
         };
         TransitionStatus {
@@ -376,34 +376,6 @@ fn up(pool: &PoolSnapshot) -> String {
     let up = pool.endpoints.iter().filter(|endpoint| endpoint.health.counts_as_up()).count();
     let of = u64::try_from(pool.endpoints.len()).unwrap_or(u64::MAX);
     format!("{up} of {} up", words::count(of, "endpoint"))
-}
-
-fn steadiness(steadiness: Steadiness) -> &'static str {
-    match steadiness {
-        Steadiness::Steady => "steady",
-        Steadiness::Intermittent => "intermittent",
-    }
-}
-
-fn lagging(lagging: Lagging) -> &'static str {
-    match lagging {
-        Lagging::Fresh => "fresh",
-        Lagging::Stale => "stale",
-    }
-}
-
-fn diverged(diverged: Diverged) -> &'static str {
-    match diverged {
-        Diverged::No => "no",
-        Diverged::Yes => "yes",
-    }
-}
-
-fn isolation(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::No => "no",
-        Isolation::Yes => "yes",
-    }
 }
 
 fn waiting(waiting: Option<Waiting>) -> &'static str {

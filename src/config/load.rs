@@ -4,6 +4,7 @@ use super::Config;
 use super::parse::{Surroundings, cores, parse_in, resolve};
 use super::problem::{FileTrouble, Problems};
 use super::token::SecretFile;
+use super::trust;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -28,6 +29,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
         secrets: &|file| secret(&directory.join(file)),
         state_dir: Some(Path::new(STATE_DIR)),
         resolve: &resolve,
+        roots: &trust::system,
         cores: cores(),
     };
     let config = parse_in(&name, &text, &surroundings)?;

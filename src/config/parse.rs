@@ -5,8 +5,9 @@ use super::problem::{Form, Problems, Report, What};
 use super::sites::{Site, Sites};
 use super::table::{self, Field, Seen, Table};
 use super::token::{self, SecretFile};
-use super::{Admin, Backend, Config, ProbeKind, backend, forms, listener, units};
+use super::{Admin, Backend, Config, backend, forms, listener, trust, units};
 use crate::domain::Name;
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
@@ -32,6 +33,8 @@ pub struct Surroundings<'a> {
     pub state_dir: Option<&'a Path>,
     /// The address of a host name.
     pub resolve: &'a dyn Fn(&str) -> io::Result<IpAddr>,
+    /// The certificates of authorities that this machine believes. Asked for only where they are needed.
+    pub roots: &'a dyn Fn() -> Vec<CertificateDer<'static>>,
     /// How many cores there are: the default of `workers`.
     pub cores: NonZeroUsize,
 }
@@ -44,7 +47,9 @@ pub struct Surroundings<'a> {
 /// All problems at once; of text that is not TOML, all of its syntax errors.
 pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Config, Problems> {
     let secrets = |path: &Path| Ok(SecretFile { bytes: files(path)?, mode: 0o600 });
-    parse_in(name, text, &Surroundings { files, secrets: &secrets, state_dir: None, resolve: &resolve, cores: cores() })
+    let roots = &trust::system;
+    let cores = cores();
+    parse_in(name, text, &Surroundings { files, secrets: &secrets, state_dir: None, resolve: &resolve, roots, cores })
 }
 
 /// As [`parse`], with all that it depends on handed in.
@@ -165,18 +170,16 @@ fn sites(report: &Report, top: &mut Table<'_>, backends: Option<&[Name]>) -> Opt
 /// Probes that were told no host ask for the first exact host of their backend's first site.
 fn probe_hosts(mut backends: Vec<Backend>, sites: &[Site]) -> Vec<Arc<Backend>> {
     for (place, backend) in backends.iter_mut().enumerate() {
-        if let ProbeKind::Http { host: host @ None, .. } = &mut backend.probe.kind {
-            let first = sites.iter().find(|site| site.backend == place);
-            *host = first
-                .and_then(|site| site.hosts.iter().find(|host| !host.starts_with('*')))
-                .map(|host| Name::from(&**host));
-        }
+        let first = sites.iter().find(|site| site.backend == place);
+        let exact = first.and_then(|site| site.hosts.iter().find(|host| !host.starts_with('*')));
+        backend.probe.default_host(exact.map(|host| Name::from(&**host)));
     }
     backends.into_iter().map(Arc::new).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::ProbeKind;
     use super::*;
     use std::io::ErrorKind;
 
@@ -188,14 +191,22 @@ mod tests {
         let resolve = |_: &str| Ok(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)));
         let secrets = |_: &Path| Err(ErrorKind::NotFound.into());
         let cores = NonZeroUsize::MIN;
-        let surroundings = Surroundings { files: &files, secrets: &secrets, state_dir: None, resolve: &resolve, cores };
+        let surroundings = Surroundings {
+            files: &files,
+            secrets: &secrets,
+            state_dir: None,
+            resolve: &resolve,
+            roots: &Vec::new,
+            cores,
+        };
         parse_in("test.toml", text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
     fn probe_host(text: &str) -> Option<String> {
         match &config(&format!("{LISTENER}{BACKEND}{text}")).backends[0].probe.kind {
-            ProbeKind::Http { host, .. } => host.as_ref().map(ToString::to_string),
-            ProbeKind::Tcp => panic!("http is the default"),
+            ProbeKind::Http(http) | ProbeKind::Https(http) => http.host.as_ref().map(ToString::to_string),
+            ProbeKind::Grpc(grpc) => grpc.host.as_ref().map(ToString::to_string),
+            ProbeKind::Tcp => None,
         }
     }
 

@@ -178,6 +178,21 @@ impl Waiting {
         }
     }
 
+    /// The moment at which it may be over, where that is known.
+    pub const fn until(self) -> Option<Moment> {
+        match self {
+            Waiting::HoldDown { until, .. } | Waiting::Ramp { until, .. } => Some(until),
+            Waiting::NotWell { .. }
+            | Waiting::Stale { .. }
+            | Waiting::Drained { .. }
+            | Waiting::Probes { .. }
+            | Waiting::Intermittent { .. }
+            | Waiting::AfterWrites { .. }
+            | Waiting::Manual { .. }
+            | Waiting::Commanded { .. } => None,
+        }
+    }
+
     /// Whether it waits for the same thing, if perhaps until another moment.
     pub fn is_like(self, other: Waiting) -> bool {
         self.name() == other.name() && self.pool() == other.pool()
@@ -218,6 +233,16 @@ pub struct PoolSnapshot {
 pub enum Lagging {
     Fresh,
     Stale,
+}
+
+impl Lagging {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Lagging::Fresh => "fresh",
+            Lagging::Stale => "stale",
+        }
+    }
 }
 
 /// Whether an operator keeps new requests away.

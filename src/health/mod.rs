@@ -3,7 +3,7 @@
 //! - [`view`]: what workers read. - [`tally`], [`signals`]: what workers count, and how they say so.
 //! - [`prober`], [`schedule`], [`probe`]: who is probed, when, and how.
 //! - [`supervisor`]: the one task that owns the model and publishes the view; [`assembly`]: how it makes one;
-//!   [`recent`]: what it decided, kept for a while.
+//!   [`recent`]: what it decided, kept for a while; [`state_file`]: what it must remember over a restart.
 //!
 //! Always true: the supervisor alone stores a view; a view is never changed, and shares what did not change with the one
 //! before it; a tally has one reader; nothing that a worker does here takes a lock or waits.
@@ -20,12 +20,14 @@ pub mod schedule;
 #[cfg(test)]
 mod scripted;
 pub mod signals;
+pub mod state_file;
 pub mod supervisor;
 pub mod tally;
 pub mod view;
 
 pub use recent::{Recent, Told};
 pub use signals::{Reporter, Signals};
+pub use state_file::StateFile;
 pub use supervisor::{Act, Answer, Stopped, Supervisor};
 pub use tally::Tally;
 pub use view::{BackendView, EndpointView, PoolView, View};

@@ -22,13 +22,13 @@ pub use handle::{Act, Stopped, Supervisor};
 
 use super::Published;
 use super::assembly::Assembly;
-use super::prober::{Ended, Outcome, Prober, targets};
+use super::prober::{self, Ended, Outcome, Prober, Sharer, targets};
 use super::recent::{Recent, Told};
 use super::signals::{Signals, Slot};
 use super::tally::TallyReader;
 use crate::config::Config;
 use crate::domain::{
-    Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Input, Isolation, Lag, Lagging, Model,
+    Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Input, Isolation, Lagging, Model,
     Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness, Transition,
     Writes,
 };
@@ -229,19 +229,20 @@ impl Task {
     }
 
     fn probe_ended(&mut self, ended: &Ended, prober: &mut Prober) {
-        let Ended { endpoint, target, outcome, took } = ended;
-        match outcome {
-            Outcome::Result(result) => {
+        match ended.outcome {
+            Outcome::Result(prober::Answer { result, lag }) => {
                 let word = match result {
                     ProbeResult::Passed => "passed",
                     ProbeResult::Failed(failure) => failure.name(),
                     ProbeResult::Void(illness) => illness.name(),
                 };
-                self.tools.control.probe(&target.backend, word, *took);
+                ended.backends().into_iter().for_each(|backend| self.tools.control.probe(backend, word, ended.took));
                 self.supply = Supply::Enough;
-                let began = Moment::at(self.now().since_start().saturating_sub(*took));
-                let report = ProbeReport { result: *result, began, answered_meanwhile: 0, lag: Lag::Unknown };
-                self.apply(Input::Probe { endpoint: *endpoint, report });
+                let began = Moment::at(self.now().since_start().saturating_sub(ended.took));
+                let report = ProbeReport { result, began, answered_meanwhile: 0, lag };
+                for sharer in &ended.sharers {
+                    self.apply(Input::Probe { endpoint: sharer.endpoint, report });
+                }
             }
             Outcome::Short(shortage) => {
                 self.tools.control.void_probe();
@@ -252,14 +253,13 @@ impl Task {
             }
             Outcome::Panicked => {
                 self.tools.control.void_probe();
-                let (backend, endpoint) = (&target.backend, &target.name);
-                tracing::error!(%backend, %endpoint, "a probe panicked; it counts for nothing");
+                for Sharer { backend, name: endpoint, .. } in &ended.sharers {
+                    tracing::error!(%backend, %endpoint, "a probe panicked; it counts for nothing");
+                }
             }
         }
         self.publish();
-        if let Some(health) = self.model.health(*endpoint) {
-            prober.reschedule(self.now(), ended, health);
-        }
+        prober.reschedule(self.now(), ended, |endpoint| self.model.health(endpoint));
         if prober.first_round_over() {
             self.first_round.send_replace(FirstRound::Over);
         }

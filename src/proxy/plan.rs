@@ -193,7 +193,7 @@ mod tests {
         let config = Backend {
             name: "sites".into(),
             pools: Vec::new(),
-            probe: Probe { kind: ProbeKind::Tcp, interval: second, timeout: second, fast_interval: second },
+            probe: Probe { kind: ProbeKind::Tcp, port: None, interval: second, timeout: second, fast_interval: second },
             rules,
             timeouts: Timeouts { connect: second, head: second, body_idle: second, total: None },
             retry: true,

@@ -3,6 +3,7 @@
 //! Not here: what workers count (`metrics`), what a transition says in words (`words`).
 
 use super::cells::BUCKETS;
+use super::files::Files;
 use super::names::{self, Metric};
 use crate::domain::{Cause, Change, CommandStep, Isolation, RampStep, Routing, Transition};
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
@@ -27,6 +28,7 @@ pub struct Control {
     probe_duration: HistogramVec,
     void_probes: IntCounter,
     reloads: IntCounterVec,
+    files: Files,
     /// The backends of the last scrape: series of those that are gone since are dropped, so that renaming backends for
     /// years does not grow the process.
     known: Mutex<BTreeSet<String>>,
@@ -75,6 +77,7 @@ impl Control {
             probe_duration: histograms(&names::PROBE_DURATION),
             void_probes: IntCounter::with_opts(opts(&names::VOID_PROBES)).expect(VALID),
             reloads: counters(&names::RELOADS),
+            files: Files::new(),
             known: Mutex::default(),
         };
         for result in [Reload::Accepted, Reload::Rejected] {
@@ -130,6 +133,11 @@ impl Control {
         self.reloads.with_label_values(&[result.name()]).inc();
     }
 
+    /// What the writers of the journal and of the state file count.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// Everything counted here, for these backends: each has its series from its first scrape on, at zero (a rate needs a
     /// value before the first failover), and those of backends that are no longer among them are dropped.
     pub fn collect<'a>(&self, backends: impl Iterator<Item = &'a str>) -> Vec<MetricFamily> {
@@ -148,7 +156,7 @@ impl Control {
             }
         }
         *known = present;
-        self.collectors().into_iter().flat_map(Collector::collect).collect()
+        self.collectors().into_iter().chain(self.files.collectors()).flat_map(Collector::collect).collect()
     }
 
     fn forget(&self, backend: &str) {

@@ -149,6 +149,16 @@ metrics! {
         "How late the worker's loop woke from a timer when that was last measured.";
     LOG_LINES_DROPPED = Counter "hotspare_log_lines_dropped_total" "lines" []
         "Lines of the log that were dropped because whoever reads it did not take them.";
+    JOURNAL_LINES_DROPPED = Counter "hotspare_journal_lines_dropped_total" "lines" []
+        "Lines of the journal that were dropped because the disk did not take them.";
+    JOURNAL_ERRORS = Counter "hotspare_journal_errors_total" "errors" []
+        "Tries to write the journal that failed.";
+    JOURNAL_FAILING = Gauge "hotspare_journal_failing" "0 or 1" []
+        "1 while the journal can't be written.";
+    STATE_ERRORS = Counter "hotspare_state_errors_total" "errors" []
+        "Tries to write the state file that failed.";
+    STATE_FAILING = Gauge "hotspare_state_failing" "0 or 1" []
+        "1 while the state file can't be written: a restart would remember an older state.";
     BUILD_INFO = Gauge "hotspare_build_info" "info" ["version"]
         "1; the label says which release runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" "seconds" []

@@ -61,7 +61,7 @@ impl Files {
         }
     }
 
-    /// The config as `hotspare check` would read it on a machine with these files and a resolver that knows one name.
+    /// The config as `hotspare check` would read it on a machine with these files, a resolver that knows one name, and no roots.
     fn parse(&self, text: &str) -> Result<Config, Problems> {
         let resolve = |host: &str| match host {
             "web1.internal" => Ok(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1))),
@@ -74,7 +74,8 @@ impl Files {
             Ok(SecretFile { bytes: self.read(path)?, mode })
         };
         let state_dir = Some(Path::new(STATE_DIR));
-        let surroundings = Surroundings { files: &files, secrets: &secrets, state_dir, resolve: &resolve, cores };
+        let surroundings =
+            Surroundings { files: &files, secrets: &secrets, state_dir, resolve: &resolve, roots: &Vec::new, cores };
         parse_in("hotspare.toml", text, &surroundings)
     }
 }

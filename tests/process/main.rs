@@ -11,6 +11,7 @@ mod failover;
 mod harness;
 mod operator;
 mod outside;
+mod prometheus;
 mod quick;
 mod reload;
 mod signals;

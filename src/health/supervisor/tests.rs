@@ -14,8 +14,8 @@ const MILLI: Duration = Duration::from_millis(1);
 
 /// Probes often, and falls back soon.
 fn brisk() -> Probe {
-    let kind = ProbeKind::Http { path: "/".into(), host: None };
-    Probe { kind, interval: 50 * MILLI, timeout: 10_000 * MILLI, fast_interval: 10 * MILLI }
+    let kind = ProbeKind::Http(Arc::default());
+    Probe { kind, port: None, interval: 50 * MILLI, timeout: 10_000 * MILLI, fast_interval: 10 * MILLI }
 }
 
 /// Each pool has one endpoint.
@@ -25,7 +25,7 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
         name: name.into(),
         pools: pools
             .iter()
-            .map(|(name, address)| Pool { name: (*name).into(), endpoints: vec![endpoint(address)] })
+            .map(|(name, address)| Pool { name: (*name).into(), endpoints: vec![endpoint(address)], tls: None })
             .collect(),
         probe,
         rules: Rules {

@@ -26,7 +26,10 @@ pub struct Door {
 
 /// The binary: `HOTSPARE_BIN`, else the one that cargo built beside this test.
 pub fn hotspare() -> Command {
-    Command::new(std::env::var_os("HOTSPARE_BIN").as_deref().unwrap_or(OsStr::new(env!("CARGO_BIN_EXE_hotspare"))))
+    let named = std::env::var_os("HOTSPARE_BIN");
+    let binary = named.as_deref().unwrap_or(OsStr::new(env!("CARGO_BIN_EXE_hotspare")));
+    // Children run in directories of their own, where a relative path leads nowhere.
+    Command::new(std::path::absolute(binary).unwrap())
 }
 
 impl Door {
