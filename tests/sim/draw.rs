@@ -22,7 +22,10 @@ pub fn plan(seed: u64, hurt: Duration, rates: &[f64]) -> Plan {
     let rules = rules(&mut rng, reports_lag);
     let endpoints = |rng: &mut Rng| rng.pick(&[1, 1, 2, 3]);
     let pools: Vec<PoolPlan> = (0..pools)
-        .map(|pool| PoolPlan { endpoints: endpoints(&mut rng), writes: if pool == 0 { AT_ONCE } else { writes(&mut rng) } })
+        .map(|pool| PoolPlan {
+            endpoints: endpoints(&mut rng),
+            writes: if pool == 0 { AT_ONCE } else { writes(&mut rng) },
+        })
         .collect();
     let rate = rng.pick(rates);
     let traffic = Traffic {
@@ -41,7 +44,8 @@ pub fn plan(seed: u64, hurt: Duration, rates: &[f64]) -> Plan {
     let timeout = rng.pick(&[millis(500), secs(1)]);
     let pace = Pace { interval, fast: millis(250), timeout, lost: rng.pick(&[0.0, 0.0, 0.0, 0.01]) };
     let mut items = Vec::new();
-    let all: Vec<Place> = (0..pools.len()).flat_map(|pool| (0..pools[pool].endpoints).map(move |at| (pool, at))).collect();
+    let all: Vec<Place> =
+        (0..pools.len()).flat_map(|pool| (0..pools[pool].endpoints).map(move |at| (pool, at))).collect();
     // A day has more trouble than two minutes, and more peace between.
     let count = 1 + rng.below(5) + if hurt > secs(3_600) { 20 } else { 0 };
     for _ in 0..count {

@@ -51,7 +51,8 @@ impl World {
             self.breaks("7.12", format!("healed at {healed}, and not up: {down:?}"));
         } else if late && !back && !self.is_explained(&snapshot) {
             let (waiting, standing) = (&snapshot.waiting, &snapshot.standing);
-            let what = format!("healed at {healed}, {} serves, waiting for {waiting:?}, {standing:?}", snapshot.serving.0);
+            let what =
+                format!("healed at {healed}, {} serves, waiting for {waiting:?}, {standing:?}", snapshot.serving.0);
             self.breaks("7.12", what);
         } else if late && !writes {
             self.breaks("7.12", format!("healed at {healed}, and writes are {:?}", snapshot.writes));
@@ -77,9 +78,8 @@ impl World {
             }
             Some(Waiting::Drained { .. }) => stands(|command| matches!(command, Command::Drain { .. })),
             // A pool of fewer endpoints, the others being drained, is as well as can be.
-            Some(Waiting::NotWell { .. } | Waiting::Stale { .. } | Waiting::HoldDown { .. } | Waiting::Ramp { .. }) | None => {
-                false
-            }
+            Some(Waiting::NotWell { .. } | Waiting::Stale { .. } | Waiting::HoldDown { .. } | Waiting::Ramp { .. })
+            | None => false,
         }
     }
 

@@ -16,7 +16,9 @@ fn run(what: &str, seeds: impl Iterator<Item = u64>, hurt: Duration, rates: &[f6
     for seed in seeds {
         let plan = draw::plan(seed, hurt, rates);
         let (found, world) = shrink::run(&plan);
-        if std::env::var_os("TELL").is_some() { panic!("{found:?}") }
+        if std::env::var_os("TELL").is_some() {
+            panic!("{found:?}")
+        }
         if let Err(broken) = found {
             by_rule.entry(broken.rule).or_default().push(seed);
             if by_rule[broken.rule].len() == 1 || !keep_going {

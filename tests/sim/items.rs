@@ -118,7 +118,8 @@ impl World {
         let before = (self.view.snapshot.clone(), scores(self), healths(self), self.model.memory(self.now));
         let deadline = self.model.next_deadline();
         self.apply(Input::Reconfigure(setup_of(&self.plan, &self.configured)), Given::ReloadOfSame);
-        let after = (self.model.snapshot().backends[0].clone(), scores(self), healths(self), self.model.memory(self.now));
+        let after =
+            (self.model.snapshot().backends[0].clone(), scores(self), healths(self), self.model.memory(self.now));
         if before != after {
             self.breaks("7.9", format!("a reload of the same changed\n  {before:?}\nto\n  {after:?}"));
         }

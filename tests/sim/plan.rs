@@ -88,9 +88,16 @@ pub struct Item {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    Fault { fault: Fault, hits: Vec<Place>, until: Duration },
+    Fault {
+        fault: Fault,
+        hits: Vec<Place>,
+        until: Duration,
+    },
     /// That pool falls behind by a second a second until then, and catches up by five a second.
-    Lag { pool: usize, until: Duration },
+    Lag {
+        pool: usize,
+        until: Duration,
+    },
     Order(Order),
     Reload(Reload),
     Restart,
@@ -102,9 +109,13 @@ pub type Place = (usize, usize);
 #[derive(Clone, Copy, Debug)]
 pub enum Reload {
     Same,
-    Add { pool: usize },
+    Add {
+        pool: usize,
+    },
     /// The last endpoint of it, unless it is the only one.
-    Remove { pool: usize },
+    Remove {
+        pool: usize,
+    },
 }
 
 /// What can be wrong with an endpoint.
@@ -117,25 +128,41 @@ pub enum Fault {
     /// The same for 400 ms each two seconds.
     Pauses,
     /// A share of pages takes so long; probes are quick.
-    Slow { share: f64, takes: Duration },
+    Slow {
+        share: f64,
+        takes: Duration,
+    },
     /// A share of all requests gets a failing status; of probes too.
-    Errors { share: f64 },
+    Errors {
+        share: f64,
+    },
     /// The same, and the check says "ok".
-    LyingCheck { share: f64 },
-    Resets { share: f64 },
-    Cuts { share: f64 },
+    LyingCheck {
+        share: f64,
+    },
+    Resets {
+        share: f64,
+    },
+    Cuts {
+        share: f64,
+    },
     /// Unsafe requests get a failing status; nothing else does.
     WritesFail,
     /// Probes are answered badly, pages well.
     FailedCheck,
     /// Half of each period it is broken.
-    Flapping { period: Duration, how: Flap },
+    Flapping {
+        period: Duration,
+        how: Flap,
+    },
     /// Probes get no answer, pages do.
     ProbesLost,
     /// Nothing gets through, not even a refusal.
     CutOff,
     /// Some paths get a failing status.
-    BrokenPaths { paths: usize },
+    BrokenPaths {
+        paths: usize,
+    },
     /// One client's requests get a failing status.
     BrokenClient,
 }

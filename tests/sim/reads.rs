@@ -316,9 +316,8 @@ impl World {
     /// An endpoint in probation whose turn it is to be tried.
     fn trial_for(&mut self, request: &Request) -> Option<usize> {
         let pools = &self.view.snapshot.pools;
-        let on_trial = |shown: &EndpointSnapshot| {
-            shown.drained == Drained::No && matches!(shown.health, Health::Probation { .. })
-        };
+        let on_trial =
+            |shown: &EndpointSnapshot| shown.drained == Drained::No && matches!(shown.health, Health::Probation { .. });
         let all: Vec<usize> = (0..pools.len()).flat_map(|pool| self.view.those(pool, on_trial)).collect();
         let index = all.into_iter().min_by_key(|index| self.endpoints[*index].tried)?;
         let since = self.now.since(self.endpoints[index].tried);

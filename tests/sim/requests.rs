@@ -64,7 +64,11 @@ pub enum Stands {
     /// An unsafe request that runs although others begin elsewhere.
     Left,
     Well,
-    Failed { kind: FailureKind, weight: Weight, told: bool },
+    Failed {
+        kind: FailureKind,
+        weight: Weight,
+        told: bool,
+    },
     /// Nothing came of it, and nothing is to be told.
     Over,
 }

@@ -89,9 +89,8 @@ impl Rng {
 #[test]
 fn draws_have_the_averages_that_were_asked_for() {
     let mut rng = Rng::new(1);
-    let mut average = |draw: &mut dyn FnMut(&mut Rng) -> u32| {
-        (0..20_000).map(|_| f64::from(draw(&mut rng))).sum::<f64>() / 20_000.0
-    };
+    let mut average =
+        |draw: &mut dyn FnMut(&mut Rng) -> u32| (0..20_000).map(|_| f64::from(draw(&mut rng))).sum::<f64>() / 20_000.0;
     for mean in [0.1, 3.0, 39.0, 250.0] {
         let found = average(&mut |rng| rng.poisson(mean));
         assert!((found - mean).abs() < 0.03 * mean + 0.01, "{found} for {mean}");

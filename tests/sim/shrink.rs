@@ -72,7 +72,11 @@ pub fn report(plan: &Plan, broken: &Broken) -> String {
     let (least, found) = shortest(plan, broken);
     let mut said = format!("seed {}: {broken}\n", plan.seed);
     let (first, last) = ("the shortest schedule that breaks it", "replay: SEED=");
-    let _ = writeln!(said, "{first}: {found}\n  {:?}\n  {:?}\n  {:?} {:?}", least.rules, least.pools, least.pace, least.traffic);
+    let _ = writeln!(
+        said,
+        "{first}: {found}\n  {:?}\n  {:?}\n  {:?} {:?}",
+        least.rules, least.pools, least.pace, least.traffic
+    );
     let _ = writeln!(said, "  {:?}, hurt until {:?}, then {:?}", least.reports_lag, least.hurt, least.heal);
     for item in &least.items {
         let _ = writeln!(said, "  at {:?}: {:?}", item.at, item.what);

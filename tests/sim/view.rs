@@ -74,7 +74,8 @@ impl View {
                 let others = (0..pools.len()).filter(|pool| *pool != first && pools[*pool].may_serve());
                 let (fresh, stale): (Vec<usize>, Vec<usize>) =
                     others.partition(|pool| pools[*pool].lagging == Lagging::Fresh);
-                let well = |pool: usize| self.those(pool, |shown| free(shown) && takes(shown) && !shown.health.is_suspect());
+                let well =
+                    |pool: usize| self.those(pool, |shown| free(shown) && takes(shown) && !shown.health.is_suspect());
                 let doubted = |pool: usize| self.those(pool, |shown| free(shown) && shown.health.is_suspect());
                 let other = || fresh.iter().chain(&stale).map(|pool| well(*pool));
                 // The last of three attempts goes to another pool if there is one.

@@ -27,12 +27,19 @@ impl fmt::Display for Broken {
 /// What the model was given.
 #[derive(Debug)]
 pub enum Given {
-    Probe { id: EndpointId, pool: usize, report: ProbeReport },
+    Probe {
+        id: EndpointId,
+        pool: usize,
+        report: ProbeReport,
+    },
     /// A tally with nothing but good answers.
     GoodAnswers,
     Failures,
     Time,
-    Order { order: Order, taken: bool },
+    Order {
+        order: Order,
+        taken: bool,
+    },
     Reload,
     ReloadOfSame,
     Restore,
@@ -137,7 +144,8 @@ impl Watch {
             self.isolated_at = Some(seen.now);
         }
         // What comes while we are cut off counts for nothing, and neither does the answer that ends it.
-        if seen.isolation == Isolation::Yes || std::mem::replace(&mut self.isolation, seen.isolation) == Isolation::Yes {
+        if seen.isolation == Isolation::Yes || std::mem::replace(&mut self.isolation, seen.isolation) == Isolation::Yes
+        {
             self.refused.clear();
         }
         self.isolation = seen.isolation;
@@ -199,7 +207,8 @@ impl Watch {
             if causes_flap(told.cause) && left && !matches!(seen.given, Given::Reload | Given::Order { .. }) {
                 return broken("7.3", format!("{told:?} leaves a pool that may serve"));
             }
-            if let Some(diverged) = at(from).filter(|_| causes_flap(told.cause)).map(|from| seen.before.pools[from].diverged)
+            if let Some(diverged) =
+                at(from).filter(|_| causes_flap(told.cause)).map(|from| seen.before.pools[from].diverged)
                 && diverged == Diverged::Yes
                 && self.rules.after_writes != AfterWrites::Auto
             {
@@ -256,9 +265,10 @@ impl Watch {
         let up = up.flat_map(|pool| &pool.endpoints).filter(takes).count();
         for endpoint in all().filter(|endpoint| endpoint.health.counts_as_up()) {
             let trip = f64::from(self.rules.trip);
-            let tripped = seen.model.scores(endpoint.id).is_some_and(|scores| {
-                Class::ALL.into_iter().any(|class| scores[class] >= trip)
-            });
+            let tripped = seen
+                .model
+                .scores(endpoint.id)
+                .is_some_and(|scores| Class::ALL.into_iter().any(|class| scores[class] >= trip));
             let alone = up <= 1 && endpoint.drained == Drained::No;
             if tripped && !alone {
                 let what = format!("the score of {} is at {trip}, and it is up beside others", endpoint.name);
@@ -288,7 +298,10 @@ impl Watch {
             match self.writes[to.0] {
                 PoolWrites::Refuse => return broken(format!("writes go to {to:?}, which refuses them")),
                 PoolWrites::After(wait) if to.0 > 0 && seen.now < after.serving_since.after(wait) => {
-                    return broken(format!("writes go to {to:?}, which takes them {wait:?} after {}", after.serving_since));
+                    return broken(format!(
+                        "writes go to {to:?}, which takes them {wait:?} after {}",
+                        after.serving_since
+                    ));
                 }
                 PoolWrites::After(_) => {}
             }
@@ -306,7 +319,10 @@ impl Watch {
         }
         for told in seen.told {
             match (&told.change, told.cause) {
-                (Change::Diverged { to: Diverged::No, .. }, Cause::Commanded | Cause::HoldDownOver | Cause::RampOver) => {}
+                (
+                    Change::Diverged { to: Diverged::No, .. },
+                    Cause::Commanded | Cause::HoldDownOver | Cause::RampOver,
+                ) => {}
                 (Change::Diverged { to: Diverged::No, .. }, _) => {
                     return broken(format!("what was written is forgotten: {told:?}"));
                 }

@@ -145,7 +145,8 @@ impl WayBack {
         if self.rules.failback == Failback::Manual {
             return broken("failback is manual".to_owned());
         }
-        let commanded = |standing: &Standing| matches!(standing.command, Command::Hold { .. } | Command::Failover { .. });
+        let commanded =
+            |standing: &Standing| matches!(standing.command, Command::Hold { .. } | Command::Failover { .. });
         if seen.after.standing.iter().any(commanded) {
             return broken(format!("failback against a command: {:?}", seen.after.standing));
         }
@@ -157,7 +158,8 @@ impl WayBack {
         let diverged = left.is_some_and(|pool| pool.diverged == Diverged::Yes);
         let most = self.rules.max_lag.unwrap_or(Duration::from_secs(1));
         let up = target.endpoints.iter().filter(|endpoint| endpoint.health.counts_as_up());
-        let in_sync = up.filter(|endpoint| endpoint.drained == Drained::No)
+        let in_sync = up
+            .filter(|endpoint| endpoint.drained == Drained::No)
             .all(|endpoint| self.lags.get(&endpoint.id).is_some_and(|lag| *lag <= most));
         match self.rules.after_writes {
             AfterWrites::Manual if diverged => broken("the spare has diverged, and after_writes is manual".to_owned()),
@@ -171,7 +173,8 @@ impl WayBack {
         let of = seen.after;
         let share = |pool: usize| {
             let drained = of.pools[pool].endpoints.iter().all(|endpoint| endpoint.drained == Drained::Yes);
-            let counted = || of.pools[pool].endpoints.iter().filter(|endpoint| drained || endpoint.drained == Drained::No);
+            let counted =
+                || of.pools[pool].endpoints.iter().filter(|endpoint| drained || endpoint.drained == Drained::No);
             (counted().filter(|endpoint| endpoint.health.counts_as_up()).count(), counted().count())
         };
         let (up_serving, of_serving) = share(of.serving.0);

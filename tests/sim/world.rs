@@ -71,9 +71,19 @@ pub enum Event {
     /// A hard failure must be known by then.
     MustBeDown(usize),
     Probe(usize),
-    ProbeEnds { endpoint: usize, number: u64, result: usize, answered: u64 },
-    Read { unlucky: bool },
-    Write { unlucky: bool, long: bool },
+    ProbeEnds {
+        endpoint: usize,
+        number: u64,
+        result: usize,
+        answered: u64,
+    },
+    Read {
+        unlucky: bool,
+    },
+    Write {
+        unlucky: bool,
+        long: bool,
+    },
     Hedge(u64),
     Paired(u64),
     Confirmed(u64, usize),
@@ -321,9 +331,11 @@ impl World {
         }
         let first = endpoint.running.front().and_then(waits)?;
         let oldest = first.attempts.iter().find(|attempt| attempt.at == index).map(|attempt| attempt.sent)?;
-        let another = endpoint.running.iter().filter_map(waits).any(|other| {
-            (other.client, other.path) != (first.client, first.path)
-        });
+        let another = endpoint
+            .running
+            .iter()
+            .filter_map(waits)
+            .any(|other| (other.client, other.path) != (first.client, first.path));
         let from = if another { Askers::Several } else { Askers::One };
         Some(Pending { count: endpoint.pending, oldest, from })
     }
