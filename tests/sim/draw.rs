@@ -31,10 +31,7 @@ pub fn plan(seed: u64, hurt: Duration, rates: &[f64]) -> Plan {
     let traffic = Traffic {
         rate,
         writes: rng.pick(&[0.0, 0.15, 0.15, 0.5]),
-        noise: match rules.on_intermittent {
-            OnIntermittent::Report => rng.pick(&[0.0, 0.0, 0.001]),
-            OnIntermittent::Eject => NOISE_WHERE_EJECTED,
-        },
+        noise: rng.pick(&[0.0, 0.0, 0.001]),
         long_writes: rng.pick(&[0.0, 0.05]),
         readers: 50,
         writers: 20,
@@ -72,9 +69,6 @@ pub fn plan(seed: u64, hurt: Duration, rates: &[f64]) -> Plan {
     let heal = if rng.chance(0.5) { Heal::Wait } else { Heal::Release };
     Plan { seed, rules, pools, pace, traffic, reports_lag, items, hurt, heal }
 }
-
-/// With any noise at all, some rates of traffic are found intermittent for ever, and `eject` then takes everything out.
-const NOISE_WHERE_EJECTED: f64 = 0.0;
 
 const AT_ONCE: PoolWrites = PoolWrites::After(Duration::ZERO);
 

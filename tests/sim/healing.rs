@@ -94,7 +94,9 @@ impl World {
                 }
                 ReadOnly::Pool => self.plan.pools[snapshot.serving.0].writes == PoolWrites::Refuse,
                 ReadOnly::UntilAck => true,
-                ReadOnly::NotYet { .. } | ReadOnly::FailingBack | ReadOnly::CatchingUp => false,
+                // A spare that mirrors the first pool is never quite there.
+                ReadOnly::CatchingUp => !self.lag(snapshot.serving.0).is_zero(),
+                ReadOnly::NotYet { .. } | ReadOnly::FailingBack => false,
             },
         }
     }

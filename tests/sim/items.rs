@@ -223,7 +223,7 @@ impl World {
         self.at(due, Event::Probe(index));
     }
 
-    fn lag(&self, pool: usize) -> Duration {
+    pub fn lag(&self, pool: usize) -> Duration {
         let of = self.lags.iter().filter(|(of, ..)| *of == pool).map(|(_, from, until)| {
             let grown = self.now.min(*until).since(*from);
             grown.saturating_sub(self.now.since(*until) * 5)
@@ -288,8 +288,6 @@ impl World {
             }
             Change::Routing { to: Routing::Panic, .. } => self.costs.panics += 1,
             Change::Ramp { step: RampStep::Began, .. } => self.costs.ramps += 1,
-            // Noise alone may abort a ramp (finding 7): then the wait begins anew.
-            Change::Ramp { step: RampStep::Aborted, .. } if self.plan.traffic.noise > 0.0 => self.well_from = self.now,
             Change::WritesLeft { .. } => self.costs.left += 1,
             Change::Isolation { to: Isolation::Yes } => self.costs.isolations += 1,
             Change::Writes { to, .. } => self.writes_move(*to, told.cause),
