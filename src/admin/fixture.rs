@@ -42,7 +42,7 @@ pub fn view(pools: &[Place]) -> View {
         let mut told = Vec::new();
         for endpoint in &pool.endpoints {
             let id = ids.next().unwrap();
-            let tally = Arc::new(Tally { id, cells: PerWorker::new(WORKERS) });
+            let tally = Arc::new(Tally::new(id, WORKERS));
             endpoints.push(Arc::new(EndpointView { address: endpoint.address, tally }));
             let health = Health::Up { failures: 0 };
             told.push(EndpointSnapshot {
@@ -56,7 +56,15 @@ pub fn view(pools: &[Place]) -> View {
             });
         }
         let up = (0..endpoints.len()).collect();
-        views.push(PoolView { usable: true, endpoints: endpoints.into(), up });
+        views.push(PoolView {
+            usable: true,
+            lagging: Lagging::Fresh,
+            drained: Drained::No,
+            endpoints: endpoints.into(),
+            up,
+            suspect: Box::default(),
+            rest: Box::default(),
+        });
         snapshots.push(PoolSnapshot {
             name: pool.name.clone(),
             health: PoolHealth::Up,
@@ -87,7 +95,9 @@ pub fn view(pools: &[Place]) -> View {
         backends: vec![backend.clone()],
     };
     let cells = Arc::new(PerWorker::new(WORKERS));
-    let view = BackendView { config: backend, snapshot: Arc::new(snapshot), pools: views.into(), cells };
+    let (trials, writers) = (Box::default(), Arc::default());
+    let snapshot = Arc::new(snapshot);
+    let view = BackendView { config: backend, snapshot, pools: views.into(), trials, cells, writers };
     View { generation: Generation(7), config: Arc::new(config), backends: [Arc::new(view)].into() }
 }
 
@@ -129,6 +139,7 @@ fn backend(pools: &[Place]) -> Backend {
     let pool = |(name, endpoints): &Place| Pool {
         name: (*name).into(),
         endpoints: endpoints.iter().map(endpoint).collect(),
+        writes: PoolWrites::After(Duration::ZERO),
         tls: None,
     };
     let second = Duration::from_secs(1);
@@ -137,6 +148,8 @@ fn backend(pools: &[Place]) -> Backend {
         pools: pools.iter().map(pool).collect(),
         probe: Probe { kind: ProbeKind::Tcp, port: None, interval: second, timeout: second, fast_interval: second },
         rules: Rules::default(),
+        own_writes: 10 * second,
+        write_wait: 2 * second,
         timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
         retry: true,
     }

@@ -125,6 +125,7 @@ fn requests(view: &View) -> Vec<MetricFamily> {
         simple(&names::RESPONSE_BODY_BYTES, |cells| number(cells.sum(|cell| cell.bytes_out.get()))),
         simple(&names::BUDGET_EXHAUSTED, |cells| number(cells.sum(|cell| cell.budget_exhausted.get()))),
         simple(&names::WAITING_WRITES, |cells| level(cells, |cell| cell.waiting.get())),
+        simple(&names::COPIES, |cells| number(cells.sum(|cell| cell.copies.get()))),
     ]
 }
 
@@ -143,7 +144,7 @@ fn attempts(view: &View) -> [MetricFamily; 2] {
 /// How many attempts ended how: `good`, then each kind of failure.
 pub(super) fn by_outcome(tally: &Tally) -> impl Iterator<Item = (&'static str, u64)> {
     let failed = |kind: FailureKind| (kind.name(), tally.cells.sum(|cell| cell.failed[kind as usize].get()));
-    std::iter::once(("good", tally.cells.sum(|cell| cell.good.get()))).chain(FailureKind::ALL.into_iter().map(failed))
+    std::iter::once(("good", tally.good())).chain(FailureKind::ALL.into_iter().map(failed))
 }
 
 /// Attempts in flight at a worker, for [`sum_of`].
@@ -226,6 +227,7 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
         total(&names::ACCEPT_ERRORS, |cell| cell.accept_errors.get()),
         total(&names::CLIENT_TIMEOUTS, |cell| cell.client_timeouts.get()),
         total(&names::CONNECTION_PANICS, |cell| cell.panics.get()),
+        total(&names::FAILURES_UNTOLD, |cell| cell.notes_lost.get()),
         Family::single(&names::LOG_LINES_DROPPED, number(log::dropped())),
     ]
 }
@@ -297,7 +299,8 @@ mod tests {
     use super::super::fixture::{SITES, WORKERS, state, view, with_snapshot};
     use super::*;
     use crate::domain::{
-        Cause, Change, EndpointId, Evidence, Health, Moment, Out, PoolHealth, PoolIndex, ProbeFailure, Transition,
+        Cause, Change, Class, EndpointId, Evidence, Health, Moment, Out, PoolHealth, PoolIndex, ProbeFailure,
+        Transition,
     };
     use crate::telemetry::cells::WorkerIndex;
     use crate::telemetry::control::Reload;
@@ -331,7 +334,7 @@ mod tests {
             backend.cells.of(worker).responses[1].add(20);
             backend.cells.of(worker).duration.observe(Duration::from_millis(4));
             let cell = backend.pools[0].endpoints[0].tally.cells.of(worker);
-            cell.good.add(3);
+            cell.good[Class::Safe].add(3);
             cell.failed[FailureKind::Timeout as usize].add(2);
             cell.in_flight.add(1);
             cell.head.observe(Duration::from_millis(30));
@@ -351,7 +354,7 @@ mod tests {
         let change = Change::Serving { from: "new-jersey".into(), to: "oregon".into() };
         let evidence = Evidence::Endpoints { up: 0, of: 2, needed: 1 };
         let (at, cause) = (Moment::ZERO, Cause::PoolUnusable);
-        Transition { at, backend: "sites".into(), change, cause, evidence }
+        Transition { at, backend: Some("sites".into()), change, cause, evidence, first_evidence: None }
     }
 
     #[test]
@@ -465,7 +468,8 @@ mod tests {
     fn a_hostile_name_stays_inside_its_label() {
         let state = busy();
         state.control.transition(&Transition {
-            backend: "sites".into(),
+            backend: Some("sites".into()),
+            first_evidence: None,
             change: Change::Endpoint {
                 id: EndpointId(0),
                 pool: "p".into(),

@@ -475,7 +475,7 @@ mod tests {
         let state = failed_over(Waiting::NotWell { pool: PoolIndex(0) }, PoolHealth::Down);
         let view = state.published.load();
         let cell = view.backends[0].pools[0].endpoints[0].tally.cells.of(WorkerIndex(1));
-        cell.good.add(5);
+        cell.good[crate::domain::Class::Safe].add(5);
         cell.failed[FailureKind::Refused as usize].add(2);
         cell.in_flight.add(1);
         let endpoint = picture(&state).backends.remove(0).pools.remove(0).endpoints.remove(0);
@@ -500,7 +500,8 @@ mod tests {
         for second in 0..50 {
             let transition = Transition {
                 at: Moment::ZERO,
-                backend: "sites".into(),
+                backend: Some("sites".into()),
+                first_evidence: None,
                 change: Change::Serving { from: "new-jersey".into(), to: "oregon".into() },
                 cause: Cause::PoolUnusable,
                 evidence: Evidence::Endpoints { up: 0, of: 2, needed: 1 },

@@ -190,7 +190,9 @@ mod tests {
     #[test]
     fn a_failover_does_not_make_an_intermittent_endpoint_steady() {
         let mut errored = Errored::default();
-        (0..50).for_each(|n| drop(errored.note(secs(n), 5, 5, 20)));
+        for n in 0..50 {
+            errored.note(secs(n), 5, 5, 20);
+        }
         assert_eq!(errored.steadiness(), Steadiness::Intermittent);
         errored.note_outage(secs(50), 20);
         assert!(errored.calm_at() > Some(secs(50)), "{errored:?}");

@@ -1,6 +1,7 @@
 //! What we know of endpoints: probes and tallies in, one published [`View`] out.
 //!
-//! - [`view`]: what workers read. - [`tally`], [`signals`]: what workers count, and how they say so.
+//! - [`view`]: what workers read; [`writers`]: who wrote lately, which workers tell each other.
+//! - [`tally`], [`notes`], [`signals`]: what workers count and tell, and how they say so; [`fingerprints`]: of whom.
 //! - [`prober`], [`schedule`], [`probe`]: who is probed, when, and how.
 //! - [`supervisor`]: the one task that owns the model and publishes the view; [`assembly`]: how it makes one;
 //!   [`recent`]: what it decided, kept for a while; [`state_file`]: what it must remember over a restart.
@@ -13,6 +14,8 @@
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
 mod assembly;
+pub mod fingerprints;
+pub mod notes;
 pub mod probe;
 pub mod prober;
 pub mod recent;
@@ -24,13 +27,16 @@ pub mod state_file;
 pub mod supervisor;
 pub mod tally;
 pub mod view;
+pub mod writers;
 
+pub use fingerprints::Fingerprints;
 pub use recent::{Recent, Told};
 pub use signals::{Reporter, Signals};
 pub use state_file::StateFile;
 pub use supervisor::{Act, Answer, Stopped, Supervisor};
-pub use tally::Tally;
-pub use view::{BackendView, EndpointView, PoolView, View};
+pub use tally::{Asking, Tally};
+pub use view::{BackendView, EndpointView, PoolView, Trial, View};
+pub use writers::Writers;
 
 use arc_swap::{ArcSwap, Cache};
 use std::cell::RefCell;

@@ -1,10 +1,13 @@
-//! How workers tell the supervisor that there is something to read or to ask, without a lock or a queue: a bit for each
-//! endpoint, and one wake-up however many ask for it.
+//! How workers tell the supervisor that there is something to read or to ask: without a lock or a queue, by a bit for each
+//! endpoint, and one wake-up however many ask for it. Failures alone are told one by one, by a channel that never makes
+//! anyone wait.
 //!
 //! Not here: the counts themselves (`tally`), what is done about them (`supervisor`).
 
-use super::tally::Tally;
-use crate::domain::{EndpointId, FailureKind};
+use super::fingerprints::Fingerprints;
+use super::notes::{self, Note, Notes, Told};
+use super::tally::{Asking, Place, Tally};
+use crate::domain::{EndpointId, FailureKind, Moment};
 use crate::telemetry::cells::{PerWorker, WorkerIndex};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use std::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// Which bit stands for an endpoint. A bit is a hint where to look: two endpoints may share one, and then both are looked
 /// at, which costs a look and no count. So slots need no owner, and a late bit of a removed endpoint does no harm.
@@ -83,13 +86,24 @@ impl Marks {
 pub struct Signals {
     touched: PerWorker<Marks>,
     asked: Marks,
+    notes: notes::Sender,
     /// One permit: many wake-ups before the supervisor comes to it are one.
     wake: Notify,
+    fingerprints: Fingerprints,
 }
 
 impl Signals {
-    pub fn new(workers: usize) -> Signals {
-        Signals { touched: PerWorker::new(workers), asked: Marks::default(), wake: Notify::new() }
+    /// Those of so many workers, and where the supervisor reads their notes.
+    pub fn new(workers: usize) -> (Signals, Notes) {
+        let (notes, read) = mpsc::channel(notes::WAITING);
+        let signals = Signals {
+            touched: PerWorker::new(workers),
+            asked: Marks::default(),
+            notes,
+            wake: Notify::new(),
+            fingerprints: Fingerprints::default(),
+        };
+        (signals, read)
     }
 
     /// Slots in which some worker counted something since the last call.
@@ -106,7 +120,7 @@ impl Signals {
         slots
     }
 
-    /// Returns when a worker has counted a failure or asked for a verdict since it last returned.
+    /// Returns when a worker has told of a failure or asked for a verdict since it last returned.
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -125,17 +139,43 @@ impl Reporter {
         Reporter { worker, signals }
     }
 
-    /// A real request was answered well there.
-    pub fn good(&self, tally: &Tally) {
-        tally.note_good(self.worker);
-        self.signals.touched.of(self.worker).mark_unless_seen(Slot::of(tally.id));
+    /// What tells clients and paths apart, the same for all workers.
+    pub fn fingerprints(&self) -> &Fingerprints {
+        &self.signals.fingerprints
     }
 
-    /// A real request failed there; wakes the supervisor (many at once wake it once).
+    /// A real request, begun at `began`, was answered well there.
+    pub fn good(&self, tally: &Tally, asking: Asking, began: Moment, now: Moment) {
+        tally.cells.of(self.worker).note_good(asking, began, now);
+        self.touch(tally);
+    }
+
+    /// A real request failed there: for the metrics. The evidence follows in a note.
     pub fn failed(&self, tally: &Tally, kind: FailureKind) {
-        tally.note_failure(self.worker, kind);
-        self.signals.touched.of(self.worker).mark(Slot::of(tally.id));
+        tally.cells.of(self.worker).note_failure(kind);
+    }
+
+    /// Passes a failure on as evidence, and wakes the supervisor (many at once wake it once).
+    pub fn tell(&self, note: Note) -> Told {
+        let told = match self.signals.notes.try_send(note) {
+            Ok(()) => Told::Passed,
+            Err(_) => Told::Lost, // or the supervisor is gone with the process
+        };
+        self.signals.touched.of(self.worker).mark(Slot::of(note.endpoint));
         self.signals.wake.notify_one();
+        told
+    }
+
+    /// A request was sent there, and waits for a head.
+    pub fn waits(&self, tally: &Tally, asking: Asking, now: Moment) -> Place {
+        let place = tally.cells.of(self.worker).begin_waiting(asking, now);
+        self.touch(tally);
+        place
+    }
+
+    /// Something was begun there that the supervisor must know of while it runs.
+    pub fn touch(&self, tally: &Tally) {
+        self.signals.touched.of(self.worker).mark_unless_seen(Slot::of(tally.id));
     }
 
     /// A request waits until it is known whether this endpoint is down: probe it now. Bounded: asking twice is asking once,
@@ -149,16 +189,23 @@ impl Reporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Class, Fingerprint};
     use crate::health::tally::TallyReader;
     use std::sync::atomic::{AtomicBool, Ordering::Release};
 
+    const ASKING: Asking = Asking { class: Class::Safe, client: Fingerprint(1), path: Fingerprint(2) };
+
+    fn good(reporter: &Reporter, tally: &Tally) {
+        reporter.good(tally, ASKING, Moment::ZERO, Moment::ZERO);
+    }
+
     #[test]
     fn a_mark_is_taken_once_whoever_made_it() {
-        let signals = Arc::new(Signals::new(2));
+        let signals = Arc::new(Signals::new(2).0);
         let reporters = [0, 1].map(|worker| Reporter::new(WorkerIndex(worker), signals.clone()));
         let tallies = [0, 63, 64, 4_095, 4_097].map(|id| Tally::new(EndpointId(id), 2));
         for (at, tally) in tallies.iter().enumerate() {
-            reporters[at % 2].good(tally);
+            good(&reporters[at % 2], tally);
         }
         let slots: Vec<u16> = signals.take_touched().into_iter().map(|slot| slot.0).collect();
         assert_eq!(slots, [0, 1, 63, 64, 4_095]); // 4,097 shares the bit of 1
@@ -170,23 +217,23 @@ mod tests {
     #[test]
     fn no_count_stays_unread_behind_a_mark_that_was_taken() {
         const ROUNDS: u32 = 100_000;
-        let signals = Arc::new(Signals::new(1));
+        let signals = Arc::new(Signals::new(1).0);
         let tally = Arc::new(Tally::new(EndpointId(7), 1));
         let mut reader = TallyReader::new(tally.clone());
         let reporter = Reporter::new(WorkerIndex(0), signals.clone());
         let done = AtomicBool::new(false);
-        let mut good = 0;
+        let mut count = 0;
         let mut look = |again: &mut BTreeSet<Slot>| {
             let touched = signals.take_touched();
             if touched.union(again).next().is_some() {
-                good += reader.delta().map_or(0, |delta| delta.good);
+                count += reader.news().map_or(0, |delta| delta.good[Class::Safe]);
             }
             *again = touched;
         };
         std::thread::scope(|scope| {
             let done = &done;
             scope.spawn(move || {
-                (0..ROUNDS).for_each(|_| reporter.good(&tally));
+                (0..ROUNDS).for_each(|_| good(&reporter, &tally));
                 done.store(true, Release);
             });
             let mut again = BTreeSet::new();
@@ -196,6 +243,6 @@ mod tests {
             look(&mut again);
             look(&mut again);
         });
-        assert_eq!(good, ROUNDS);
+        assert_eq!(count, ROUNDS);
     }
 }

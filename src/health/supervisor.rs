@@ -7,8 +7,9 @@
 //! - every transition is in memory before a worker can act on it.
 //!
 //! Bounds: 16 reloads and orders wait in line, and whoever asks for more waits; probe results are never more than endpoints;
-//! tallies are read, not queued, so traffic can't crowd out an operator. At most 256 events before it looks at time. It waits for no
-//! disk and no socket: a sick disk of ours must not delay a failover.
+//! tallies are read, not queued, so traffic can't crowd out an operator; 4,096 failures wait to be read, and more are dropped and
+//! counted. At most 256 events before it looks at time. It waits for no disk and no socket: a sick disk of ours must not delay
+//! a failover.
 //!
 //! Should the model break one of its own invariants, that is an error in the log and the last view stays: a crash would
 //! take user sites down.
@@ -22,6 +23,7 @@ pub use handle::{Act, Stopped, Supervisor};
 
 use super::Published;
 use super::assembly::Assembly;
+use super::notes::{self, Note, Notes};
 use super::prober::{self, Ended, Outcome, Prober, Sharer, targets};
 use super::recent::{Recent, Told};
 use super::signals::{Signals, Slot};
@@ -37,6 +39,7 @@ use crate::telemetry::control::Control;
 use crate::telemetry::words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{Ordering::SeqCst, fence};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -92,7 +95,11 @@ struct Task {
     soundness: Soundness,
     assembly: Assembly,
     published: Arc<Published>,
-    readers: BTreeMap<(Slot, EndpointId), TallyReader>,
+    /// Failures that workers told of.
+    notes: Notes,
+    readers: BTreeMap<Key, TallyReader>,
+    /// Where requests waited or unsafe ones ran at the last look: looked at in each round.
+    busy: BTreeSet<Key>,
     /// Touched in this round or at a wake-up since: looked at once more in the next (why: `Marks::mark_unless_seen`).
     again: BTreeSet<Slot>,
     next_round: Moment,
@@ -101,6 +108,9 @@ struct Task {
     /// What came of the newest probe, so that a shortage of ours is told when it begins and not with every probe.
     supply: Supply,
 }
+
+/// An endpoint under the bit that workers mark for it.
+type Key = (Slot, EndpointId);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Soundness {
@@ -132,7 +142,13 @@ enum Look {
 }
 
 impl Task {
-    fn new(config: Arc<Config>, workers: usize, tools: Tools, first_round: watch::Sender<FirstRound>) -> Task {
+    fn new(
+        config: Arc<Config>,
+        workers: usize,
+        tools: Tools,
+        notes: Notes,
+        first_round: watch::Sender<FirstRound>,
+    ) -> Task {
         let now = tools.clock.now();
         let mut model = Model::new();
         let mut told = Vec::new();
@@ -150,7 +166,9 @@ impl Task {
             soundness: Soundness::Sound,
             assembly,
             published,
+            notes,
             readers: BTreeMap::new(),
+            busy: BTreeSet::new(),
             again: BTreeSet::new(),
             next_round: now,
             first_round,
@@ -214,12 +232,14 @@ impl Task {
     /// Deadlines that have come, probes that are due, the round of tallies.
     fn serve_time(&mut self, prober: &mut Prober) {
         let now = self.now();
-        if self.model.next_deadline().is_some_and(|(deadline, _why)| deadline <= now) {
-            self.apply(Input::Tick);
-        }
-        if self.next_round <= now {
+        let is_due = |model: &Model| model.next_deadline().is_some_and(|(deadline, _why)| deadline <= now);
+        // What was answered by now comes before what time alone would decide.
+        if self.next_round <= now || is_due(&self.model) {
             self.next_round = now.after(ROUND);
             self.read_workers(Look::Round, prober);
+        }
+        if is_due(&self.model) {
+            self.apply(Input::Tick);
         }
         prober.start_due(now);
         if self.first_round_until <= now {
@@ -239,9 +259,14 @@ impl Task {
                 ended.backends().into_iter().for_each(|backend| self.tools.control.probe(backend, word, ended.took));
                 self.supply = Supply::Enough;
                 let began = Moment::at(self.now().since_start().saturating_sub(ended.took));
-                let report = ProbeReport { result, began, answered_meanwhile: 0, lag };
                 for sharer in &ended.sharers {
-                    self.apply(Input::Probe { endpoint: sharer.endpoint, report });
+                    let endpoint = sharer.endpoint;
+                    let reader = self.readers.get(&(Slot::of(endpoint), endpoint));
+                    let answered_meanwhile = reader.map_or(0, |reader| reader.tally().answered_since(began));
+                    self.apply(Input::Probe {
+                        endpoint,
+                        report: ProbeReport { result, began, answered_meanwhile, lag },
+                    });
                 }
             }
             Outcome::Short(shortage) => {
@@ -267,6 +292,8 @@ impl Task {
 
     /// Reads the tallies that workers touched, and passes on which verdicts they wait for.
     fn read_workers(&mut self, look: Look, prober: &mut Prober) {
+        let mut due = self.take_notes(); // before the tallies: what their workers counted before them is there then
+        let awaited = self.awaited();
         let touched = self.tools.signals.take_touched();
         let slots: BTreeSet<Slot> = match look {
             Look::Between => {
@@ -274,16 +301,26 @@ impl Task {
                 touched
             }
             Look::Round => {
+                due.extend(&self.busy);
+                due.extend(&awaited);
                 let before = std::mem::replace(&mut self.again, touched.clone());
                 touched.union(&before).copied().collect()
             }
         };
         for slot in slots {
-            let grown = self.readers.range_mut(all_of(slot));
-            let deltas: Vec<_> =
-                grown.filter_map(|((_, endpoint), reader)| Some((*endpoint, reader.delta()?))).collect();
-            for (endpoint, delta) in deltas {
-                self.apply(Input::Tally { endpoint, delta });
+            due.extend(self.readers.range(all_of(slot)).map(|(key, _)| *key));
+        }
+        for key in due {
+            let Some(reader) = self.readers.get_mut(&key) else { continue };
+            let delta = if awaited.contains(&key) { Some(reader.look()) } else { reader.news() };
+            if reader.is_busy() {
+                self.busy.insert(key);
+            } else {
+                self.busy.remove(&key);
+            }
+            if let Some(delta) = delta {
+                self.apply(Input::Tally { endpoint: key.1, delta });
+                self.publish(); // before the next look: a move of writes must be told before it is asked what runs
             }
         }
         let now = self.now();
@@ -291,6 +328,31 @@ impl Task {
             self.readers.range(all_of(slot)).for_each(|((_, endpoint), _)| prober.hurry(now, *endpoint));
         }
         self.publish();
+    }
+
+    /// Hands the failures that workers told of to their readers, and says whose they are. At most as many as can wait, so
+    /// that a storm of them gets its next turn after the deadlines.
+    fn take_notes(&mut self) -> BTreeSet<Key> {
+        let mut of = BTreeSet::new();
+        for _ in 0..notes::WAITING {
+            let Ok(note) = self.notes.try_recv() else { break };
+            let Note { endpoint, .. } = note;
+            let key = (Slot::of(endpoint), endpoint);
+            // One that is no longer configured is nobody's concern.
+            if let Some(reader) = self.readers.get_mut(&key) {
+                reader.add(note);
+                of.insert(key);
+            }
+        }
+        of
+    }
+
+    /// Endpoints of which the model must hear that nothing runs there: writes wait to go elsewhere.
+    fn awaited(&self) -> BTreeSet<Key> {
+        let backends = &self.model.snapshot().backends;
+        let pausing = backends.iter().filter(|backend| matches!(backend.writes, Writes::Pausing { .. }));
+        let endpoints = pausing.flat_map(|backend| &backend.pools).flat_map(|pool| &pool.endpoints);
+        endpoints.map(|endpoint| (Slot::of(endpoint.id), endpoint.id)).collect()
     }
 
     fn reconfigure(&mut self, config: Arc<Config>, prober: &mut Prober) {
@@ -316,10 +378,14 @@ impl Task {
 
     /// Those of the config in force are read and probed, and no others.
     fn watch_endpoints(&mut self, prober: &mut Prober) {
+        self.busy.clear();
         let mut before = std::mem::take(&mut self.readers);
         for tally in self.assembly.tallies() {
             let key = (Slot::of(tally.id), tally.id);
             let reader = before.remove(&key).unwrap_or_else(|| TallyReader::new(tally.clone()));
+            if reader.is_busy() {
+                self.busy.insert(key);
+            }
             self.readers.insert(key, reader);
         }
         let snapshot = self.model.snapshot();
@@ -340,6 +406,9 @@ impl Task {
         let snapshot = self.model.snapshot();
         if !self.assembly.is_current(&snapshot) && self.examine() == Soundness::Sound {
             self.published.store(self.assembly.make(&snapshot));
+            // A worker says that a write runs before it looks whether it may; we say where writes go before we look whether
+            // any runs. With a fence between the two on both sides at least one of us sees the other: `proxy::begin`.
+            fence(SeqCst);
         }
         snapshot
     }
@@ -398,7 +467,7 @@ fn is_good_news(transition: &Transition) -> bool {
 }
 
 /// The keys of every endpoint that shares the slot.
-fn all_of(slot: Slot) -> std::ops::RangeInclusive<(Slot, EndpointId)> {
+fn all_of(slot: Slot) -> std::ops::RangeInclusive<Key> {
     (slot, EndpointId(0))..=(slot, EndpointId(u32::MAX))
 }
 

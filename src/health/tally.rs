@@ -1,29 +1,81 @@
-//! A worker's counters for one endpoint: at once the evidence of passive health checks and the attempts metric; and how
-//! the supervisor reads what was added.
+//! A worker's counters for one endpoint: at once the evidence of passive health checks and the attempts metric.
 //!
-//! Not here: how the supervisor learns which tallies to read (`signals`), what the counts prove (`domain`).
+//! Good answers are counted; who was answered, when, and who waits stands in cells beside the counts, overwritten as it goes.
+//! Failures are rare: each is told on its own (`notes`), and counted here for the metrics.
+//!
+//! Not here: how the supervisor learns which tallies to read (`signals`), how it reads them (`reader`), what it proves
+//! (`domain`).
 
-use crate::domain::{Class, Elsewhere, EndpointId, FailedRequest, FailureKind, Fingerprint, TallyDelta, Weight};
-use crate::telemetry::cells::{Counter, Gauge, Histogram, PerWorker, WorkerIndex};
-use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
+mod reader;
+mod stamps;
+
+pub use reader::TallyReader;
+
+use crate::domain::{Class, EndpointId, FailureKind, Fingerprint, HeadTimes, Moment, PerClass};
+use crate::telemetry::cells::{BUCKETS, Counter, Gauge, Histogram, PerWorker};
+use stamps::{Stamp, Stamped};
+use std::sync::atomic::{Ordering::Release, fence};
+use std::time::Duration;
+
+/// Requests whose wait can be told apart, for each worker; more are only counted. Five are enough for a suspicion.
+const TOLD_APART: usize = 8;
+
+/// Good answers of which each worker remembers when they were begun: three are enough to call a probe unlucky.
+const BEGINS: usize = 4;
+
+// What is counted by the one is read as the other.
+const _: () = {
+    assert!(BUCKETS.len() == HeadTimes::BOUNDS.len());
+    let mut at = 0;
+    while at < BUCKETS.len() {
+        assert!(BUCKETS[at] == HeadTimes::BOUNDS[at]);
+        at += 1;
+    }
 };
 
 /// What one worker counts at one endpoint.
 #[derive(Debug, Default)]
 pub struct TallyCell {
-    pub good: Counter,
+    pub good: PerClass<Counter>,
     /// Indexed by `FailureKind as usize`.
     pub failed: [Counter; FailureKind::ALL.len()],
-    /// How many failures of all kinds this worker had counted when it counted its last good answer here.
-    failed_before_good: AtomicU64,
     /// Attempts whose response has not ended.
     pub in_flight: Gauge,
-    /// From the attempt's begin to the response head.
+    /// Those among them that are unsafe and no upgrades.
+    pub writes: Gauge,
+    /// From the attempt's begin to the response head, of good answers.
     pub head: Histogram,
+    last_good: PerClass<Stamp>,
+    /// When each of the last good answers was begun.
+    begins: [Stamp; BEGINS],
+    answered: PerClass<Answered>,
+    last_head: Stamp,
+    waiting: [Stamped; TOLD_APART],
+    /// Requests without a head that found no place in `waiting`.
+    waiting_more: Gauge,
+}
+
+/// Who was answered well: of clients and of paths the last two that differ.
+#[derive(Debug, Default)]
+struct Answered {
+    clients: [Stamped; 2],
+    paths: [Stamped; 2],
+}
+
+/// Who asks for what, in the only form in which it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    pub class: Class,
+    pub client: Fingerprint,
+    /// Of site and path, without query.
+    pub path: Fingerprint,
+}
+
+impl Asking {
+    /// Stands for client and path together.
+    fn both(self) -> Fingerprint {
+        Fingerprint(self.client.0.rotate_left(32) ^ self.path.0)
+    }
 }
 
 /// Every worker's tally of one endpoint. Lives as long as any view or request knows the endpoint.
@@ -31,293 +83,132 @@ pub struct TallyCell {
 pub struct Tally {
     pub id: EndpointId,
     pub cells: PerWorker<TallyCell>,
+    /// When any worker last sent it a request to try it.
+    tried: Stamp,
 }
+
+/// A request's place among those that wait for a head.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "whoever waits stops waiting"]
+pub struct Place(Option<usize>);
 
 impl Tally {
     /// An empty one, with a cell for each of `workers`.
     pub fn new(id: EndpointId, workers: usize) -> Tally {
-        Tally { id, cells: PerWorker::new(workers) }
+        Tally { id, cells: PerWorker::new(workers), tried: Stamp::default() }
     }
 
-    /// A good answer at `worker`; its thread alone may say so.
-    pub fn note_good(&self, worker: WorkerIndex) {
-        let cell = self.cells.of(worker);
-        cell.failed_before_good.store(cell.failed().iter().sum(), Relaxed);
-        fence(Release); // who sees this good answer sees what is above, and the failures before it: `CellReader::read`
-        cell.good.add(1);
-    }
-
-    /// A failure at `worker`; its thread alone may say so.
-    pub fn note_failure(&self, worker: WorkerIndex, kind: FailureKind) {
-        fence(Release); // who sees this failure sees the good answers before it
-        self.cells.of(worker).failed[kind as usize].add(1);
-    }
-
-    /// An attempt began at `worker`; [`Tally::end`] follows it, whatever becomes of it.
-    pub fn begin(&self, worker: WorkerIndex) {
-        self.cells.of(worker).in_flight.add(1);
-    }
-
-    /// The attempt's response has ended, or there will be none.
-    pub fn end(&self, worker: WorkerIndex) {
-        self.cells.of(worker).in_flight.add(-1);
+    /// Requests that were answered well, of all workers.
+    pub fn good(&self) -> u64 {
+        self.cells.sum(|cell| Class::ALL.map(|class| cell.good[class].get()).iter().sum())
     }
 
     /// Attempts of all workers that have not ended.
     pub fn in_flight(&self) -> i64 {
         self.cells.iter().map(|cell| cell.in_flight.get()).sum()
     }
+
+    /// How many requests that were begun after `began` have been answered well; of each worker only its last few are known.
+    pub fn answered_since(&self, began: Moment) -> u32 {
+        let begins = self.cells.iter().flat_map(|cell| &cell.begins);
+        let count = begins.filter(|begin| begin.get().is_some_and(|begin| begin > began)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// 99 of 100 heads of good answers took at most this long, since the start; `None` while fewer than a hundred are known.
+    pub fn usual(&self) -> Option<Duration> {
+        let mut sums = [0_u64; BUCKETS.len() + 1];
+        for cell in self.cells.iter() {
+            let (counts, _) = cell.head.read();
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        let total: u64 = sums.iter().sum();
+        if total < 100 {
+            return None;
+        }
+        let mut reached = 0;
+        let bucket = sums.iter().position(|count| {
+            reached += count;
+            reached * 100 >= total * 99
+        });
+        let longest = BUCKETS[BUCKETS.len() - 1];
+        Some(Duration::from_micros(bucket.and_then(|bucket| BUCKETS.get(bucket)).copied().unwrap_or(longest)))
+    }
+
+    /// Whether a request may try this endpoint, which is in probation, and if so takes the turn: at most one a second, whichever
+    /// worker; after five seconds the next one that comes, before that if `chosen` says so.
+    pub fn take_turn(&self, now: Moment, chosen: impl FnOnce() -> bool) -> bool {
+        let last = self.tried.get();
+        let since = last.map_or(Duration::MAX, |last| now.since(last));
+        (since >= TURN_AT_LATEST || (since >= TURN_AT_SOONEST && chosen())) && self.tried.advance(last, now)
+    }
 }
 
+/// Between two requests that try an endpoint.
+const TURN_AT_SOONEST: Duration = Duration::from_secs(1);
+const TURN_AT_LATEST: Duration = Duration::from_secs(5);
+
+/// For the worker's own thread alone.
 impl TallyCell {
-    fn failed(&self) -> Failures {
-        std::array::from_fn(|kind| self.failed[kind].get())
-    }
-}
-
-/// The one who reads a tally's growth, and remembers what it has read. The supervisor has one for each endpoint.
-#[derive(Debug)]
-pub struct TallyReader {
-    tally: Arc<Tally>,
-    seen: Box<[CellReader]>,
-}
-
-impl TallyReader {
-    /// Everything counted so far is still to be read.
-    pub fn new(tally: Arc<Tally>) -> TallyReader {
-        let seen = tally.cells.iter().map(|_| CellReader::default()).collect();
-        TallyReader { tally, seen }
+    /// A good answer's head came: how long after the attempt's begin. (That any head came says [`TallyCell::note_head`].)
+    pub fn note_head_time(&self, took: Duration) {
+        self.head.observe(took);
     }
 
-    /// Whose tally it reads.
-    pub fn tally(&self) -> &Arc<Tally> {
-        &self.tally
+    /// A head came, of whatever kind.
+    pub fn note_head(&self, now: Moment) {
+        self.last_head.set(now);
     }
 
-    /// What was counted since the last look; `None` when nothing was.
-    pub fn delta(&mut self) -> Option<TallyDelta> {
-        let mut delta = TallyDelta::default();
-        // Between two workers there is no telling whose good answer came last, so with two of them no failure is certain
-        // to have come after it; nor is a failure at a worker that had no good answer itself.
-        let (mut answering, mut after_good) = (0, 0);
-        for (cell, seen) in self.tally.cells.iter().zip(&mut self.seen) {
-            let growth = seen.read(cell);
-            delta.good[Class::Safe] = delta.good[Class::Safe].saturating_add(growth.good);
-            for (kind, count) in FailureKind::ALL.into_iter().zip(growth.failed) {
-                let nobody = Fingerprint::default();
-                let (class, weight, elsewhere) = (Class::Safe, Weight::Full, Elsewhere::Unknown);
-                let failed = FailedRequest { kind, class, weight, client: nobody, path: nobody, elsewhere };
-                delta.failed.extend(std::iter::repeat_n(failed, usize::try_from(count).unwrap_or(usize::MAX)));
-            }
-            if growth.good > 0 {
-                answering += 1;
-                after_good = growth.trailing;
-            }
+    /// A request that was begun at `began` was answered well, to its end.
+    pub fn note_good(&self, asking: Asking, began: Moment, now: Moment) {
+        let Asking { class, client, path } = asking;
+        let Answered { clients, paths } = &self.answered[class];
+        remember(clients, client, now);
+        remember(paths, path, now);
+        let counted = self.good[Class::Safe].get().wrapping_add(self.good[Class::Unsafe].get());
+        let place = usize::try_from(counted % BEGINS as u64).expect("less than BEGINS");
+        self.begins[place].set(began);
+        self.last_good[class].set(now);
+        fence(Release); // who sees this good answer counted sees when it was: `TallyReader`
+        self.good[class].add(1);
+    }
+
+    /// A failure, for the metrics.
+    pub fn note_failure(&self, kind: FailureKind) {
+        self.failed[kind as usize].add(1);
+    }
+
+    /// A request was sent, and waits for a head from now on.
+    pub fn begin_waiting(&self, asking: Asking, now: Moment) -> Place {
+        let place = self.waiting.iter().position(Stamped::is_nobody);
+        match place {
+            Some(place) => self.waiting[place].set(asking.both(), now),
+            None => self.waiting_more.add(1),
         }
-        delta.trailing[Class::Safe] = match answering {
-            0 => u32::try_from(delta.failed.len()).unwrap_or(u32::MAX),
-            1 => after_good,
-            _ => 0,
-        };
-        (delta.good[Class::Safe] > 0 || !delta.failed.is_empty()).then_some(delta)
+        Place(place)
     }
-}
 
-/// What was last read of one worker's cell.
-#[derive(Debug, Default)]
-struct CellReader {
-    good: u64,
-    failed: Failures,
-}
-
-#[derive(Default)]
-struct Growth {
-    good: u32,
-    failed: [u32; FailureKind::ALL.len()],
-    /// Of `failed`, how many certainly came after the last of `good`.
-    trailing: u32,
-}
-
-impl CellReader {
-    /// Reads while the worker goes on counting, and must not tell a run of failures as longer than it was: five in a row
-    /// eject an endpoint. So what is read is how things stood at one moment: the good answers between two looks at the
-    /// failures that found the same. What stood before the last good answer is read after the good answers, so that it is of
-    /// that one or of a later one, and what is left of the failures certainly came after it.
-    ///
-    /// A worker that counts a failure within each of a few tries is left for the next look, which comes soon: nothing is
-    /// lost by that, and nobody waits.
-    fn read(&mut self, cell: &TallyCell) -> Growth {
-        let mut failed = cell.failed();
-        for _ in 0..TRIES {
-            fence(Acquire);
-            let good = cell.good.get();
-            fence(Acquire);
-            let before_good = cell.failed_before_good.load(Relaxed);
-            let again = cell.failed();
-            if failed == again {
-                return self.advance(good, failed, before_good);
-            }
-            failed = again;
+    /// It does not wait any more.
+    pub fn end_waiting(&self, place: Place) {
+        match place.0 {
+            Some(place) => self.waiting[place].clear(),
+            None => self.waiting_more.add(-1),
         }
-        Growth::default()
-    }
-
-    fn advance(&mut self, good: u64, failed: Failures, before_good: u64) -> Growth {
-        let growth = Growth {
-            good: narrow(good.wrapping_sub(self.good)),
-            failed: std::array::from_fn(|kind| narrow(failed[kind].wrapping_sub(self.failed[kind]))),
-            trailing: narrow(failed.iter().sum::<u64>().saturating_sub(before_good)),
-        };
-        (self.good, self.failed) = (good, failed);
-        growth
     }
 }
 
-/// A try takes some nanoseconds, a request a thousand times that.
-const TRIES: u32 = 8;
-
-/// By kind, as `FailureKind as usize`.
-type Failures = [u64; FailureKind::ALL.len()];
-
-/// Four billion answers between two looks: more than any machine gives.
-fn narrow(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+/// Keeps the last two that differ.
+fn remember(two: &[Stamped; 2], who: Fingerprint, now: Moment) {
+    match two {
+        [one, _] if one.is(who) => one.renew(now),
+        [_, other] if other.is(who) => other.renew(now),
+        [one, other] => {
+            let older = if one.when() <= other.when() { one } else { other };
+            older.set(who, now);
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicBool;
-
-    const A: WorkerIndex = WorkerIndex(0);
-    const B: WorkerIndex = WorkerIndex(1);
-
-    fn tally() -> (Arc<Tally>, TallyReader) {
-        let tally = Arc::new(Tally::new(EndpointId(1), 2));
-        (tally.clone(), TallyReader::new(tally))
-    }
-
-    fn failures(kinds: &[FailureKind]) -> FailureCounts {
-        let mut counts = FailureCounts::default();
-        kinds.iter().for_each(|kind| counts.add(*kind, 1));
-        counts
-    }
-
-    #[test]
-    fn each_look_tells_only_what_is_new() {
-        let (tally, mut reader) = tally();
-        assert_eq!(reader.delta(), None);
-        tally.note_good(A);
-        tally.note_failure(B, FailureKind::Reset);
-        tally.note_failure(B, FailureKind::Cut);
-        let failed = failures(&[FailureKind::Reset, FailureKind::Cut]);
-        assert_eq!(reader.delta(), Some(TallyDelta { good: 1, failed, trailing: 0 }));
-        assert_eq!(reader.delta(), None);
-    }
-
-    #[test]
-    fn without_a_good_answer_every_failure_is_trailing() {
-        let (tally, mut reader) = tally();
-        tally.note_good(A);
-        reader.delta();
-        tally.note_failure(A, FailureKind::Refused);
-        tally.note_failure(B, FailureKind::Timeout);
-        assert_eq!(reader.delta().unwrap().trailing, 2);
-    }
-
-    #[test]
-    fn with_one_worker_answering_its_failures_since_are_trailing() {
-        let (tally, mut reader) = tally();
-        tally.note_failure(A, FailureKind::Status);
-        tally.note_good(A);
-        tally.note_failure(A, FailureKind::Status);
-        tally.note_failure(A, FailureKind::Status);
-        tally.note_failure(B, FailureKind::Status); // before or after A's good answer: nobody knows
-        let delta = reader.delta().unwrap();
-        assert_eq!((delta.good, delta.failed.total(), delta.trailing), (1, 4, 2));
-    }
-
-    #[test]
-    fn with_two_workers_answering_no_failure_is_certainly_trailing() {
-        let (tally, mut reader) = tally();
-        for worker in [A, B] {
-            tally.note_good(worker);
-            tally.note_failure(worker, FailureKind::Status);
-        }
-        assert_eq!(reader.delta().unwrap().trailing, 0);
-    }
-
-    #[test]
-    fn failures_told_before_are_not_trailing_again() {
-        let (tally, mut reader) = tally();
-        tally.note_good(A);
-        tally.note_failure(A, FailureKind::Status);
-        assert_eq!(reader.delta().unwrap().trailing, 1);
-        tally.note_good(A);
-        assert_eq!(reader.delta().unwrap().trailing, 0);
-    }
-
-    /// Each worker repeats: one good answer, then two failures. Whatever the reader catches of it, no count is lost or told
-    /// twice, and no more than two failures ever trail a good answer.
-    #[test]
-    fn a_reader_beside_busy_writers_loses_nothing_and_overstates_nothing() {
-        const ROUNDS: u32 = 50_000;
-        let (tally, mut reader) = tally();
-        let done = AtomicBool::new(false);
-        let mut sum = TallyDelta::default();
-        let mut add = |delta: TallyDelta| {
-            assert!(delta.trailing <= delta.failed.total());
-            assert!(delta.good == 0 || delta.trailing <= 2, "{delta:?}");
-            sum.good += delta.good;
-            FailureKind::ALL.iter().for_each(|kind| sum.failed.add(*kind, delta.failed.of(*kind)));
-        };
-        std::thread::scope(|scope| {
-            let writers = [A, B].map(|worker| {
-                let tally = &tally;
-                scope.spawn(move || {
-                    for round in 0..ROUNDS {
-                        tally.begin(worker);
-                        tally.note_good(worker);
-                        tally.note_failure(worker, FailureKind::Status);
-                        tally.note_failure(worker, FailureKind::ALL[round as usize % FailureKind::ALL.len()]);
-                        tally.end(worker);
-                    }
-                })
-            });
-            scope.spawn(|| {
-                writers.into_iter().for_each(|writer| writer.join().unwrap());
-                done.store(true, Release);
-            });
-            while !done.load(Acquire) {
-                reader.delta().into_iter().for_each(&mut add);
-            }
-        });
-        reader.delta().into_iter().for_each(&mut add);
-        assert_eq!((sum.good, sum.failed.total(), tally.in_flight()), (2 * ROUNDS, 4 * ROUNDS, 0));
-    }
-
-    /// A run of failures that good answers interrupt is never told as longer than it was, whenever the looks fall.
-    #[test]
-    fn a_run_is_never_told_longer_than_it_was() {
-        let tally = Arc::new(Tally::new(EndpointId(1), 1));
-        let mut reader = TallyReader::new(tally.clone());
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for round in 0..200_000_u32 {
-                    tally.note_good(A);
-                    tally.note_failure(A, FailureKind::Status);
-                    tally.note_failure(A, FailureKind::Reset);
-                    (0..round % 64).for_each(|_| std::hint::spin_loop()); // so that looks fall between and within
-                }
-                done.store(true, Release);
-            });
-            let mut run = 0;
-            while !done.load(Acquire) {
-                let Some(delta) = reader.delta() else { continue };
-                run = if delta.good == 0 { run + delta.trailing } else { delta.trailing };
-                assert!(run <= 2, "{run} in a row after {delta:?}");
-            }
-        });
-    }
-}
+mod tests;

@@ -3,7 +3,9 @@
 use super::exchange::{InFlight, Served};
 use super::judge::Answered;
 use super::local::Worker;
-use crate::domain::{FailureKind, Moment};
+use super::pairing::Pairing;
+use crate::domain::{FailureKind, Moment, Weight};
+use crate::health::Asking;
 use crate::upstream::Lease;
 use crate::upstream::trailers::passed_on;
 use bytes::Bytes;
@@ -60,6 +62,9 @@ pub struct Attempt {
     pub lease: Option<Lease>,
     /// A failing answer was counted when its head came.
     pub answered: Answered,
+    pub asking: Asking,
+    /// When the attempt began.
+    pub began: Moment,
 }
 
 /// The body ended before its end: the client's must be cut too.
@@ -88,11 +93,29 @@ impl Body {
 fn finish(attempt: &mut Option<Attempt>, now: Moment) {
     if let Some(mut attempt) = attempt.take() {
         match attempt.answered {
-            Answered::Well => attempt.in_flight.endpoint().note_good(&attempt.worker.reporter),
+            Answered::Well => {
+                let Attempt { worker, in_flight, asking, began, .. } = &attempt;
+                in_flight.endpoint().note_good(&worker.reporter, *asking, *began, now);
+            }
             Answered::Failing => (),
         }
         if let Some(lease) = attempt.lease.take() {
             attempt.in_flight.endpoint().kept.give_back(lease, now);
+        }
+    }
+}
+
+impl Attempt {
+    /// The body broke off. Its head is with the client, so nobody else can be asked.
+    fn fail(&self, cut: FailureKind) {
+        match self.answered {
+            Answered::Well => {
+                let Attempt { worker, in_flight, asking, .. } = self;
+                in_flight.endpoint().count_failure(&worker.reporter, cut);
+                let id = in_flight.endpoint().id();
+                Pairing::new(worker, *asking).fail(id, cut, Weight::Full, worker.clock.now());
+            }
+            Answered::Failing => (),
         }
     }
 }
@@ -136,7 +159,7 @@ impl Passing {
             },
         };
         if let Some(attempt) = this.attempt.take() {
-            attempt.in_flight.endpoint().note_failure(&attempt.worker.reporter, cut);
+            attempt.fail(cut);
         }
         Poll::Ready(Some(Err(BodyCut)))
     }

@@ -1,22 +1,25 @@
 //! One request while it runs: what is left of it to be sent, and the guards that count it for as long as it does.
 
 use super::headers::{self, Forwarded, Upgrading};
-use super::judge::{AtHand, Kind};
-use super::local::{LocalBackend, LocalEndpoint};
+use super::judge::{self, AtHand};
+use super::local::{LocalBackend, LocalEndpoint, Worker};
 use super::route::{self, Route};
-use crate::domain::Moment;
+use crate::domain::{Class, Moment};
+use crate::health::tally::Place;
+use crate::health::{Asking, Reporter};
 use crate::runtime::clock::Clock;
-use crate::upstream::upload::UploadLimits;
+use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{Upload, UploadState};
 use http::header::HOST;
 use http::{HeaderMap, Method, Request, Uri, Version};
 use hyper::body::Incoming;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// The request as it goes to endpoints.
 #[derive(Debug)]
 pub struct Exchange {
-    pub kind: Kind,
+    pub class: Class,
     pub upgrading: Upgrading,
     /// Of the client's body.
     pub upload: Rc<UploadState>,
@@ -45,19 +48,19 @@ impl Exchange {
         clock: Clock,
     ) -> Exchange {
         let (mut head, body) = request.into_parts();
-        let kind = Kind::of(&head.method, route.upgrade);
+        let class = judge::class_of(&head.method, route.upgrade);
         let upgrading = if route.upgrade { Upgrading::Yes } else { Upgrading::No };
         headers::request(&mut head.headers, forwarded, route.host, upgrading);
         let target = route::target(&head.uri);
         let (body, upload) = Upload::new(body, limits, now, clock);
-        let repeats = retry && kind == Kind::Safe && matches!(body, Upload::Empty);
+        let repeats = retry && class == Class::Safe && matches!(body, Upload::Empty);
         let spare = repeats.then(|| Spare {
             method: head.method.clone(),
             target: target.clone(),
             headers: head.headers.clone(),
         });
         let ready = Some(Box::new(outgoing(head.method, target, head.headers, body)));
-        Exchange { kind, upgrading, upload, ready, spare }
+        Exchange { class, upgrading, upload, ready, spare }
     }
 
     /// The request to send next; `None` when part of it is gone.
@@ -69,6 +72,22 @@ impl Exchange {
                 Some(outgoing(spare.method, spare.target, spare.headers, Upload::Empty))
             }
         }
+    }
+
+    /// Whether it can be sent a second time, whatever becomes of the first.
+    pub fn repeats(&self) -> bool {
+        self.spare.is_some()
+    }
+
+    /// Whether [`Exchange::copy`] makes one.
+    pub fn copies(&self) -> bool {
+        self.spare.as_ref().is_some_and(|spare| spare.method == Method::GET)
+    }
+
+    /// A second one of it, if it is one that fetches something and no more.
+    pub fn copy(&self) -> Option<Request<Upload>> {
+        let spare = self.spare.clone().filter(|spare| spare.method == Method::GET)?;
+        Some(outgoing(spare.method, spare.target, spare.headers, Upload::Empty))
     }
 
     /// It was provably not sent.
@@ -128,21 +147,109 @@ impl Drop for Served {
 
 /// An attempt counted at its endpoint until its response has ended.
 #[derive(Debug)]
-pub struct InFlight(Rc<LocalEndpoint>);
+pub struct InFlight {
+    endpoint: Rc<LocalEndpoint>,
+    running: Running,
+}
+
+/// As what an attempt is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    Read,
+    /// Its end is waited for before writes go elsewhere. An upgrade's is not: it may last for days.
+    Write,
+}
 
 impl InFlight {
-    pub fn begin(endpoint: Rc<LocalEndpoint>) -> InFlight {
+    pub fn begin(endpoint: Rc<LocalEndpoint>, running: Running, reporter: &Reporter) -> InFlight {
         endpoint.tally().in_flight.add(1);
-        InFlight(endpoint)
+        match running {
+            Running::Read => (),
+            Running::Write => {
+                endpoint.tally().writes.add(1);
+                endpoint.touch(reporter);
+            }
+        }
+        InFlight { endpoint, running }
     }
 
-    pub fn endpoint(&self) -> &LocalEndpoint {
-        &self.0
+    pub fn endpoint(&self) -> &Rc<LocalEndpoint> {
+        &self.endpoint
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.tally().in_flight.add(-1);
+        self.endpoint.tally().in_flight.add(-1);
+        match self.running {
+            Running::Read => (),
+            Running::Write => self.endpoint.tally().writes.add(-1),
+        }
+    }
+}
+
+/// A request counted among those that wait for a head: from when all of it was passed on, which its client may take its time
+/// for, until this is dropped.
+#[derive(Debug)]
+pub struct HeadWait {
+    endpoint: Rc<LocalEndpoint>,
+    waits: Waits,
+}
+
+#[derive(Debug)]
+enum Waits {
+    Now(Place),
+    /// Shared with whoever passes the body on.
+    OnceWhole(Rc<Cell<Turn>>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    Clients,
+    Endpoints(Place),
+    /// It answered before it had all of it, or failed.
+    Nobodys,
+}
+
+impl HeadWait {
+    pub fn begin(
+        worker: &Rc<Worker>,
+        endpoint: &Rc<LocalEndpoint>,
+        asking: Asking,
+        upload: &UploadState,
+        now: Moment,
+    ) -> HeadWait {
+        let waits = match upload.end() {
+            UploadEnd::Whole => Waits::Now(endpoint.begin_waiting(&worker.reporter, asking, now)),
+            UploadEnd::Untouched
+            | UploadEnd::Streaming
+            | UploadEnd::TooSlow
+            | UploadEnd::TooLarge
+            | UploadEnd::Broken => {
+                let turn = Rc::new(Cell::new(Turn::Clients));
+                let (worker, endpoint, shared) = (worker.clone(), endpoint.clone(), turn.clone());
+                upload.tell_when_whole(move |now| match shared.get() {
+                    Turn::Clients => {
+                        shared.set(Turn::Endpoints(endpoint.begin_waiting(&worker.reporter, asking, now)));
+                    }
+                    Turn::Endpoints(_) | Turn::Nobodys => (),
+                });
+                Waits::OnceWhole(turn)
+            }
+        };
+        HeadWait { endpoint: endpoint.clone(), waits }
+    }
+}
+
+impl Drop for HeadWait {
+    fn drop(&mut self) {
+        let turn = match &self.waits {
+            Waits::Now(place) => Turn::Endpoints(*place),
+            Waits::OnceWhole(turn) => turn.replace(Turn::Nobodys),
+        };
+        match turn {
+            Turn::Endpoints(place) => self.endpoint.tally().end_waiting(place),
+            Turn::Clients | Turn::Nobodys => (),
+        }
     }
 }

@@ -1,23 +1,14 @@
 //! What follows from an attempt: the one place that decides about repeating a request. It acts on nothing.
 
+use crate::domain::Class;
 use crate::upstream::{Failure, Sent};
 use http::{Method, StatusCode};
 
 /// Whether a request may be repeated (RFC 9110, section 9.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// GET, HEAD, OPTIONS.
-    Safe,
-    /// Any other, and upgrades.
-    Unsafe,
-}
-
-impl Kind {
-    pub fn of(method: &Method, upgrade: bool) -> Kind {
-        match *method {
-            Method::GET | Method::HEAD | Method::OPTIONS if !upgrade => Kind::Safe,
-            _ => Kind::Unsafe,
-        }
+pub fn class_of(method: &Method, upgrade: bool) -> Class {
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS if !upgrade => Class::Safe,
+        _ => Class::Unsafe,
     }
 }
 
@@ -60,17 +51,17 @@ pub enum AtHand {
 }
 
 /// After an answer. `retry`: as the backend's config says.
-pub fn after_answer(kind: Kind, answered: Answered, at_hand: AtHand, retry: bool) -> Step {
-    match (answered, kind, at_hand) {
-        (Answered::Failing, Kind::Safe, AtHand::Whole) if retry => Step::Retry,
-        (Answered::Failing | Answered::Well, Kind::Safe | Kind::Unsafe, AtHand::Whole | AtHand::Gone) => Step::Send,
+pub fn after_answer(class: Class, answered: Answered, at_hand: AtHand, retry: bool) -> Step {
+    match (answered, class, at_hand) {
+        (Answered::Failing, Class::Safe, AtHand::Whole) if retry => Step::Retry,
+        (Answered::Failing | Answered::Well, Class::Safe | Class::Unsafe, AtHand::Whole | AtHand::Gone) => Step::Send,
     }
 }
 
 /// After a failure.
 ///
 /// A write is sent on only after [`Sent::Nothing`] with the request handed back: that is the proof that it did not begin.
-pub fn after_failure(kind: Kind, failure: &Failure, at_hand: AtHand, retry: bool) -> Step {
+pub fn after_failure(class: Class, failure: &Failure, at_hand: AtHand, retry: bool) -> Step {
     match failure {
         // Ours or the client's: another endpoint would not help.
         Failure::Ours(_) | Failure::ClientBody => Step::Stop,
@@ -78,12 +69,13 @@ pub fn after_failure(kind: Kind, failure: &Failure, at_hand: AtHand, retry: bool
         | Failure::Reset { .. }
         | Failure::NoHead { .. }
         | Failure::Cut { .. }
-        | Failure::Malformed { .. } => match (at_hand, kind, failure.sent()) {
-            (AtHand::Gone, Kind::Safe | Kind::Unsafe, Sent::Nothing | Sent::Perhaps) => Step::Stop,
-            (AtHand::Whole, Kind::Unsafe, Sent::Perhaps) => Step::Stop,
-            (AtHand::Whole, Kind::Unsafe, Sent::Nothing) => Step::SendOn,
-            (AtHand::Whole, Kind::Safe, Sent::Nothing | Sent::Perhaps) if retry => Step::Retry,
-            (AtHand::Whole, Kind::Safe, Sent::Nothing | Sent::Perhaps) => Step::Stop,
+        | Failure::Malformed { .. }
+        | Failure::Withdrawn => match (at_hand, class, failure.sent()) {
+            (AtHand::Gone, Class::Safe | Class::Unsafe, Sent::Nothing | Sent::Perhaps) => Step::Stop,
+            (AtHand::Whole, Class::Unsafe, Sent::Perhaps) => Step::Stop,
+            (AtHand::Whole, Class::Unsafe, Sent::Nothing) => Step::SendOn,
+            (AtHand::Whole, Class::Safe, Sent::Nothing | Sent::Perhaps) if retry => Step::Retry,
+            (AtHand::Whole, Class::Safe, Sent::Nothing | Sent::Perhaps) => Step::Stop,
         },
     }
 }
@@ -106,11 +98,11 @@ mod tests {
     #[test]
     fn only_get_head_and_options_without_upgrade_are_safe() {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            assert_eq!(Kind::of(&method, false), Kind::Safe, "{method}");
-            assert_eq!(Kind::of(&method, true), Kind::Unsafe, "{method} with upgrade");
+            assert_eq!(class_of(&method, false), Class::Safe, "{method}");
+            assert_eq!(class_of(&method, true), Class::Unsafe, "{method} with upgrade");
         }
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-            assert_eq!(Kind::of(&method, false), Kind::Unsafe, "{method}");
+            assert_eq!(class_of(&method, false), Class::Unsafe, "{method}");
         }
     }
 
@@ -124,16 +116,20 @@ mod tests {
         ];
         for failure in failures {
             for at_hand in [AtHand::Whole, AtHand::Gone] {
-                assert_eq!(after_failure(Kind::Unsafe, &failure, at_hand, true), Step::Stop, "{failure:?} {at_hand:?}");
+                assert_eq!(
+                    after_failure(Class::Unsafe, &failure, at_hand, true),
+                    Step::Stop,
+                    "{failure:?} {at_hand:?}"
+                );
             }
         }
-        assert_eq!(after_answer(Kind::Unsafe, Answered::Failing, AtHand::Whole, true), Step::Send);
+        assert_eq!(after_answer(Class::Unsafe, Answered::Failing, AtHand::Whole, true), Step::Send);
     }
 
     #[test]
     fn a_write_that_has_not_begun_is_sent_on() {
-        assert_eq!(after_failure(Kind::Unsafe, &refused(), AtHand::Whole, true), Step::SendOn);
-        assert_eq!(after_failure(Kind::Unsafe, &reset(Sent::Nothing), AtHand::Whole, true), Step::SendOn);
+        assert_eq!(after_failure(Class::Unsafe, &refused(), AtHand::Whole, true), Step::SendOn);
+        assert_eq!(after_failure(Class::Unsafe, &reset(Sent::Nothing), AtHand::Whole, true), Step::SendOn);
     }
 
     #[test]
@@ -145,19 +141,23 @@ mod tests {
             Failure::Malformed { what: Malformed::Head },
         ];
         for failure in failures {
-            assert_eq!(after_failure(Kind::Safe, &failure, AtHand::Whole, true), Step::Retry, "{failure:?}");
-            assert_eq!(after_failure(Kind::Safe, &failure, AtHand::Whole, false), Step::Stop, "{failure:?}, retry off");
-            assert_eq!(after_failure(Kind::Safe, &failure, AtHand::Gone, true), Step::Stop, "{failure:?}, body gone");
+            assert_eq!(after_failure(Class::Safe, &failure, AtHand::Whole, true), Step::Retry, "{failure:?}");
+            assert_eq!(
+                after_failure(Class::Safe, &failure, AtHand::Whole, false),
+                Step::Stop,
+                "{failure:?}, retry off"
+            );
+            assert_eq!(after_failure(Class::Safe, &failure, AtHand::Gone, true), Step::Stop, "{failure:?}, body gone");
         }
-        assert_eq!(after_answer(Kind::Safe, Answered::Failing, AtHand::Whole, true), Step::Retry);
-        assert_eq!(after_answer(Kind::Safe, Answered::Failing, AtHand::Whole, false), Step::Send);
-        assert_eq!(after_answer(Kind::Safe, Answered::Well, AtHand::Whole, true), Step::Send);
+        assert_eq!(after_answer(Class::Safe, Answered::Failing, AtHand::Whole, true), Step::Retry);
+        assert_eq!(after_answer(Class::Safe, Answered::Failing, AtHand::Whole, false), Step::Send);
+        assert_eq!(after_answer(Class::Safe, Answered::Well, AtHand::Whole, true), Step::Send);
     }
 
     #[test]
     fn nobody_else_is_asked_when_the_trouble_is_ours_or_the_clients() {
         for failure in [Failure::Ours(Shortage::Descriptors), Failure::ClientBody] {
-            assert_eq!(after_failure(Kind::Safe, &failure, AtHand::Whole, true), Step::Stop, "{failure:?}");
+            assert_eq!(after_failure(Class::Safe, &failure, AtHand::Whole, true), Step::Stop, "{failure:?}");
         }
     }
 }

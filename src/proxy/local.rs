@@ -2,14 +2,16 @@
 //! nothing in it is shared with another thread but the view and the counters.
 
 use super::budget::Budget;
-use crate::domain::{EndpointId, FailureKind, Name};
-use crate::health::tally::TallyCell;
-use crate::health::{BackendView, EndpointView, Published, Reader, Reporter, Tally};
+use super::crowd::Crowd;
+use crate::domain::{EndpointId, FailureKind, Moment, Name};
+use crate::health::notes::{Note, Told};
+use crate::health::tally::{Place, TallyCell};
+use crate::health::{Asking, BackendView, EndpointView, Published, Reader, Reporter, Tally};
 use crate::runtime::clock::Clock;
 use crate::telemetry::cells::{PerWorker, WorkerIndex};
 use crate::telemetry::metrics::{BackendCells, WorkerCells, Workers};
 use crate::upstream::Kept;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -23,6 +25,8 @@ pub struct Worker {
     pub clock: Clock,
     pub views: Reader,
     pub reporter: Reporter,
+    /// Copies of requests that run (`copies`).
+    pub copies: Cell<usize>,
     cells: Arc<Workers>,
     workers: usize,
     random: RefCell<fastrand::Rng>,
@@ -47,6 +51,8 @@ pub struct LocalEndpoint {
 #[derive(Debug)]
 pub struct LocalBackend {
     pub retries: Budget,
+    /// Who asks during a ramp.
+    pub crowd: RefCell<Option<Crowd>>,
     cells: Arc<PerWorker<BackendCells>>,
     worker: WorkerIndex,
 }
@@ -66,6 +72,7 @@ impl Worker {
             clock,
             views: published.reader(),
             reporter,
+            copies: Cell::default(),
             workers: cells.iter().count(),
             cells,
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
@@ -77,6 +84,14 @@ impl Worker {
     /// This worker's own counters.
     pub fn cells(&self) -> &WorkerCells {
         self.cells.of(self.index)
+    }
+
+    /// Passes a failure on as evidence.
+    pub fn tell(&self, note: Note) {
+        match self.reporter.tell(note) {
+            Told::Passed => (),
+            Told::Lost => self.cells().notes_lost.add(1),
+        }
     }
 
     /// A random number below `bound`, which is at least 1.
@@ -105,6 +120,7 @@ impl Worker {
         }
         let local = Rc::new(LocalBackend {
             retries: Budget::new(Budget::RETRIES, self.workers, self.clock.now()),
+            crowd: RefCell::default(),
             cells: backend.cells.clone(),
             worker: self.index,
         });
@@ -149,12 +165,32 @@ impl LocalEndpoint {
         self.tally.cells.of(self.worker)
     }
 
-    pub fn note_good(&self, reporter: &Reporter) {
-        reporter.good(&self.tally);
+    pub fn id(&self) -> EndpointId {
+        self.tally.id
     }
 
-    pub fn note_failure(&self, reporter: &Reporter, kind: FailureKind) {
+    /// How long 99 of 100 heads take at most there; `None`: not known yet.
+    pub fn usual(&self) -> Option<Duration> {
+        self.tally.usual()
+    }
+
+    /// A request, begun at `began`, was answered well to its end.
+    pub fn note_good(&self, reporter: &Reporter, asking: Asking, began: Moment, now: Moment) {
+        reporter.good(&self.tally, asking, began, now);
+    }
+
+    /// A failure, for the metrics; as evidence it is told by `Worker::tell`.
+    pub fn count_failure(&self, reporter: &Reporter, kind: FailureKind) {
         reporter.failed(&self.tally, kind);
+    }
+
+    pub fn begin_waiting(&self, reporter: &Reporter, asking: Asking, now: Moment) -> Place {
+        reporter.waits(&self.tally, asking, now)
+    }
+
+    /// The supervisor must look here.
+    pub fn touch(&self, reporter: &Reporter) {
+        reporter.touch(&self.tally);
     }
 
     pub fn ask_verdict(&self, reporter: &Reporter) {
@@ -166,5 +202,32 @@ impl LocalBackend {
     /// This worker's own counters of the backend.
     pub fn cells(&self) -> &BackendCells {
         self.cells.of(self.worker)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::{Admin, Config, Sites};
+    use crate::domain::Generation;
+    use crate::health::notes::Notes;
+    use crate::health::{Signals, View};
+
+    /// A worker of nothing, and what it tells.
+    pub fn worker() -> (Rc<Worker>, Notes) {
+        let config = Config {
+            workers: std::num::NonZeroUsize::MIN,
+            drain_timeout: Duration::ZERO,
+            admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
+            state_dir: None,
+            listeners: Vec::new(),
+            sites: Sites::default(),
+            backends: Vec::new(),
+        };
+        let view = View { generation: Generation(1), config: Arc::new(config), backends: Box::default() };
+        let (signals, notes) = Signals::new(1);
+        let (index, cells) = (WorkerIndex(0), Arc::new(Workers::new(1)));
+        let reporter = Reporter::new(index, Arc::new(signals));
+        (Rc::new(Worker::new(index, Clock::start(), &Published::new(view), reporter, cells, 1)), notes)
     }
 }

@@ -4,16 +4,21 @@
 
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
+pub mod begin;
 pub mod body;
 pub mod budget;
+pub mod copies;
+pub mod crowd;
 pub mod exchange;
 pub mod headers;
 pub mod judge;
 pub mod local;
+pub mod pairing;
 pub mod plan;
 pub mod reply;
 pub mod route;
 pub mod service;
+pub mod steer;
 pub mod upgrade;
 pub mod wait;
 
@@ -21,7 +26,9 @@ pub use body::{Body, BodyCut};
 pub use local::Worker;
 
 use crate::config::{Listener, Tls};
-use std::cell::RefCell;
+use crate::domain::Fingerprint;
+use crate::health::Fingerprints;
+use std::cell::{OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -38,12 +45,20 @@ pub struct Client {
     pub upgrade: RefCell<Option<upgrade::Tunnel>>,
     /// What its requests tell endpoints about it.
     forwarded: headers::Forwarded,
+    fingerprint: OnceCell<Fingerprint>,
 }
 
 impl Client {
     pub fn new(address: SocketAddr, listener: Arc<Listener>, secure: Option<Secure>) -> Client {
         let forwarded = headers::Forwarded::new(address, secure.is_some());
-        Client { address, listener, secure, upgrade: RefCell::default(), forwarded }
+        Client { address, listener, secure, upgrade: RefCell::default(), forwarded, fingerprint: OnceCell::new() }
+    }
+}
+
+impl Client {
+    /// What it is told apart by from other clients.
+    fn fingerprint(&self, fingerprints: &Fingerprints) -> Fingerprint {
+        *self.fingerprint.get_or_init(|| fingerprints.client(self.address.ip()))
     }
 }
 

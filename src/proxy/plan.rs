@@ -1,9 +1,9 @@
 //! Which endpoint a request is sent to, and which next: failover.md, "Rescuing one request". No sockets, no waiting.
+//!
+//! Not here: which pool a client's safe requests belong to during a ramp, and who tries an endpoint in probation (`steer`).
 
-use super::judge::Kind;
-use crate::domain::{EndpointId, Routing};
+use crate::domain::{Class, EndpointId, Lagging, Moment, PoolIndex, Routing, Writes};
 use crate::health::{BackendView, EndpointView, PoolView};
-use std::sync::Arc;
 
 /// Attempts that one request may cost. Refusals by every endpoint of a pool count as one.
 pub const ATTEMPTS_MAX: usize = 3;
@@ -15,11 +15,31 @@ const TRIED_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Plan<'a> {
     backend: &'a BackendView,
-    kind: Kind,
+    now: Moment,
+    goes: Goes,
+    /// An endpoint in probation that is tried before all others.
+    trial: Option<(PoolIndex, usize)>,
     /// Attempts that count.
     attempts: usize,
     tried: [Option<EndpointId>; TRIED_MAX],
     sent: usize,
+}
+
+/// Where a request may go at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goes {
+    /// To its pool first, then elsewhere.
+    Safe { home: PoolIndex },
+    /// To the pool that takes writes, and nowhere else. `None`: no pool does now.
+    Unsafe { pool: Option<PoolIndex>, patience: Patience },
+}
+
+/// Whether a write may still wait for a better place than a suspect endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    Left,
+    /// It has waited for as long as it may: what may answer is better than a refusal.
+    Over,
 }
 
 /// How an attempt failed, as far as the plan is concerned.
@@ -38,8 +58,28 @@ pub trait Choose {
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(backend: &'a BackendView, kind: Kind) -> Plan<'a> {
-        Plan { backend, kind, attempts: 0, tried: [None; TRIED_MAX], sent: 0 }
+    /// For a safe request; `home` is the pool that its client's requests go to.
+    pub fn safe(backend: &'a BackendView, now: Moment, home: PoolIndex) -> Plan<'a> {
+        Plan::new(backend, now, Goes::Safe { home })
+    }
+
+    /// For any other.
+    pub fn not_safe(backend: &'a BackendView, now: Moment, patience: Patience) -> Plan<'a> {
+        let pool = match backend.snapshot.writes {
+            Writes::To(pool) => Some(pool),
+            Writes::Pausing { .. } | Writes::Refused(_) => None,
+        };
+        Plan::new(backend, now, Goes::Unsafe { pool, patience })
+    }
+
+    fn new(backend: &'a BackendView, now: Moment, goes: Goes) -> Plan<'a> {
+        Plan { backend, now, goes, trial: None, attempts: 0, tried: [None; TRIED_MAX], sent: 0 }
+    }
+
+    /// First of all to this endpoint, which is in probation.
+    pub fn trying(mut self, trial: Option<(PoolIndex, usize)>) -> Plan<'a> {
+        self.trial = trial;
+        self
     }
 
     /// Where to next; `None` when every place allowed has been tried.
@@ -47,15 +87,13 @@ impl<'a> Plan<'a> {
         if self.sent == TRIED_MAX {
             return None;
         }
-        let place = match (self.kind, self.backend.snapshot.routing) {
-            (Kind::Safe, Routing::Serving) => self.next_for_safe(choose),
-            (Kind::Safe, Routing::Panic | Routing::Held) => self.next_in_panic(choose),
-            (Kind::Unsafe, Routing::Serving) => self.untried_up(self.backend.serving().1, choose),
-            (Kind::Unsafe, Routing::Panic | Routing::Held) => {
-                let (_, pool) = self.backend.serving();
-                self.untried_up(pool, choose).or_else(|| self.untried(pool))
-            }
-        }?;
+        let trial = self.trial.take().map(|(pool, place)| self.at(pool, place));
+        let place = trial.or_else(|| match (self.goes, self.backend.snapshot.routing) {
+            (Goes::Safe { home }, Routing::Serving) => self.next_for_safe(home, choose),
+            (Goes::Safe { .. }, Routing::Panic) => self.next_in_panic(choose),
+            (Goes::Safe { home }, Routing::Held) => self.next_while_held(home, choose),
+            (Goes::Unsafe { pool, patience }, routing) => self.next_for_unsafe(pool?, patience, routing, choose),
+        })?;
         self.tried[self.sent] = Some(place.tally.id);
         self.sent += 1;
         Some(place)
@@ -73,24 +111,49 @@ impl<'a> Plan<'a> {
     /// Whether the pool of the endpoint tried last has one that was not.
     fn others_are_left(&self) -> bool {
         let last = self.sent.checked_sub(1).and_then(|last| self.tried[last]);
-        let is_last = |endpoint: &Arc<EndpointView>| Some(endpoint.tally.id) == last;
-        let Some(pool) = self.backend.pools.iter().find(|pool| pool.endpoints.iter().any(is_last)) else {
-            return false;
-        };
+        let Some(pool) = last.and_then(|last| self.backend.pool_of(last)) else { return false };
+        let view = self.pool(pool);
+        let left = |places: &[usize]| places.iter().any(|&place| !self.was_tried(&view.endpoints[place]));
         match self.backend.snapshot.routing {
-            Routing::Serving => pool.up.iter().any(|&place| !self.was_tried(&pool.endpoints[place])),
-            Routing::Panic | Routing::Held => self.untried(pool).is_some(),
+            Routing::Serving => left(&view.up),
+            Routing::Panic | Routing::Held => left(&view.up) || left(&view.suspect) || left(&view.rest),
         }
     }
 
-    fn next_for_safe(&self, choose: &impl Choose) -> Option<&'a EndpointView> {
-        let (_, serving) = self.backend.serving();
-        let here = || self.untried_up(serving, choose);
-        let elsewhere = || self.backend.other_usable().find_map(|pool| self.untried_up(pool, choose));
+    fn next_for_safe(&self, home: PoolIndex, choose: &impl Choose) -> Option<&'a EndpointView> {
+        let here = || self.untried_up(home, choose);
+        let elsewhere = |lagging| self.others(home, lagging).find_map(|pool| self.untried_up(pool, choose));
+        let fresh = || elsewhere(Lagging::Fresh);
+        let stale = || elsewhere(Lagging::Stale);
+        let suspect = || self.untried(home, &self.pool(home).suspect);
+        let suspect_elsewhere = || {
+            let mut others = self.others(home, Lagging::Fresh);
+            others.find_map(|pool| self.untried(pool, &self.pool(pool).suspect))
+        };
         match self.attempts {
             // With nowhere else to go, once more at the same endpoint: one reset connection is not an outage.
-            0 | 1 => here().or_else(elsewhere).or_else(|| self.any_up(serving, choose)),
-            2 => elsewhere().or_else(here),
+            0 | 1 => here()
+                .or_else(fresh)
+                .or_else(suspect)
+                .or_else(suspect_elsewhere)
+                .or_else(stale)
+                .or_else(|| self.once_more(home, choose)),
+            2 => fresh().or_else(suspect_elsewhere).or_else(stale).or_else(here).or_else(suspect),
+            _ => None,
+        }
+    }
+
+    /// An operator holds requests at the pool: its endpoints first, whatever their health.
+    fn next_while_held(&self, home: PoolIndex, choose: &impl Choose) -> Option<&'a EndpointView> {
+        let all_of = |pool| self.any_untried(pool, choose);
+        let elsewhere = || {
+            let others = || self.others(home, Lagging::Fresh).chain(self.others(home, Lagging::Stale));
+            others().find_map(|pool| self.untried_up(pool, choose))
+        };
+        match self.attempts {
+            0 => all_of(home),
+            1 => all_of(home).or_else(elsewhere),
+            2 => elsewhere().or_else(|| all_of(home)),
             _ => None,
         }
     }
@@ -100,36 +163,93 @@ impl<'a> Plan<'a> {
         if self.attempts >= ATTEMPTS_MAX {
             return None;
         }
-        let (serving, pool) = self.backend.serving();
-        let up = || self.backend.pools.iter().find_map(|pool| self.untried_up(pool, choose));
-        let others = || {
-            let others = self.backend.pools.iter().enumerate().filter(|(index, _)| *index != serving.0);
-            others.map(|(_, pool)| pool).find_map(|pool| self.untried(pool))
-        };
-        up().or_else(|| self.untried(pool)).or_else(others)
+        let (serving, _) = self.backend.serving();
+        let all = || (0..self.backend.pools.len()).map(PoolIndex);
+        let up = || all().find_map(|pool| self.untried_up(pool, choose));
+        let suspect = || all().find_map(|pool| self.untried(pool, &self.pool(pool).suspect));
+        let rest = |pool| self.untried(pool, &self.pool(pool).rest);
+        up().or_else(suspect).or_else(|| rest(serving)).or_else(|| all().filter(|pool| *pool != serving).find_map(rest))
     }
 
-    /// Of two random endpoints among the pool's up and untried ones, that with fewer requests in flight (Mitzenmacher 2001).
-    fn untried_up(&self, pool: &'a PoolView, choose: &impl Choose) -> Option<&'a EndpointView> {
-        let one = self.walk(pool, choose.random(pool.up.len().max(1)), None)?;
-        let Some(other) = self.walk(pool, choose.random(pool.up.len()), Some(one.tally.id)) else { return Some(one) };
-        Some(if choose.in_flight(other) < choose.in_flight(one) { other } else { one })
+    /// Only to the pool that takes writes. Each endpoint that is tried has provably not begun the one before.
+    fn next_for_unsafe(
+        &self,
+        pool: PoolIndex,
+        patience: Patience,
+        routing: Routing,
+        choose: &impl Choose,
+    ) -> Option<&'a EndpointView> {
+        let view = self.pool(pool);
+        let worth_a_wait = view.up.is_empty() && self.backend.others(pool).next().is_some();
+        let suspect = || match patience {
+            Patience::Left if worth_a_wait && routing == Routing::Serving => None,
+            Patience::Left | Patience::Over => self.untried(pool, &view.suspect),
+        };
+        let rest = || match routing {
+            Routing::Serving => None,
+            Routing::Panic | Routing::Held => self.untried(pool, &view.rest),
+        };
+        self.untried_up(pool, choose).or_else(suspect).or_else(rest)
+    }
+
+    fn any_untried(&self, pool: PoolIndex, choose: &impl Choose) -> Option<&'a EndpointView> {
+        let view = self.pool(pool);
+        let suspect = || self.untried(pool, &view.suspect);
+        self.untried_up(pool, choose).or_else(suspect).or_else(|| self.untried(pool, &view.rest))
+    }
+
+    /// Of two random endpoints among the pool's up and untried ones, that with fewer requests in flight (Mitzenmacher 2001). One
+    /// that is warming up gets its share only.
+    fn untried_up(&self, pool: PoolIndex, choose: &impl Choose) -> Option<&'a EndpointView> {
+        let up = &self.pool(pool).up;
+        let one = self.walk(pool, choose.random(up.len().max(1)), None)?;
+        let Some(other) = self.walk(pool, choose.random(up.len()), Some(one)) else { return Some(self.at(pool, one)) };
+        let (first, second) = match choose.in_flight(self.at(pool, other)) < choose.in_flight(self.at(pool, one)) {
+            true => (other, one),
+            false => (one, other),
+        };
+        Some(self.at(pool, if self.is_warm_enough(pool, first, choose) { first } else { second }))
     }
 
     /// The first untried up endpoint from a place on, round the pool, that is not `but`.
-    fn walk(&self, pool: &'a PoolView, from: usize, but: Option<EndpointId>) -> Option<&'a EndpointView> {
-        let round = pool.up.iter().cycle().skip(from).take(pool.up.len());
-        let mut endpoints = round.map(|&place| &*pool.endpoints[place]);
-        endpoints.find(|endpoint| Some(endpoint.tally.id) != but && !self.was_tried(endpoint))
+    fn walk(&self, pool: PoolIndex, from: usize, but: Option<usize>) -> Option<usize> {
+        let up = &self.pool(pool).up;
+        let mut round = up.iter().copied().cycle().skip(from).take(up.len());
+        round.find(|&place| Some(place) != but && !self.was_tried(self.at(pool, place)))
     }
 
-    fn untried(&self, pool: &'a PoolView) -> Option<&'a EndpointView> {
-        pool.endpoints.iter().map(|endpoint| &**endpoint).find(|endpoint| !self.was_tried(endpoint))
+    /// Slow start: the share of requests that it takes grows evenly until it is warm.
+    fn is_warm_enough(&self, pool: PoolIndex, place: usize, choose: &impl Choose) -> bool {
+        let endpoint = &self.backend.snapshot.pools[pool.0].endpoints[place];
+        let Some(warm_at) = endpoint.warm_at.filter(|warm_at| self.now < *warm_at) else { return true };
+        let (passed, all) = (self.now.since(endpoint.since).as_millis(), warm_at.since(endpoint.since).as_millis());
+        let share = (passed * 1_000).checked_div(all).unwrap_or(1_000);
+        (choose.random(1_000) as u128) < share
     }
 
-    fn any_up(&self, pool: &'a PoolView, choose: &impl Choose) -> Option<&'a EndpointView> {
-        let place = *pool.up.get(choose.random(pool.up.len().max(1)))?;
-        Some(&pool.endpoints[place])
+    /// The first of these places that was not tried.
+    fn untried(&self, pool: PoolIndex, places: &[usize]) -> Option<&'a EndpointView> {
+        places.iter().map(|&place| self.at(pool, place)).find(|endpoint| !self.was_tried(endpoint))
+    }
+
+    /// Any that is up, tried or not.
+    fn once_more(&self, pool: PoolIndex, choose: &impl Choose) -> Option<&'a EndpointView> {
+        let PoolView { up, suspect, .. } = self.pool(pool);
+        let places = if up.is_empty() { suspect } else { up };
+        Some(self.at(pool, *places.get(choose.random(places.len().max(1)))?))
+    }
+
+    /// Other pools that may take its requests, by rank.
+    fn others(&self, home: PoolIndex, lagging: Lagging) -> impl Iterator<Item = PoolIndex> + 'a {
+        self.backend.others(home).filter(move |(_, pool)| pool.lagging == lagging).map(|(index, _)| index)
+    }
+
+    fn pool(&self, pool: PoolIndex) -> &'a PoolView {
+        &self.backend.pools[pool.0]
+    }
+
+    fn at(&self, pool: PoolIndex, place: usize) -> &'a EndpointView {
+        &self.pool(pool).endpoints[place]
     }
 
     fn was_tried(&self, endpoint: &EndpointView) -> bool {
@@ -137,158 +257,14 @@ impl<'a> Plan<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Backend, Probe, ProbeKind, Timeouts};
-    use crate::domain::{BackendSnapshot, Failback, Moment, Percent, PoolIndex, Rules};
-    use crate::health::Tally;
-    use crate::telemetry::cells::PerWorker;
-    use std::time::Duration;
-
-    /// Always the first of two, unless it has more in flight.
-    struct First(fn(u32) -> i64);
-
-    impl Choose for First {
-        fn in_flight(&self, endpoint: &EndpointView) -> i64 {
-            (self.0)(endpoint.tally.id.0)
-        }
-
-        fn random(&self, bound: usize) -> usize {
-            assert!(bound > 0);
-            0
-        }
-    }
-
-    const IDLE: First = First(|_| 0);
-
-    /// Pools by what their endpoints are: `u` up, `d` down; usable if all are up. The first pool serves. Endpoints are numbered
-    /// through all pools from 0.
-    fn backend(pools: &[&str], routing: Routing) -> BackendView {
-        let mut ids = (0..).map(EndpointId);
-        let pool = |states: &&str| PoolView {
-            usable: !states.contains('d'),
-            up: states.char_indices().filter(|(_, state)| *state == 'u').map(|(at, _)| at).collect(),
-            endpoints: (ids.by_ref().take(states.len()))
-                .map(|id| EndpointView {
-                    address: "127.0.0.1:1".parse().unwrap(),
-                    tally: Arc::new(Tally { id, cells: PerWorker::new(1) }),
-                })
-                .map(Arc::new)
-                .collect(),
-        };
-        let pools = pools.iter().map(pool).collect();
-        let second = Duration::from_secs(1);
-        let rules = Rules {
-            fall: 3,
-            rise: 2,
-            trip: 20,
-            consecutive: 5,
-            ejection_time: second,
-            min_up: Percent(50),
-            min_dwell: second,
-            failback: Failback::Auto,
-            stable_for: second,
-        };
-        let config = Backend {
-            name: "sites".into(),
-            pools: Vec::new(),
-            probe: Probe { kind: ProbeKind::Tcp, port: None, interval: second, timeout: second, fast_interval: second },
-            rules,
-            timeouts: Timeouts { connect: second, head: second, body_idle: second, total: None },
-            retry: true,
-        };
-        let snapshot = BackendSnapshot {
-            name: "sites".into(),
-            serving: PoolIndex(0),
-            serving_since: Moment::ZERO,
-            routing,
-            pools: Vec::new(),
-            waiting: None,
-        };
-        let cells = Arc::new(PerWorker::new(1));
-        BackendView { config: Arc::new(config), snapshot: Arc::new(snapshot), pools, cells }
-    }
-
-    /// Where a request goes when each attempt fails so.
-    fn tour(backend: &BackendView, kind: Kind, how: Failed) -> Vec<u32> {
-        let mut plan = Plan::new(backend, kind);
-        let mut places = Vec::new();
-        while let Some(place) = plan.next(&IDLE) {
-            places.push(place.tally.id.0);
-            plan.note_failed(how);
-        }
-        places
-    }
-
-    #[test]
-    fn of_two_endpoints_the_one_with_fewer_requests_in_flight_is_asked() {
-        let view = backend(&["uuu"], Routing::Serving);
-        let busy: First = First(|id| [5, 3, 0][id as usize]); // the third is not among the two
-        assert_eq!(Plan::new(&view, Kind::Safe).next(&busy).unwrap().tally.id, EndpointId(1));
-    }
-
-    #[test]
-    fn a_read_is_tried_here_then_at_another_endpoint_and_last_in_another_pool() {
-        for (pools, places) in [
-            (&["uuu", "uu"][..], &[0, 1, 3][..]),
-            (&["u", "uu"], &[0, 1, 2]),
-            (&["u", "u", "u"], &[0, 1, 2]),
-            (&["uuuu"], &[0, 1, 2]),
-            (&["uu", "dd"], &[0, 1]), // no other pool is usable
-            (&["du", "u"], &[1, 2]),  // one down is not asked
-            (&["u"], &[0, 0]),        // with nowhere else to go, once more
-        ] {
-            assert_eq!(tour(&backend(pools, Routing::Serving), Kind::Safe, Failed::Otherwise), places, "{pools:?}");
-        }
-    }
-
-    #[test]
-    fn a_pool_that_refuses_counts_as_one_attempt_whichever_pool_it_is() {
-        for (pools, places) in [
-            (&["uuuuu", "u"][..], &[0, 1, 2, 3, 4, 5][..]),
-            (&["uu", "uuu", "u"], &[0, 1, 2, 3, 4, 5]),
-            (&["u", "u"], &[0, 1]),
-        ] {
-            assert_eq!(tour(&backend(pools, Routing::Serving), Kind::Safe, Failed::Refused), places, "{pools:?}");
-        }
-    }
-
-    #[test]
-    fn in_panic_what_is_up_comes_first_then_the_serving_pool_then_the_rest() {
-        for (pools, how, places) in [
-            (&["dd", "du"][..], Failed::Otherwise, &[3, 0, 1][..]),
-            (&["d", "d"], Failed::Otherwise, &[0, 1]),
-            (&["dddd", "d"], Failed::Otherwise, &[0, 1, 2]),
-            (&["dddd", "dd"], Failed::Refused, &[0, 1, 2, 3, 4, 5]),
-        ] {
-            assert_eq!(tour(&backend(pools, Routing::Panic), Kind::Safe, how), places, "{pools:?}");
-        }
-    }
-
-    #[test]
-    fn a_write_stays_in_the_pool_that_takes_writes() {
-        for (pools, routing, places) in [
-            (&["uuu", "u"][..], Routing::Serving, &[0, 1, 2][..]),
-            (&["du", "u"], Routing::Serving, &[1]),
-            (&["du", "u"], Routing::Panic, &[1, 0]),
-            (&["dd", "u"], Routing::Panic, &[0, 1]),
-        ] {
-            for how in [Failed::Refused, Failed::Otherwise] {
-                assert_eq!(tour(&backend(pools, routing), Kind::Unsafe, how), places, "{pools:?} {routing:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn no_request_is_sent_to_more_than_so_many_endpoints() {
-        let view = backend(&["uuuuuuuuuuuuuuuuuuuuuuuu", "u"], Routing::Serving);
-        assert_eq!(tour(&view, Kind::Safe, Failed::Refused).len(), TRIED_MAX);
-    }
-
-    #[test]
-    fn a_pool_without_an_endpoint_that_is_up_is_passed_over() {
-        assert_eq!(tour(&backend(&["dd", "u"], Routing::Serving), Kind::Safe, Failed::Otherwise), [2]);
-        assert_eq!(tour(&backend(&["dd"], Routing::Serving), Kind::Safe, Failed::Otherwise), [0_u32; 0]);
+/// Whether a request of that class that no endpoint took has something to wait for: a view that says where it goes.
+pub fn is_worth_a_wait(backend: &BackendView, class: Class) -> bool {
+    match (class, backend.snapshot.writes) {
+        (Class::Safe, _) | (Class::Unsafe, Writes::Refused(_)) => false,
+        (Class::Unsafe, Writes::Pausing { .. }) => true,
+        (Class::Unsafe, Writes::To(pool)) => backend.others(pool).next().is_some(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,8 @@ enum Then {
     Nothing,
     /// Come back in a moment.
     Later,
+    /// Come back when whoever looks after the site may have ended it.
+    MuchLater,
     /// The rest of what the connection carries can't be trusted, or is not worth reading.
     Close,
 }
@@ -91,6 +93,7 @@ impl Reply {
         match self.then {
             Then::Nothing => (),
             Then::Later => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"))),
+            Then::MuchLater => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("30"))),
             Then::Close => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
         }
         let (status, kind, body) = match asker.tongue {
@@ -199,7 +202,7 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
     const LATER: &str = "The site can't be reached right now. Please try again in a moment.";
     const LATE: &str = "The site did not answer in time. Please try again in a moment.";
     let (status, says, error, then) = match failure {
-        None => (503, LATER, "destination_unavailable", Then::Later),
+        None | Some(Failure::Withdrawn) => (503, LATER, "destination_unavailable", Then::Later),
         Some(Failure::Connect { error, .. }) if error.kind() == io::ErrorKind::TimedOut => {
             (504, LATE, "connection_timeout", Then::Later)
         }
@@ -220,6 +223,13 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
 /// To a write that waited for the verdict for as long as it may.
 pub fn to_wait_in_vain() -> Reply {
     to_failure(None)
+}
+
+/// To an unsafe request while the site is read-only: it was not sent, and need not be feared to have been done.
+pub fn to_read_only() -> Reply {
+    let says = "This site is read-only for the moment: pages can be read, but nothing can be changed. Nothing of what you sent was done; please try again later.";
+    let (status, error) = (StatusCode::SERVICE_UNAVAILABLE, Some("http_request_denied"));
+    Reply { status, kind: ReplyKind::ReadOnly, says, error, then: Then::MuchLater }
 }
 
 /// To a request that took longer in all than its backend allows.

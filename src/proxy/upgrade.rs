@@ -1,6 +1,10 @@
-//! A connection that stopped being HTTP: bytes both ways until either side ends (WebSocket and kin).
+//! A connection that stopped being HTTP: bytes both ways until either side ends (WebSocket and kin), or a planned move of
+//! writes ends it, since nobody knows what it writes.
 
 use super::exchange::{InFlight, Served};
+use super::local::Worker;
+use crate::domain::{EndpointId, Name, PoolIndex, Writes};
+use crate::health::View;
 use bytes::Bytes;
 use futures_util::future::select;
 use hyper::upgrade::OnUpgrade;
@@ -8,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
@@ -17,32 +22,84 @@ pub struct Tunnel {
     pub(super) endpoint: OnUpgrade,
     pub(super) in_flight: InFlight,
     pub(super) served: Served,
+    pub(super) worker: Rc<Worker>,
+    pub(super) backend: Name,
 }
 
 impl Tunnel {
-    /// Copies both ways until both directions have ended, or one failed. `early`: bytes of the client that were read along
-    /// with its request.
+    /// Copies both ways until both directions have ended, one failed, or writes were moved elsewhere by plan. `early`: bytes of
+    /// the client that were read along with its request.
     pub async fn run<C: AsyncRead + AsyncWrite>(self, client: C, early: Bytes) {
-        let Tunnel { endpoint, in_flight: _in_flight, served } = self;
-        let Ok(endpoint) = endpoint.await else { return };
-        let (from_endpoint, to_endpoint) = split(TokioIo::new(endpoint));
-        let (from_client, to_client) = split(client);
-        let passed = Cell::new(0_u64);
-        let note = |from_client, to_client| {
-            served.count_bytes(from_client, to_client);
-            passed.set(passed.get().wrapping_add(from_client + to_client));
-        };
-        let there = pin!(pump(AsyncReadExt::chain(&*early, from_client), to_endpoint, |bytes| note(bytes, 0)));
-        let back = pin!(pump(from_endpoint, to_client, |bytes| note(0, bytes)));
-        let (ended, mut other) = select(there, back).await.factor_first();
-        // An error is one side going away, which is how most tunnels end.
-        let Ok(()) = ended else { return };
-        loop {
-            let before = passed.get();
-            if tokio::time::timeout(HALF_OPEN, &mut other).await.is_ok() || passed.get() == before {
-                return;
-            }
+        let Tunnel { endpoint, in_flight, served, worker, backend } = self;
+        let moved = pin!(moved_by_plan(&worker, &backend, in_flight.endpoint().id()));
+        let copied = pin!(copy(endpoint, served, client, early));
+        select(copied, moved).await;
+    }
+}
+
+async fn copy<C: AsyncRead + AsyncWrite>(endpoint: OnUpgrade, served: Served, client: C, early: Bytes) {
+    let Ok(endpoint) = endpoint.await else { return };
+    let (from_endpoint, to_endpoint) = split(TokioIo::new(endpoint));
+    let (from_client, to_client) = split(client);
+    let passed = Cell::new(0_u64);
+    let note = |from_client, to_client| {
+        served.count_bytes(from_client, to_client);
+        passed.set(passed.get().wrapping_add(from_client + to_client));
+    };
+    let there = pin!(pump(AsyncReadExt::chain(&*early, from_client), to_endpoint, |bytes| note(bytes, 0)));
+    let back = pin!(pump(from_endpoint, to_client, |bytes| note(0, bytes)));
+    let (ended, mut other) = select(there, back).await.factor_first();
+    // An error is one side going away, which is how most tunnels end.
+    let Ok(()) = ended else { return };
+    loop {
+        let before = passed.get();
+        if tokio::time::timeout(HALF_OPEN, &mut other).await.is_ok() || passed.get() == before {
+            return;
         }
+    }
+}
+
+/// Returns once a view says that writes go elsewhere although the endpoint's pool is usable: then somebody has planned it. Where
+/// health moved them, what runs is left.
+async fn moved_by_plan(worker: &Worker, backend: &str, endpoint: EndpointId) {
+    let mut changes = worker.views.changes();
+    let mut left = false;
+    loop {
+        match whereabouts(&worker.views.view(), backend, endpoint) {
+            Whereabouts::Here => left = false,
+            Whereabouts::Usable if !left => return,
+            Whereabouts::Unusable => left = true,
+            Whereabouts::Usable | Whereabouts::Gone => (),
+        }
+        if changes.changed().await.is_err() {
+            return std::future::pending().await; // the supervisor is gone with the process
+        }
+    }
+}
+
+/// How the pool of an upgrade's endpoint stands to writes.
+enum Whereabouts {
+    /// They go there, or nowhere.
+    Here,
+    /// They go elsewhere, and it is usable.
+    Usable,
+    /// They go elsewhere, and it is not.
+    Unusable,
+    /// A reload took it away.
+    Gone,
+}
+
+fn whereabouts(view: &View, backend: &str, endpoint: EndpointId) -> Whereabouts {
+    let Some(backend) = view.backend(backend) else { return Whereabouts::Gone };
+    let Some(pool) = backend.pool_of(endpoint) else { return Whereabouts::Gone };
+    let is_elsewhere = |to: PoolIndex| match (to == pool, backend.pools[pool.0].usable) {
+        (true, _) => Whereabouts::Here,
+        (false, true) => Whereabouts::Usable,
+        (false, false) => Whereabouts::Unusable,
+    };
+    match backend.snapshot.writes {
+        Writes::To(to) | Writes::Pausing { to, .. } => is_elsewhere(to),
+        Writes::Refused(_) => Whereabouts::Here,
     }
 }
 

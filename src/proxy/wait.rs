@@ -1,14 +1,11 @@
 //! Writes that have provably not begun wait here until the view says where writes go: a switch costs them a pause, no error.
 
 use super::local::{LocalBackend, Worker};
-use crate::domain::{Moment, Name};
+use crate::domain::{Moment, Name, Writes};
 use crate::health::{BackendView, HeldView, View};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// How long a write waits at most.
-pub const WRITE_WAIT: Duration = Duration::from_secs(2);
 
 /// Writes of one backend that wait at once, on one worker: past that an answer is kinder than a queue.
 pub const WAITING_MAX: i64 = 1_000;
@@ -28,18 +25,23 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Asks for the verdict on the pool that did not take the write. `None`: no other pool could take it either, or too many wait.
+    /// Asks for the verdict on the pool that takes writes, if one does. `None`: too many wait already.
     pub fn begin(worker: &Worker, tried: &HeldView, backend: &BackendView) -> Option<Waiting> {
         let changes = worker.views.changes();
         let local = worker.backend(backend);
-        if !backend.another_pool_is_usable() || local.cells().waiting.get() >= WAITING_MAX {
+        if local.cells().waiting.get() >= WAITING_MAX {
             return None;
         }
-        for endpoint in &backend.serving().1.endpoints {
-            worker.endpoint(endpoint).ask_verdict(&worker.reporter);
+        match backend.snapshot.writes {
+            Writes::To(pool) => {
+                for endpoint in &backend.pools[pool.0].endpoints {
+                    worker.endpoint(endpoint).ask_verdict(&worker.reporter);
+                }
+            }
+            Writes::Pausing { .. } | Writes::Refused(_) => (), // where they go is known
         }
         local.cells().waiting.add(1);
-        let until = worker.clock.now().after(WRITE_WAIT);
+        let until = worker.clock.now().after(backend.config.write_wait);
         Some(Waiting { name: backend.config.name.clone(), local, until, tried: tried.clone(), changes })
     }
 
@@ -61,7 +63,7 @@ impl Waiting {
 
     /// The backend in a later view; `None` if a reload took it away.
     pub fn backend<'v>(&self, view: &'v View) -> Option<&'v BackendView> {
-        view.backends.iter().find(|backend| backend.config.name == self.name).map(|backend| &**backend)
+        view.backend(&self.name)
     }
 }
 

@@ -21,6 +21,8 @@ pub struct BackendCells {
     pub budget_exhausted: Counter,
     /// Unsafe requests that wait for a verdict now.
     pub waiting: Gauge,
+    /// Copies of requests sent to endpoints in probation.
+    pub copies: Counter,
 }
 
 /// Responses that Hotspare makes itself, by what they say.
@@ -38,16 +40,19 @@ pub enum ReplyKind {
     Redirect,
     /// 502, 503, 504: no endpoint gave an answer.
     Unavailable,
+    /// 503 to an unsafe request: the site is read-only for the moment.
+    ReadOnly,
 }
 
 impl ReplyKind {
-    pub const ALL: [ReplyKind; 6] = [
+    pub const ALL: [ReplyKind; 7] = [
         ReplyKind::BadRequest,
         ReplyKind::UnknownSite,
         ReplyKind::Misdirected,
         ReplyKind::Limit,
         ReplyKind::Redirect,
         ReplyKind::Unavailable,
+        ReplyKind::ReadOnly,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -58,6 +63,7 @@ impl ReplyKind {
             ReplyKind::Limit => "limit",
             ReplyKind::Redirect => "redirect",
             ReplyKind::Unavailable => "unavailable",
+            ReplyKind::ReadOnly => "read_only",
         }
     }
 }
@@ -76,6 +82,8 @@ pub struct WorkerCells {
     pub client_timeouts: Counter,
     /// Panics caught in one connection.
     pub panics: Counter,
+    /// Failures of which the supervisor did not hear because too many waited to be read.
+    pub notes_lost: Counter,
     /// Indexed by `ReplyKind as usize`.
     pub replies: [Counter; ReplyKind::ALL.len()],
     /// How late the worker's loop woke from a timer, the newest measurement, in microseconds.

@@ -65,14 +65,18 @@ metrics! {
         "Retries that were not made because the retry budget was used up.";
     WAITING_WRITES = Gauge "hotspare_waiting_writes" "requests" ["backend"]
         "Unsafe requests that wait now for a verdict about where to send them.";
+    COPIES = Counter "hotspare_copies_total" "requests" ["backend"]
+        "Copies of clients' requests that were sent to an endpoint in probation where its answers are not shown to clients.";
 
     // Attempts at endpoints.
     ATTEMPTS = Counter "hotspare_attempts_total" "attempts" ["backend", "pool", "endpoint", "outcome"]
         "Tries of real requests at an endpoint, by outcome: good, or why it failed.";
     ATTEMPT_HEAD = Histogram "hotspare_attempt_head_seconds" "seconds" ["backend", "pool"]
-        "From an attempt's begin to the head of the endpoint's response.";
+        "From an attempt's begin, or the end of the client's body, to the response's head, failing statuses left out.";
     ENDPOINT_IN_FLIGHT = Gauge "hotspare_endpoint_in_flight" "attempts" ["backend", "pool", "endpoint"]
         "Attempts at an endpoint whose response has not ended.";
+    FAILURES_UNTOLD = Counter "hotspare_failures_untold_total" "attempts" []
+        "Failed attempts that counted for no verdict because too many others waited to be read.";
 
     // Health and the serving pool.
     ENDPOINT_HEALTH = Gauge "hotspare_endpoint_health" "0 or 1" ["backend", "pool", "endpoint", "state"]

@@ -34,6 +34,13 @@ pub enum Reuse {
     Recent,
 }
 
+/// Whether a request is still to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    On,
+    Back,
+}
+
 /// The head of a response, and the connection that its body comes by.
 #[derive(Debug)]
 pub struct Answer {
@@ -51,7 +58,8 @@ pub struct Failed {
 
 /// Sends `request`, now, and waits for the response head. `state` is that of the request's body.
 ///
-/// A kept connection that turns out to be closed before anything was written to it is no failure: the next one is taken.
+/// A kept connection that turns out to be closed before anything was written to it is no failure: the next one is taken. After
+/// each connect, which may take long, `still` is asked whether the request is to be sent at all.
 pub async fn send(
     target: Target<'_>,
     mut request: Request<Upload>,
@@ -59,6 +67,7 @@ pub async fn send(
     reuse: Reuse,
     mut now: Moment,
     clock: Clock,
+    still: impl Fn() -> Go,
 ) -> Result<Answer, Failed> {
     let most_idle = match reuse {
         Reuse::Any => KEPT_FOR,
@@ -68,6 +77,9 @@ pub async fn send(
         let (mut lease, connection) = match target.kept.take(now, most_idle) {
             Some((lease, idle)) => (lease, Connection::Kept { idle }),
             None => match open(target).await {
+                Ok(_) if still() == Go::Back => {
+                    return Err(Failed { failure: Failure::Withdrawn, unsent: Some(Box::new(request)) });
+                }
                 Ok(lease) => {
                     now = clock.now(); // connecting has a limit of its own
                     (lease, Connection::Fresh)

@@ -21,6 +21,8 @@ pub enum Failure {
     Ours(Shortage),
     /// The client's body ended badly or took too long while it was passed on: the client's doing.
     ClientBody,
+    /// Whoever sent it there took that back before it was sent. Nobody's fault.
+    Withdrawn,
 }
 
 /// How much of the request the endpoint may have acted on. Only after `Nothing` may a write run again.
@@ -79,14 +81,14 @@ impl Failure {
             Failure::NoHead { .. } => Some(FailureKind::Timeout),
             Failure::Cut { .. } => Some(FailureKind::Cut),
             Failure::Malformed { .. } => Some(FailureKind::Malformed),
-            Failure::Ours(_) | Failure::ClientBody => None,
+            Failure::Ours(_) | Failure::ClientBody | Failure::Withdrawn => None,
         }
     }
 
     /// How much of the request the endpoint may have acted on.
     pub fn sent(&self) -> Sent {
         match self {
-            Failure::Connect { .. } | Failure::Ours(_) => Sent::Nothing,
+            Failure::Connect { .. } | Failure::Ours(_) | Failure::Withdrawn => Sent::Nothing,
             Failure::Reset { sent, .. } => *sent,
             Failure::NoHead { .. } | Failure::Cut { .. } | Failure::Malformed { .. } | Failure::ClientBody => {
                 Sent::Perhaps

@@ -12,7 +12,7 @@ pub mod trailers;
 pub mod upload;
 pub mod wire;
 
-pub use client::{Answer, Failed, Reuse, Target};
+pub use client::{Answer, Failed, Go, Reuse, Target};
 pub use failure::{Connection, Failure, Malformed, Sent, Shortage};
 pub use kept::{Kept, Lease};
 pub use upload::{Upload, UploadState};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -41,11 +41,18 @@ pub struct UploadLimits {
 }
 
 /// What became of a body; shared with whoever judges the attempt.
-#[derive(Debug)]
 pub struct UploadState {
     bytes: Cell<u64>,
     last_piece: Cell<Moment>,
     end: Cell<UploadEnd>,
+    /// Told when the body is whole.
+    tell: RefCell<Option<Box<dyn FnOnce(Moment)>>>,
+}
+
+impl std::fmt::Debug for UploadState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UploadState").field("bytes", &self.bytes).field("end", &self.end).finish_non_exhaustive()
+    }
 }
 
 /// How far a body got.
@@ -72,11 +79,7 @@ impl Upload {
     /// The body of a request, and how to ask about it later.
     pub fn new(incoming: Incoming, limits: UploadLimits, now: Moment, clock: Clock) -> (Upload, Rc<UploadState>) {
         let whole = incoming.is_end_stream();
-        let state = Rc::new(UploadState {
-            bytes: Cell::new(0),
-            last_piece: Cell::new(now),
-            end: Cell::new(if whole { UploadEnd::Whole } else { UploadEnd::Untouched }),
-        });
+        let state = Rc::new(UploadState::new(now, if whole { UploadEnd::Whole } else { UploadEnd::Untouched }));
         let upload = if whole {
             Upload::Empty
         } else {
@@ -87,6 +90,28 @@ impl Upload {
 }
 
 impl UploadState {
+    fn new(now: Moment, end: UploadEnd) -> UploadState {
+        UploadState { bytes: Cell::new(0), last_piece: Cell::new(now), end: Cell::new(end), tell: RefCell::default() }
+    }
+
+    /// Of a request without a body.
+    pub fn whole(now: Moment) -> UploadState {
+        UploadState::new(now, UploadEnd::Whole)
+    }
+
+    /// Tells `whom` as soon as all of the body was passed on: from then on it is the endpoint's turn. In place of whoever was
+    /// to be told before.
+    pub fn tell_when_whole(&self, whom: impl FnOnce(Moment) + 'static) {
+        self.tell.replace(Some(Box::new(whom)));
+    }
+
+    fn is_whole(&self, now: Moment) {
+        self.end.set(UploadEnd::Whole);
+        if let Some(tell) = self.tell.take() {
+            tell(now);
+        }
+    }
+
     pub fn end(&self) -> UploadEnd {
         self.end.get()
     }
@@ -118,11 +143,11 @@ impl Body for Upload {
             state.end.set(end);
             Poll::Ready(Some(Err(UploadFailed)))
         };
-        let frame = match Pin::new(incoming).poll_frame(context) {
+        let frame = match Pin::new(&mut *incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(_))) => return failed(UploadEnd::Broken),
             Poll::Ready(None) => {
-                state.end.set(UploadEnd::Whole);
+                state.is_whole(clock.now());
                 return Poll::Ready(None);
             }
             Poll::Pending => {
@@ -150,6 +175,10 @@ impl Body for Upload {
             if limits.size.is_some_and(|most| bytes > most) {
                 return failed(UploadEnd::TooLarge);
             }
+        }
+        // hyper asks no further once it knows the end.
+        if frame.is_trailers() || incoming.is_end_stream() {
+            state.is_whole(state.last_piece.get());
         }
         Poll::Ready(Some(Ok(frame)))
     }

@@ -131,7 +131,8 @@ fn not_connected(failure: &Failure) -> ProbeFailure {
         | Failure::Cut { .. }
         | Failure::Malformed { .. }
         | Failure::Ours(_)
-        | Failure::ClientBody => ProbeFailure::Connect,
+        | Failure::ClientBody
+        | Failure::Withdrawn => ProbeFailure::Connect,
     }
 }
 

@@ -56,12 +56,13 @@ impl Supervisor {
         control: Arc<Control>,
         seed: u64,
     ) -> io::Result<Supervisor> {
-        let signals = Arc::new(Signals::new(workers));
+        let (signals, notes) = Signals::new(workers);
+        let signals = Arc::new(signals);
         let recent = Arc::new(Recent::default());
         let (first_round, first_round_over) = watch::channel(FirstRound::Running);
         let (line, waiting) = mpsc::channel(WAITING);
         let tools = Tools { clock, control, signals: signals.clone(), recent: recent.clone() };
-        let task = Task::new(config, workers, tools, first_round);
+        let task = Task::new(config, workers, tools, notes, first_round);
         let published = task.published.clone();
         let runtime =
             move || Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());

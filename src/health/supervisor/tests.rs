@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::config::{Admin, Backend, Endpoint as Configured, Pool, Probe, ProbeKind, Sites, Timeouts};
-use crate::domain::{Cause, Change, Failback, FailureKind, Percent, PoolIndex, Rules};
+use crate::domain::{
+    AfterWrites, Cause, Change, Class, Elsewhere, FailedRequest, FailureKind, Fingerprint, Health, PoolIndex,
+    PoolWrites, Rules, Weight,
+};
 use crate::health::scripted::{Endpoint, Script, refusing_address};
-use crate::health::{BackendView, EndpointView, View};
+use crate::health::{Asking, BackendView, EndpointView, Reporter, Tally, View};
 use crate::telemetry::cells::WorkerIndex;
 use std::net::SocketAddr;
 
@@ -25,7 +28,12 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
         name: name.into(),
         pools: pools
             .iter()
-            .map(|(name, address)| Pool { name: (*name).into(), endpoints: vec![endpoint(address)], tls: None })
+            .map(|(name, address)| Pool {
+                name: (*name).into(),
+                endpoints: vec![endpoint(address)],
+                writes: PoolWrites::After(Duration::ZERO),
+                tls: None,
+            })
             .collect(),
         probe,
         rules: Rules {
@@ -37,6 +45,8 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
             ramp: Duration::ZERO,
             ..Rules::default()
         },
+        own_writes: 1_000 * MILLI,
+        write_wait: 1_000 * MILLI,
         timeouts: Timeouts { connect: 1_000 * MILLI, head: HOUR, body_idle: HOUR, total: None },
         retry: true,
     })
@@ -78,6 +88,24 @@ fn endpoint(view: &View, backend: usize, pool: usize) -> Arc<EndpointView> {
 fn health(supervisor: &Supervisor, pool: usize) -> Health {
     first_backend(supervisor).snapshot.pools[pool].endpoints[0].health
 }
+
+fn asking(client: u64) -> Asking {
+    Asking { class: Class::Safe, client: Fingerprint(client), path: Fingerprint(client) }
+}
+
+fn good(reporter: &Reporter, tally: &Tally) {
+    reporter.good(tally, asking(1), Moment::ZERO, Moment::ZERO);
+}
+
+fn fail(reporter: &Reporter, tally: &Tally, kind: FailureKind) {
+    let Asking { class, client, path } = asking(1);
+    let (weight, elsewhere) = (Weight::Full, Elsewhere::Unknown);
+    let failed = FailedRequest { kind, class, weight, client, path, elsewhere };
+    reporter.tell(Note { endpoint: tally.id, at: MOST, failed });
+}
+
+/// After every good answer.
+const MOST: Moment = Moment::at(HOUR);
 
 async fn serves(supervisor: &Supervisor, pool: usize) {
     let serving = || first_backend(supervisor).snapshot.serving;
@@ -181,8 +209,8 @@ async fn refused_requests_take_an_endpoint_down_before_any_probe_does() {
     let reporter = supervisor.reporter(WorkerIndex(0));
     supervisor.first_round().await;
     let tally = endpoint(&supervisor.published.load(), 0, 0).tally.clone();
-    reporter.good(&tally);
-    (0..5).for_each(|_| reporter.failed(&tally, FailureKind::Refused));
+    good(&reporter, &tally);
+    (0..5).for_each(|_| fail(&reporter, &tally, FailureKind::Refused));
     serves(&supervisor, 1).await;
     let cause =
         |told: &Told| matches!(told.transition.change, Change::Endpoint { .. }).then_some(told.transition.cause);
@@ -199,13 +227,13 @@ async fn forty_reloads_in_a_row_lose_nothing() {
     supervisor.first_round().await;
     let first = supervisor.published.load();
     for round in 2..=41 {
-        reporter.good(&endpoint(&supervisor.published.load(), 0, 0).tally);
+        good(&reporter, &endpoint(&supervisor.published.load(), 0, 0).tally);
         assert_eq!(supervisor.reconfigure(same()).await, Ok(Generation(round)));
         let view = supervisor.published.load();
         assert_eq!((view.generation, health(&supervisor, 0).name()), (Generation(round), "up"));
         assert_eq!(view.backends[0].snapshot, first.backends[0].snapshot);
     }
-    assert_eq!(endpoint(&supervisor.published.load(), 0, 0).tally.cells.sum(|cell| cell.good.get()), 40);
+    assert_eq!(endpoint(&supervisor.published.load(), 0, 0).tally.good(), 40);
     let (one, other) = (primary.heads().len(), secondary.heads().len());
     eventually("both are probed still", || primary.heads().len() > one && secondary.heads().len() > other).await;
     drop(primary);

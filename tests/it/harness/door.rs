@@ -5,7 +5,7 @@ use super::endpoint::Endpoint;
 use super::eventually;
 use hotspare::app::Hotspare;
 use hotspare::config::{self, Config};
-use hotspare::domain::FailureKind;
+use hotspare::domain::{Class, FailureKind};
 use hotspare::health::View;
 use hotspare::runtime::clock::Clock;
 use rustls::pki_types::CertificateDer;
@@ -93,7 +93,10 @@ impl Door {
 
     /// Good answers counted there.
     pub fn good(&self) -> u64 {
-        self.view().backends[0].pools[0].endpoints[0].tally.cells.sum(|cell| cell.good.get())
+        self.view().backends[0].pools[0].endpoints[0]
+            .tally
+            .cells
+            .sum(|cell| Class::ALL.into_iter().map(|class| cell.good[class].get()).sum::<u64>())
     }
 
     /// Reloads with a changed builder.
