@@ -30,5 +30,5 @@ deny: ## licences, sources and bans of all dependencies; installs cargo-deny whe
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version $(CARGO_DENY)
 	cargo deny check bans licenses sources
 
-tools: ## the outside programs that tests need (nginx, h2load, curl, promtool, setpriv)
+tools: ## the outside programs that tests need (nginx, h2load, curl, prometheus, promtool, setpriv)
 	@tests/tools.sh

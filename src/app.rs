@@ -2,11 +2,13 @@
 //!
 //! Not here: where a config comes from and what a rejected one means (`reload`), signals and words for people (`cli`).
 
-use crate::admin::{self, Phase, Readiness};
+mod state_dir;
+
+use crate::admin::{self, Phase, Readiness, Socket};
 use crate::config::{Config, Listener};
 use crate::domain::Generation;
 use crate::edge::{self, Bound, Order};
-use crate::health::{Published, Supervisor};
+use crate::health::{Published, Stopped, Supervisor};
 use crate::proxy::Worker;
 use crate::runtime::clock::Clock;
 use crate::runtime::{tasks, thread};
@@ -16,15 +18,16 @@ use crate::telemetry::metrics::Workers;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// A running Hotspare. Belongs to the office: the thread that starts it, whose tokio `LocalRuntime` runs the admin listener.
 #[derive(Debug)]
 pub struct Hotspare {
-    supervisor: Supervisor,
+    supervisor: Arc<Supervisor>,
     control: Arc<Control>,
     readiness: Readiness,
     cells: Arc<Workers>,
@@ -32,6 +35,7 @@ pub struct Hotspare {
     /// Every listening socket there is; workers hold clones. One with connections in its queue is never closed.
     sockets: BTreeMap<SocketAddr, Bound>,
     admin: JoinHandle<()>,
+    orders: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,11 @@ pub enum Trouble {
         port = .0.port()
     )]
     Stack(SocketAddr),
+    #[error(
+        "another hotspare runs with the state directory {}; end that one, or give this one its own with `state_dir = \"…\"`",
+        .0.display()
+    )]
+    StateDir(PathBuf),
     #[error("the admin listener: {0}")]
     Admin(io::Error),
     #[error(
@@ -81,14 +90,19 @@ impl Hotspare {
         let admin_address = config.admin.address;
         let admin =
             TcpListener::bind(admin_address).map_err(|error| Trouble::Admin(edge::explain(admin_address, &error)))?;
+        let socket = state_dir::socket(config.state_dir.as_deref()).await?;
 
         let control = Arc::new(Control::new());
         let supervisor =
             Supervisor::start(config, workers, clock, control.clone(), fastrand::u64(..)).map_err(Trouble::Thread)?;
+        let supervisor = Arc::new(supervisor);
         let cells = Arc::new(Workers::new(workers));
         let readiness = Readiness::new();
+        let (line, asked) = admin::line();
+        let orders = tasks::spawn(answer_orders(Arc::downgrade(&supervisor), asked));
         let admin = tasks::spawn(serve_admin(
             admin,
+            socket,
             admin::State {
                 published: supervisor.published.clone(),
                 control: control.clone(),
@@ -96,6 +110,7 @@ impl Hotspare {
                 clock,
                 readiness: readiness.clone(),
                 recent: supervisor.recent(),
+                line,
             },
             more,
         ));
@@ -103,7 +118,7 @@ impl Hotspare {
 
         let threads = (0..workers).map(|index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, clock));
         let threads = threads.collect::<io::Result<Vec<_>>>().map_err(Trouble::Thread)?;
-        let hotspare = Hotspare { supervisor, control, readiness, cells, workers: threads, sockets, admin };
+        let hotspare = Hotspare { supervisor, control, readiness, cells, workers: threads, sockets, admin, orders };
         for bound in hotspare.sockets.values() {
             hotspare.order(hotspare.shares(bound)?).await;
         }
@@ -166,7 +181,9 @@ impl Hotspare {
                 tracing::error!("{died}");
             }
         }
+        self.orders.abort();
         self.admin.abort();
+        let _ = self.admin.await; // it ended because it was told to; only then is its socket removed
     }
 
     /// Each worker's share of a listener.
@@ -229,8 +246,25 @@ fn changed_stack(before: &Config, after: &Config) -> Option<SocketAddr> {
     after.listeners.iter().find(stays).map(|listener| listener.address)
 }
 
-async fn serve_admin(listener: TcpListener, state: admin::State, more: axum::Router) {
-    match admin::serve(listener, state, more).await {
+/// Has the supervisor answer operators' orders, one after the other. It ends with the supervisor: who asks then hears that.
+async fn answer_orders(supervisor: Weak<Supervisor>, mut asked: mpsc::Receiver<admin::Asked>) {
+    while let Some(admin::Asked { order, act, answer }) = asked.recv().await {
+        if answer.is_closed() {
+            continue; // whoever asked has gone, and would not learn that it was carried out
+        }
+        // Never held while it waits for the next: the supervisor ends when the app lets go of it.
+        let Some(supervisor) = supervisor.upgrade() else { return };
+        match supervisor.order(order, act).await {
+            Ok(answered) => {
+                let _ = answer.send(answered); // it is carried out, whether somebody still waits or not
+            }
+            Err(Stopped) => return,
+        }
+    }
+}
+
+async fn serve_admin(listener: TcpListener, socket: Option<Socket>, state: admin::State, more: axum::Router) {
+    match admin::serve(listener, socket, state, more).await {
         Ok(never) => match never {},
         Err(error) => tracing::error!("the admin listener can't be used: {error}"),
     }
@@ -240,7 +274,10 @@ fn say_what_needs_a_restart(before: &Config, after: &Config) {
     if before.workers != after.workers {
         tracing::warn!("`workers` has changed: that takes effect when hotspare is started anew");
     }
-    if before.admin != after.admin {
+    if before.state_dir != after.state_dir {
+        tracing::warn!("`state_dir` has changed: that takes effect when hotspare is started anew");
+    }
+    if before.admin.address != after.admin.address {
         tracing::warn!("`admin.address` has changed: that takes effect when hotspare is started anew");
     }
 }

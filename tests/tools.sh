@@ -5,17 +5,19 @@ set -eu
 
 missing=""
 need() { # need PROGRAM PACKAGE
-    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+    command -v "$1" >/dev/null 2>&1 && return
+    case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
 }
 PATH="$PATH:/usr/sbin:/sbin"
 need curl curl
 need h2load nghttp2-client
 need nginx nginx
+need prometheus prometheus
 need promtool prometheus
 need setpriv util-linux
 
 if [ -z "$missing" ]; then
-    echo "tools: curl, h2load, nginx, promtool and setpriv are there"
+    echo "tools: curl, h2load, nginx, prometheus, promtool and setpriv are there"
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then

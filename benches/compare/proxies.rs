@@ -166,6 +166,7 @@ fn hotspare_toml(listen: SocketAddr, admin: SocketAddr, primary: SocketAddr, sec
     format!(
         r#"
 workers = 1
+state_dir = "state"
 [admin]
 address = "{admin}"
 [[listener]]

@@ -1,22 +1,27 @@
 //! Views made by hand for tests: one backend, `sites`, whose first pool serves.
 
-use super::{Readiness, State};
+use super::{Asked, Readiness, State, line};
+use crate::config::Token;
+use crate::config::token::SecretFile;
 use crate::config::{
     Admin, Backend, Certificate, Config, Endpoint, Limits, Listener, Pool, Probe, ProbeKind, Protocols, Sites,
     Timeouts, Tls,
 };
+use crate::domain::Order;
 use crate::domain::{
     BackendSnapshot, Diverged, Drained, EndpointId, EndpointSnapshot, Generation, Health, Lagging, Moment, PoolHealth,
     PoolIndex, PoolSnapshot, PoolWrites, Routing, Rules, Steadiness, Writes,
 };
-use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View};
+use crate::health::{Act, Answer, BackendView, EndpointView, PoolView, Published, Tally, View};
 use crate::runtime::clock::Clock;
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use rustls::crypto::aws_lc_rs;
+use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
 
 pub const WORKERS: usize = 2;
 
@@ -83,7 +88,8 @@ pub fn view(pools: &[Place]) -> View {
     let config = Config {
         workers: NonZeroUsize::new(WORKERS).unwrap(),
         drain_timeout: Duration::from_secs(30),
-        admin: Admin { address: "127.0.0.1:9900".parse().unwrap() },
+        state_dir: None,
+        admin: Admin { address: "127.0.0.1:9900".parse().unwrap(), token: None },
         listeners: vec![Arc::new(listener())],
         sites: Sites::default(),
         backends: vec![backend.clone()],
@@ -110,7 +116,22 @@ pub fn state(view: View) -> State {
         clock: Clock::start(),
         readiness: Readiness::new(),
         recent: Arc::default(),
+        line: line().0,
     }
+}
+
+/// The same state with that token configured.
+pub fn with_token(view: &mut View, token: &str) {
+    let config = Arc::get_mut(&mut view.config).unwrap();
+    config.admin.token = Some(Token::of(&SecretFile { bytes: token.into(), mode: 0o600 }).unwrap());
+}
+
+/// Stands in for the supervisor: answers by `script`, for as long as it is polled.
+pub async fn answer_by(mut asked: mpsc::Receiver<Asked>, mut script: impl FnMut(&Order, Act) -> Answer) -> Infallible {
+    while let Some(Asked { order, act, answer }) = asked.recv().await {
+        let _ = answer.send(script(&order, act)); // whoever asked may have gone
+    }
+    std::future::pending().await
 }
 
 fn backend(pools: &[Place]) -> Backend {
@@ -118,13 +139,14 @@ fn backend(pools: &[Place]) -> Backend {
     let pool = |(name, endpoints): &Place| Pool {
         name: (*name).into(),
         endpoints: endpoints.iter().map(endpoint).collect(),
+        tls: None,
         writes: PoolWrites::After(Duration::ZERO),
     };
     let second = Duration::from_secs(1);
     Backend {
         name: "sites".into(),
         pools: pools.iter().map(pool).collect(),
-        probe: Probe { kind: ProbeKind::Tcp, interval: second, timeout: second, fast_interval: second },
+        probe: Probe { kind: ProbeKind::Tcp, port: None, interval: second, timeout: second, fast_interval: second },
         rules: Rules::default(),
         own_writes: 10 * second,
         write_wait: 2 * second,

@@ -11,7 +11,7 @@ use super::departed::Departed;
 use super::family::{Family, Spread, number, seconds};
 use super::process::Process;
 use crate::config::{Backend, Pool};
-use crate::domain::{FailureKind, Routing};
+use crate::domain::{Diverged, Drained, FailureKind, Lagging, Routing, Steadiness, Waiting};
 use crate::health::tally::TallyCell;
 use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View};
 use crate::telemetry::cells::PerWorker;
@@ -28,8 +28,21 @@ use std::time::SystemTime;
 
 /// Response classes in the order of [`BackendCells::responses`].
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-const ENDPOINT_STATES: [&str; 4] = ["unproven", "up", "down", "probation"];
+const ENDPOINT_STATES: [&str; 5] = ["unproven", "up", "suspect", "down", "probation"];
 const POOL_STATES: [&str; 3] = ["up", "degraded", "down"];
+const WRITES_STATES: [&str; 3] = ["taken", "waiting", "refused"];
+const WAITS: [&str; 10] = [
+    "not_well",
+    "stale",
+    "drained",
+    "hold_down",
+    "probes",
+    "intermittent",
+    "after_writes",
+    "manual",
+    "commanded",
+    "ramp",
+];
 
 /// The metrics page.
 #[derive(Debug)]
@@ -76,6 +89,7 @@ impl Collector for Scrape {
         families.extend(attempts(&view));
         families.push(heads(&view, &mut self.departed.lock().unwrap_or_else(PoisonError::into_inner)));
         families.extend(health(&view));
+        families.extend(standing(&view));
         families.extend(self.control.collect(view.backends.iter().map(|backend| &*backend.config.name)));
         families.extend(connections(&self.workers));
         families.extend(configuration(&view));
@@ -163,6 +177,33 @@ fn health(view: &View) -> [MetricFamily; 4] {
         panic.add([&*backend.name], flag(backend.routing == Routing::Panic));
     }
     [of_endpoints.done(), of_pools.done(), serving.done(), panic.done()]
+}
+
+/// What follows from health beside the serving pool, and what operators said.
+fn standing(view: &View) -> Vec<MetricFamily> {
+    let mut writes = Family::new(&names::WRITES);
+    let mut waits = Family::new(&names::FAILBACK_WAITS);
+    let mut commands = Family::new(&names::COMMANDS_STANDING);
+    let mut intermittent = Family::new(&names::ENDPOINT_INTERMITTENT);
+    let mut drained = Family::new(&names::ENDPOINT_DRAINED);
+    let mut stale = Family::new(&names::POOL_STALE);
+    let mut diverged = Family::new(&names::POOL_DIVERGED);
+    for backend in view.backends.iter().map(|backend| &*backend.snapshot) {
+        let name = &*backend.name;
+        writes.add_states([name], &WRITES_STATES, backend.writes.name());
+        waits.add_states([name], &WAITS, backend.waiting.map_or("", Waiting::name));
+        commands.add([name], number(u64::try_from(backend.standing.len()).unwrap_or(u64::MAX)));
+        for pool in &backend.pools {
+            stale.add([name, &*pool.name], flag(pool.lagging == Lagging::Stale));
+            diverged.add([name, &*pool.name], flag(pool.diverged == Diverged::Yes));
+            for endpoint in &pool.endpoints {
+                let labels = [name, &*pool.name, &*endpoint.name];
+                intermittent.add(labels, flag(endpoint.steadiness == Steadiness::Intermittent));
+                drained.add(labels, flag(endpoint.drained == Drained::Yes));
+            }
+        }
+    }
+    [writes, waits, commands, intermittent, drained, stale, diverged].map(Family::done).into()
 }
 
 fn connections(workers: &Workers) -> Vec<MetricFamily> {
@@ -258,7 +299,8 @@ mod tests {
     use super::super::fixture::{SITES, WORKERS, state, view, with_snapshot};
     use super::*;
     use crate::domain::{
-        Cause, Change, Class, EndpointId, Evidence, Health, Moment, Out, PoolHealth, PoolIndex, ProbeFailure, Transition,
+        Cause, Change, Class, EndpointId, Evidence, Health, Moment, Out, PoolHealth, PoolIndex, ProbeFailure,
+        Transition,
     };
     use crate::telemetry::cells::WorkerIndex;
     use crate::telemetry::control::Reload;

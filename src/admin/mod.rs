@@ -1,25 +1,35 @@
-//! What operators and their tools see: `/metrics`, `/healthz`, `/readyz`, `/status`. It reads; it changes nothing.
+//! What operators and their tools see: `/metrics`, `/healthz`, `/readyz`, `/status`; and where they give commands. It reads; what
+//! changes something it asks for, over a [`Line`], and `app` answers.
 //!
 //! - [`server`]: connections and paths. - [`metrics`]: the exposition. - [`status`]: the schema of `/status`.
 //! - [`process`]: the process as the kernel sees it.
+//! - [`commands`]: a command from the request to the answer; [`guard`]: who may give one; [`request`] and [`answer`]: what is said;
+//!   [`socket`]: the way in for those on this machine.
 //!
 //! It runs on the office's thread: neither a scrape nor a stuck reader delays a worker or the supervisor.
 //!
-//! Not here: what is counted (`telemetry`, `health`), the command that prints the status for people (`cli`).
+//! Not here: what is counted (`telemetry`, `health`), the commands that print any of it for people (`cli`).
 
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
+pub mod answer;
+pub mod commands;
 mod departed;
 mod family;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod guard;
 pub mod metrics;
 mod picture;
 pub mod process;
+pub mod request;
 pub mod server;
+pub mod socket;
 pub mod status;
 
+pub use commands::{Asked, Line, line};
 pub use server::serve;
+pub use socket::{NoSocket, Socket};
 
 use crate::health::{Published, Recent};
 use crate::runtime::clock::Clock;
@@ -28,7 +38,7 @@ use crate::telemetry::metrics::Workers;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// All that is shown, handed in by the app.
+/// All that is shown, and the way to ask for more; handed in by the app.
 #[derive(Clone, Debug)]
 pub struct State {
     pub published: Arc<Published>,
@@ -37,6 +47,7 @@ pub struct State {
     pub clock: Clock,
     pub readiness: Readiness,
     pub recent: Arc<Recent>,
+    pub line: Line,
 }
 
 /// Whether this process should be sent clients. Shared: the app sets it, `/readyz` shows it.

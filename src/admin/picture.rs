@@ -5,14 +5,14 @@
 
 use super::metrics::{by_outcome, in_flight_at, sum_of};
 use super::status::{
-    BackendStatus, CertificateStatus, EndpointStatus, ListenerStatus, PoolStatus, RECENT, SCHEMA, Status,
-    TransitionStatus, WaitingStatus,
+    BackendStatus, CertificateStatus, CommandStatus, EndpointStatus, ListenerStatus, PoolStatus, RECENT, SCHEMA,
+    Status, TransitionStatus, WaitingStatus, WritesStatus,
 };
 use super::{Phase, State};
 use crate::config::Listener;
 use crate::domain::{
-    AfterWrites, BackendSnapshot, Change, Diverged, EndpointSnapshot, Health, Illness, Isolation, Lagging, Moment, Out,
-    PoolHealth, PoolSnapshot, Routing, Steadiness, Waiting, Writes,
+    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Illness, Lagging,
+    Moment, Out, PoolHealth, PoolSnapshot, ReadOnly, Routing, Standing, Steadiness, Waiting, Writes,
 };
 use crate::health::{BackendView, EndpointView, PoolView, Told, View};
 use crate::telemetry::words;
@@ -66,9 +66,50 @@ impl Now {
             serving_for_seconds: self.ago(snapshot.serving_since).as_secs_f64(),
             routing: snapshot.routing.name().to_owned(),
             waiting: snapshot.waiting.map(|waiting| self.waiting(snapshot, waiting)),
+            ramp_to: snapshot.ramp.map(|ramp| snapshot.pools[ramp.to.0].name.to_string()),
+            writes: self.writes(snapshot),
+            commands: snapshot.standing.iter().map(|standing| self.command(standing)).collect(),
             in_flight: sum_of(cells, |cell| cell.in_flight.get()),
             waiting_writes: sum_of(cells, |cell| cell.waiting.get()),
             pools: told.map(|(i, (pool, view))| self.pool(pool, view, i == snapshot.serving.0)).collect(),
+        }
+    }
+
+    fn writes(self, backend: &BackendSnapshot) -> WritesStatus {
+        let serving = &backend.pools[backend.serving.0].name;
+        let (reason, left, words) = match backend.writes {
+            Writes::To(pool) => (None, None, format!("go to {}", backend.pools[pool.0].name)),
+            Writes::Pausing { to, until } => {
+                let words = format!("wait for those that run elsewhere, then go to {}", backend.pools[to.0].name);
+                (None, Some(until), words)
+            }
+            Writes::Refused(why) => {
+                let until = match why {
+                    ReadOnly::NotYet { until } => Some(until),
+                    ReadOnly::Commanded
+                    | ReadOnly::Pool
+                    | ReadOnly::FailingBack
+                    | ReadOnly::CatchingUp
+                    | ReadOnly::UntilAck => None,
+                };
+                let words = format!("are refused at {serving}: {}", words::read_only(why));
+                (Some(why.name().to_owned()), until, words)
+            }
+        };
+        WritesStatus {
+            state: backend.writes.name().to_owned(),
+            reason,
+            left_seconds: left.map(|until| until.since(self.moment).as_secs_f64()),
+            words,
+        }
+    }
+
+    fn command(self, standing: &Standing) -> CommandStatus {
+        CommandStatus {
+            command: standing.command.to_string(),
+            since: self.wall_at(standing.since),
+            left_seconds: standing.ends.map(|ends| ends.since(self.moment).as_secs_f64()),
+            suspended: standing.force == Enforced::Suspended,
         }
     }
 
@@ -126,6 +167,9 @@ impl Now {
             name: pool.name.to_string(),
             serving,
             health: pool.health.name().to_owned(),
+            stale: pool.lagging == Lagging::Stale,
+            drained: pool.drained == Drained::Yes,
+            diverged: pool.diverged == Diverged::Yes,
             endpoints: endpoints.map(|(endpoint, view)| self.endpoint(endpoint, view)).collect(),
         }
     }
@@ -145,12 +189,28 @@ impl Now {
             name: endpoint.name.to_string(),
             health: endpoint.health.name().to_owned(),
             out: out.map(str::to_owned),
-            words,
+            words: self.remarks(endpoint, words),
+            drained: endpoint.drained == Drained::Yes,
+            intermittent: endpoint.steadiness == Steadiness::Intermittent,
             since: self.wall_at(endpoint.since),
             for_seconds: self.ago(endpoint.since).as_secs_f64(),
             in_flight: sum_of(&view.tally.cells, in_flight_at),
             attempts: by_outcome(&view.tally).map(|(outcome, count)| (outcome.to_owned(), count)).collect(),
         }
+    }
+
+    /// The health in words, with what else is to be said of the endpoint.
+    fn remarks(self, endpoint: &EndpointSnapshot, mut words: String) -> String {
+        if endpoint.steadiness == Steadiness::Intermittent {
+            words.push_str(", fails now and then");
+        }
+        if endpoint.warm_at.is_some_and(|at| at > self.moment) {
+            words.push_str(", starting slowly");
+        }
+        if endpoint.drained == Drained::Yes {
+            words.push_str(", drained");
+        }
+        words
     }
 
     fn listener(self, listener: &Listener) -> ListenerStatus {
@@ -188,16 +248,16 @@ impl Now {
             Change::Serving { from, to } => ("serving", backend.clone(), &**from, &**to),
             Change::Routing { from, to } => ("routing", backend.clone(), from.name(), to.name()),
             Change::Steadiness { pool, endpoint, to, .. } => {
-                ("steadiness", format!("{pool}/{endpoint}"), "", steadiness(*to))
+                ("steadiness", format!("{pool}/{endpoint}"), "", to.name())
             }
-            Change::Lag { pool, to } => ("lag", pool.to_string(), "", lagging(*to)),
-            Change::Diverged { pool, to } => ("diverged", pool.to_string(), "", diverged(*to)),
+            Change::Lag { pool, to } => ("lag", pool.to_string(), "", to.name()),
+            Change::Diverged { pool, to } => ("diverged", pool.to_string(), "", to.name()),
             Change::Ramp { from, to, .. } => ("ramp", backend.clone(), &**from, &**to),
-            Change::Writes { from, to, .. } => ("writes", backend.clone(), writes(*from), writes(*to)),
+            Change::Writes { from, to, .. } => ("writes", backend.clone(), from.name(), to.name()),
             Change::WritesLeft { pool, .. } => ("writes_left", pool.to_string(), "", ""),
             Change::Waiting { from, to } => ("waiting", backend.clone(), waiting(*from), waiting(*to)),
             Change::Command { command, .. } => ("command", command.to_string(), "", ""),
-            Change::Isolation { to } => ("isolation", backend.clone(), "", isolation(*to)),
+            Change::Isolation { to } => ("isolation", backend.clone(), "", to.name()),
             Change::Probing { to } => ("probing", backend.clone(), "", to.map_or("sound", Illness::name)),
         };
         TransitionStatus {
@@ -254,8 +314,27 @@ enum Severity {
 
 fn of_backend(backend: &BackendSnapshot, now: Now, problems: &mut Vec<(Severity, String)>) {
     let name = &backend.name;
-    if backend.routing == Routing::Panic {
-        problems.push((Severity::Refused, format!("{name}: no pool is usable, every endpoint is tried (panic)")));
+    let serving = &backend.pools[backend.serving.0].name;
+    match backend.routing {
+        Routing::Serving => {}
+        Routing::Panic => {
+            problems.push((Severity::Refused, format!("{name}: no pool is usable, every endpoint is tried (panic)")));
+        }
+        Routing::Held => {
+            let words = format!(
+                "{name}: a command keeps requests at {serving}, which is not usable; `hotspare release {name}`"
+            );
+            problems.push((Severity::Refused, words));
+        }
+    }
+    if let Writes::Refused(_) = backend.writes {
+        problems.push((Severity::Refused, format!("{name}: writes {}", now.writes(backend).words)));
+    }
+    for standing in &backend.standing {
+        let until =
+            standing.ends.map_or(String::new(), |ends| format!(", for {} more", words::span(ends.since(now.moment))));
+        let suspended = if standing.force == Enforced::Suspended { ", suspended: its pool is not usable" } else { "" };
+        problems.push((Severity::ToCome, format!("{name}: command `{}` stands{until}{suspended}", standing.command)));
     }
     if backend.serving.0 != 0 {
         let (to, from) = (&backend.pools[backend.serving.0].name, &backend.pools[0].name);
@@ -275,6 +354,20 @@ fn of_backend(backend: &BackendSnapshot, now: Now, problems: &mut Vec<(Severity,
             let words = format!("{name}: pool {} is {}: {}", pool.name, pool.health.name(), up(pool));
             problems.push((Severity::LessInReserve, words));
         }
+        if pool.lagging == Lagging::Stale {
+            problems
+                .push((Severity::LessInReserve, format!("{name}: pool {} is behind by too much (stale)", pool.name)));
+        }
+        for endpoint in &pool.endpoints {
+            if endpoint.health.is_suspect() {
+                let words = format!("{name}: {}/{} is {}", pool.name, endpoint.name, words::health(endpoint.health));
+                problems.push((Severity::LessInReserve, words));
+            }
+            if endpoint.steadiness == Steadiness::Intermittent {
+                let words = format!("{name}: {}/{} fails now and then (intermittent)", pool.name, endpoint.name);
+                problems.push((Severity::LessInReserve, words));
+            }
+        }
     }
 }
 
@@ -283,42 +376,6 @@ fn up(pool: &PoolSnapshot) -> String {
     let up = pool.endpoints.iter().filter(|endpoint| endpoint.health.counts_as_up()).count();
     let of = u64::try_from(pool.endpoints.len()).unwrap_or(u64::MAX);
     format!("{up} of {} up", words::count(of, "endpoint"))
-}
-
-fn steadiness(steadiness: Steadiness) -> &'static str {
-    match steadiness {
-        Steadiness::Steady => "steady",
-        Steadiness::Intermittent => "intermittent",
-    }
-}
-
-fn lagging(lagging: Lagging) -> &'static str {
-    match lagging {
-        Lagging::Fresh => "fresh",
-        Lagging::Stale => "stale",
-    }
-}
-
-fn diverged(diverged: Diverged) -> &'static str {
-    match diverged {
-        Diverged::No => "no",
-        Diverged::Yes => "yes",
-    }
-}
-
-fn isolation(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::No => "no",
-        Isolation::Yes => "yes",
-    }
-}
-
-fn writes(writes: Writes) -> &'static str {
-    match writes {
-        Writes::To(_) => "taken",
-        Writes::Pausing { .. } => "waiting",
-        Writes::Refused(_) => "refused",
-    }
 }
 
 fn waiting(waiting: Option<Waiting>) -> &'static str {

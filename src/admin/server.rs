@@ -1,12 +1,14 @@
-//! Connections and paths of the admin listener.
+//! Connections and paths of the admin listener, and of the socket beside it.
 //!
 //! A client here costs little and blocks nobody: each connection is a future of its own, at most [`MAX_CONNECTIONS`] at
 //! once, with a limit on the time to send a head and on its whole life. (axum's own `serve` has neither limit, and would
 //! let readers that hang use up the descriptors that user sites need.)
 
+use super::guard::{self, Peer};
 use super::metrics::Exposition;
 use super::picture::picture;
-use super::{Phase, State};
+use super::socket::{self, Socket};
+use super::{Phase, State, commands};
 use axum::Router;
 use axum::body::Body;
 use axum::extract;
@@ -15,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -23,11 +26,14 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tower::Service;
 
 /// Scrapers and people are few; more than this wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
+/// Over the socket, counted apart: scrapers that hang must not keep an operator out.
+const MAX_SOCKET_CONNECTIONS: usize = 16;
 /// For a request's head, and between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After this a connection takes no further request: without it, a client that never reads would stay for ever.
@@ -42,20 +48,48 @@ const PATHS: &str = "\
 /healthz  200 while the process runs
 /readyz   200 while clients should be sent here, else 503 and why
 /status   JSON: backends, pools, endpoints, recent transitions (`hotspare status` prints it)
+/commands POST: what an operator asks for (`hotspare failover` and the like send it)
 ";
 
-/// Serves the admin paths, and `more`, on `listener` until the future is dropped, which closes every connection. Fails only at once: when
-/// the listener can't be used.
-pub async fn serve(listener: std::net::TcpListener, state: State, more: Router) -> io::Result<Infallible> {
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let router = router(state).merge(more);
+/// Serves the admin paths, and `more`, on `tcp` and on the socket if there is one, until the future is dropped, which closes every
+/// connection and removes the socket. Fails only at once: when one of them can't be used.
+pub async fn serve(
+    tcp: std::net::TcpListener,
+    socket: Option<Socket>,
+    state: State,
+    more: Router,
+) -> io::Result<Infallible> {
+    tcp.set_nonblocking(true)?;
+    let tcp = TcpListener::from_std(tcp)?;
+    let listening = socket.as_ref().map(Socket::listen).transpose()?;
+    let router = router(state).merge(more).layer(axum::middleware::from_fn(guard::same_site));
+    let over_tcp = attend(&router, MAX_CONNECTIONS, async || {
+        let (stream, from) = tcp.accept().await?;
+        Ok((stream, Peer::Tcp(from)))
+    });
+    let over_socket = attend(&router, MAX_SOCKET_CONNECTIONS, async || match &listening {
+        Some(socket) => socket::accept(socket).await,
+        None => std::future::pending().await,
+    });
+    tokio::select! {
+        never = over_tcp => match never {},
+        never = over_socket => match never {},
+    }
+}
+
+/// Takes connections, at most `most` at once, and serves each of them.
+async fn attend<S>(router: &Router, most: usize, accept: impl AsyncFn() -> io::Result<(S, Peer)>) -> Infallible
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let mut connections = FuturesUnordered::new();
     loop {
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                // Handlers only read, so a panic leaves nothing half done; it must not end the office's thread.
-                Ok((stream, _)) => connections.push(AssertUnwindSafe(connection(stream, router.clone())).catch_unwind()),
+            accepted = accept(), if connections.len() < most => match accepted {
+                // Handlers only read and ask, so a panic leaves nothing half done; it must not end the office's thread.
+                Ok((stream, peer)) => {
+                    connections.push(AssertUnwindSafe(connection(stream, peer, router.clone())).catch_unwind());
+                }
                 Err(error) => {
                     tracing::warn!("the admin listener can't accept: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -71,8 +105,11 @@ pub async fn serve(listener: std::net::TcpListener, state: State, more: Router) 
 }
 
 /// One client, from its first byte to its last. How it ends is its own affair.
-async fn connection(stream: TcpStream, router: Router) {
-    let service = hyper::service::service_fn(move |request| router.clone().call(request));
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer, router: Router) {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.clone().call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -91,6 +128,7 @@ struct Shared {
 }
 
 fn router(state: State) -> Router {
+    let commands = commands::router(state.clone());
     let exposition = Exposition::new(state.published.clone(), state.control.clone(), state.workers.clone());
     Router::new()
         .route("/", get(|| async { PATHS }))
@@ -100,6 +138,7 @@ fn router(state: State) -> Router {
         .route("/status", get(status))
         .fallback(|| async { (StatusCode::NOT_FOUND, format!("Nothing is here. What there is:\n\n{PATHS}")) })
         .with_state(Arc::new(Shared { state, exposition }))
+        .merge(commands)
 }
 
 async fn metrics(extract::State(shared): extract::State<Arc<Shared>>) -> Response {
@@ -136,6 +175,7 @@ mod tests {
     use axum::routing::get as get_handler;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     /// Runs `test` beside a server; a test that hangs fails.
     async fn with_server<T>(state: State, test: impl AsyncFnOnce(SocketAddr) -> T) -> T {
@@ -146,7 +186,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         tokio::select! {
-            served = serve(listener, state, more) => panic!("the server ended: {served:?}"),
+            served = serve(listener, None, state, more) => panic!("the server ended: {served:?}"),
             result = test(address) => result,
             () = tokio::time::sleep(Duration::from_secs(20)) => panic!("the test took too long"),
         }

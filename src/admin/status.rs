@@ -44,10 +44,17 @@ pub struct BackendStatus {
     pub serving: String,
     pub serving_since: String,
     pub serving_for_seconds: f64,
-    /// `serving`: at the serving pool's up endpoints; `panic`: at every endpoint, since no pool is usable.
+    /// `serving`: at the serving pool's up endpoints; `panic`: at every endpoint, since no pool is usable; `held`: at every endpoint
+    /// of the serving pool, since an operator keeps requests there.
     pub routing: String,
     /// What failback waits for; null while the first pool serves.
     pub waiting: Option<WaitingStatus>,
+    /// The pool that safe requests return to bit by bit; null while none do.
+    pub ramp_to: Option<String>,
+    /// What becomes of unsafe requests.
+    pub writes: WritesStatus,
+    /// Operators' commands that stand for it.
+    pub commands: Vec<CommandStatus>,
     /// Requests whose response has not ended, and unsafe requests that wait for a verdict.
     pub in_flight: i64,
     pub waiting_writes: i64,
@@ -56,12 +63,34 @@ pub struct BackendStatus {
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct WritesStatus {
+    /// `taken`, `waiting` or `refused`.
+    pub state: String,
+    /// Why they are refused: `commanded`, `pool`, `not_yet`, `failing_back`, `catching_up` or `until_ack`; null unless they are.
+    pub reason: Option<String>,
+    /// Of a wait that ends by itself.
+    pub left_seconds: Option<f64>,
+    pub words: String,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandStatus {
+    /// As it is written on the command line.
+    pub command: String,
+    pub since: String,
+    /// Of `--for`; null where none was given.
+    pub left_seconds: Option<f64>,
+    /// Whether it can't be followed for now.
+    pub suspended: bool,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct WaitingStatus {
     /// The pool that failback leads to.
     pub pool: String,
-    /// `not_well`, `hold_down` or `manual`.
+    /// `not_well`, `stale`, `drained`, `hold_down`, `probes`, `intermittent`, `after_writes`, `manual`, `commanded` or `ramp`.
     pub reason: String,
-    /// Of the hold-down; null for the other reasons.
+    /// Of the hold-down or the ramp; null for the other reasons.
     pub left_seconds: Option<f64>,
     pub words: String,
 }
@@ -72,6 +101,11 @@ pub struct PoolStatus {
     pub serving: bool,
     /// `up`, `degraded` or `down`.
     pub health: String,
+    /// Behind by too much.
+    pub stale: bool,
+    pub drained: bool,
+    /// It may have taken writes that earlier pools lack.
+    pub diverged: bool,
     pub endpoints: Vec<EndpointStatus>,
 }
 
@@ -79,12 +113,14 @@ pub struct PoolStatus {
 pub struct EndpointStatus {
     /// Its address as configured.
     pub name: String,
-    /// `unproven`, `up`, `down` or `probation`.
+    /// `unproven`, `up`, `suspect`, `down` or `probation`.
     pub health: String,
     /// How it went down: `probes`, `refusals` or `ejected`; null unless down.
     pub out: Option<String>,
     /// The health in words.
     pub words: String,
+    pub drained: bool,
+    pub intermittent: bool,
     pub since: String,
     pub for_seconds: f64,
     /// Attempts whose response has not ended.
@@ -114,7 +150,8 @@ pub struct TransitionStatus {
     pub at: String,
     pub ago_seconds: f64,
     pub backend: String,
-    /// What changed: `endpoint`, `pool`, `serving` or `routing`.
+    /// What changed: `endpoint`, `steadiness`, `pool`, `lag`, `diverged`, `serving`, `ramp`, `writes`, `writes_left`, `routing`,
+    /// `waiting`, `command`, `isolation` or `probing`.
     pub what: String,
     /// Its name; the backend's for `serving` and `routing`.
     pub who: String,

@@ -1,6 +1,9 @@
-//! The command line: what can be asked for, and the exit status: 0, 1 (problem), 2 (usage; clap's own).
+//! The command line: what can be asked for, and the exit status: 0, 1 (problem), 2 (usage: clap's own, and names that are not
+//! there).
 
 pub mod check;
+pub mod link;
+pub mod order;
 pub mod output;
 pub mod quick;
 pub mod run;
@@ -37,13 +40,14 @@ enum Command {
     },
     /// Show what a running hotspare knows: pools, endpoints, what it waits for, what happened.
     Status {
-        /// Its admin listener.
-        #[arg(long, value_name = "ADDR", default_value = status::DEFAULT_ADMIN)]
-        admin: String,
+        #[command(flatten)]
+        link: link::Link,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    Order(order::Order),
     /// Two small data centres, a front door before them, and faults to switch on. Needs no file, no network, no root.
     Demo(crate::demo::Options),
 }
@@ -64,7 +68,7 @@ pub struct Run {
     #[arg(long, value_name = "ADDR", default_value = "[::]:8443", requires = "primary")]
     listen: SocketAddr,
     /// Without a config file: where metrics and status are served.
-    #[arg(long, value_name = "ADDR", default_value = status::DEFAULT_ADMIN, requires = "primary")]
+    #[arg(long, value_name = "ADDR", default_value = link::DEFAULT_ADMIN, requires = "primary")]
     admin: SocketAddr,
     /// Without a config file: the certificate, PEM. Without one, a self-signed one is made under certs/.
     #[arg(long, value_name = "FILE", requires_all = ["primary", "key"])]
@@ -83,6 +87,8 @@ pub enum Verdict {
     Fine,
     /// Something is wrong, and has been said.
     Problem,
+    /// What was asked for makes no sense, and that has been said.
+    Usage,
 }
 
 /// Does what the command line says.
@@ -90,9 +96,10 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(options) => run::run(options),
         Command::Check { file } => printed(check::run(&file, color(), &mut io::stdout(), &mut io::stderr())),
-        Command::Status { admin, json } => {
+        Command::Order(order) => printed(ordered(&order)),
+        Command::Status { link, json } => {
             let format = if json { status::Format::Json } else { status::Format::Table };
-            printed(status::run(&admin, format, &mut io::stdout(), &mut io::stderr()))
+            printed(status::run(&link, format, &mut io::stdout(), &mut io::stderr()))
         }
         Command::Demo(options) => crate::demo::run(options).map(|promises| match promises {
             Promises::Held => Verdict::Fine,
@@ -102,11 +109,23 @@ pub fn main() -> ExitCode {
     match done {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,
         Ok(Verdict::Problem) => ExitCode::FAILURE,
+        Ok(Verdict::Usage) => ExitCode::from(USAGE),
         Err(error) => {
             complain(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// As clap's own.
+const USAGE: u8 = 2;
+
+/// Somebody can be asked only where questions are seen and answers can be typed.
+fn ordered(order: &order::Order) -> io::Result<Verdict> {
+    let (mut out, mut errors, mut lines) = (io::stdout(), io::stderr(), io::stdin().lock());
+    let here = io::stdin().is_terminal() && io::stderr().is_terminal();
+    let asked = here.then_some(&mut lines as &mut dyn io::BufRead);
+    order::run(order, &mut order::Person { out: &mut out, errors: &mut errors, asked })
 }
 
 /// Of a command that prints an answer: whether it could. One that reads no further, as `| head`, needs no words about it.

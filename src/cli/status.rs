@@ -2,21 +2,11 @@
 //!
 //! Not here: what is in it (`admin::status`), how it is laid out (`output`), arguments (`cli`).
 
+use super::link::{Link, LinkError, Place, Request};
 use super::{Verdict, output};
 use crate::admin::status::{SCHEMA, Status};
-use crate::domain::Moment;
 use crate::runtime::clock::Clock;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
-
-/// Where the admin listener is unless the configuration says otherwise.
-pub const DEFAULT_ADMIN: &str = "127.0.0.1:9900";
-
-/// For the connect, and for the whole answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// No status is this large: what sends more is something else.
-const MAX_ANSWER: u64 = 16 << 20;
+use std::io::{self, Write};
 
 /// What is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,32 +20,21 @@ pub enum Format {
 /// Why there is no status to print.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
-    #[error("`{given}` is not an address: {error}\n  give host:port, as in `--admin {DEFAULT_ADMIN}`")]
-    Address { given: String, error: io::Error },
+    #[error("{0}")]
+    Link(#[from] LinkError),
+    #[error("{place} answered `{line}` to GET /status\n  is that hotspare's admin address, not that of a site?")]
+    Refused { place: Place, line: String },
+    #[error("what {place} answered is not a status: {error}\n  is that hotspare's admin address, not that of a site?")]
+    NotAStatus { place: Place, error: serde_json::Error },
     #[error(
-        "nothing listens at {address}: {error}\n  is hotspare running? its configuration says where, in `[admin] address`; \
-         pass that as `--admin ADDR`"
+        "the hotspare at {place} is release {release}, whose status this one can't read\n  use its own `hotspare status`, or --json"
     )]
-    Connect { address: SocketAddr, error: io::Error },
-    #[error(
-        "{address} does not answer: {error}\n  is that hotspare's admin address? see `[admin] address` in its configuration"
-    )]
-    Exchange { address: SocketAddr, error: io::Error },
-    #[error("{address} answered `{line}` to GET /status\n  is that hotspare's admin address, not that of a site?")]
-    Refused { address: SocketAddr, line: String },
-    #[error(
-        "what {address} answered is not a status: {error}\n  is that hotspare's admin address, not that of a site?"
-    )]
-    NotAStatus { address: SocketAddr, error: serde_json::Error },
-    #[error(
-        "the hotspare at {address} is release {release}, whose status this one can't read\n  use its own `hotspare status`, or --json"
-    )]
-    Schema { address: SocketAddr, release: String },
+    Schema { place: Place, release: String },
 }
 
 /// The whole command. Prints to `out`, or an error to `errors`; fails only if `out` can't be written.
-pub fn run(admin: &str, format: Format, out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<Verdict> {
-    let (text, status) = match fetch(admin, Clock::start()) {
+pub fn run(link: &Link, format: Format, out: &mut dyn Write, errors: &mut dyn Write) -> io::Result<Verdict> {
+    let (text, status) = match fetch(link, Clock::start()) {
         Ok(fetched) => fetched,
         Err(error) => {
             writeln!(errors, "error: {error}")?;
@@ -69,58 +48,16 @@ pub fn run(admin: &str, format: Format, out: &mut dyn Write, errors: &mut dyn Wr
     Ok(if status.problems.is_empty() { Verdict::Fine } else { Verdict::Problem })
 }
 
-fn fetch(admin: &str, clock: Clock) -> Result<(String, Status), StatusError> {
-    let address = resolve(admin)?;
-    let connected = TcpStream::connect_timeout(&address, PATIENCE);
-    let stream = connected.map_err(|error| StatusError::Connect { address, error })?;
-    let answer = exchange(stream, address, clock).map_err(|error| StatusError::Exchange { address, error })?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let line = head.lines().next().unwrap_or("");
-    if line.split(' ').nth(1) != Some("200") {
-        let line = line.chars().filter(|c| !c.is_control()).take(80).collect();
-        return Err(StatusError::Refused { address, line });
+fn fetch(link: &Link, clock: Clock) -> Result<(String, Status), StatusError> {
+    let answer = link.send(Request::Get { path: "/status" }, clock)?;
+    let place = answer.place;
+    if answer.status != 200 {
+        return Err(StatusError::Refused { place, line: answer.line });
     }
-    let status: Status = serde_json::from_str(body).map_err(|error| StatusError::NotAStatus { address, error })?;
-    match status.schema {
-        SCHEMA => Ok((body.to_owned(), status)),
-        _ => Err(StatusError::Schema { address, release: status.release }),
-    }
-}
-
-/// `http://host:port/` is taken too: it is what people copy.
-fn resolve(given: &str) -> Result<SocketAddr, StatusError> {
-    let address = given.strip_prefix("http://").unwrap_or(given).trim_end_matches('/');
-    let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let found = address.to_socket_addrs().and_then(|mut found| found.next().ok_or_else(none));
-    found.map_err(|error| StatusError::Address { given: given.to_owned(), error })
-}
-
-/// One GET. HTTP/1.0 because its answer is what comes until the connection closes: nothing to parse.
-fn exchange(mut stream: TcpStream, address: SocketAddr, clock: Clock) -> io::Result<String> {
-    let deadline = clock.now().after(PATIENCE);
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("GET /status HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    let mut piece = [0; 16 * 1024];
-    loop {
-        stream.set_read_timeout(Some(left(deadline, clock.now())?))?;
-        match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(n) => answer.extend_from_slice(&piece[..n]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
-            Err(error) => return Err(error),
-        }
-        if u64::try_from(answer.len()).unwrap_or(u64::MAX) > MAX_ANSWER {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer has no end"));
-        }
-    }
-    String::from_utf8(answer).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the answer is not text"))
-}
-
-fn left(deadline: Moment, now: Moment) -> io::Result<Duration> {
-    match deadline.since(now) {
-        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-        left => Ok(left),
+    match serde_json::from_str::<Status>(&answer.body) {
+        Ok(status) if status.schema == SCHEMA => Ok((answer.body, status)),
+        Ok(status) => Err(StatusError::Schema { place, release: status.release }),
+        Err(error) => Err(StatusError::NotAStatus { place, error }),
     }
 }
 
@@ -129,7 +66,12 @@ mod tests {
     use super::*;
     use crate::admin::Phase;
     use crate::admin::fixture::{SITES, state, view};
+    use std::io::Read;
     use std::net::TcpListener;
+
+    fn at(address: &str) -> Link {
+        Link { admin: Some(address.to_owned()), ..Link::default() }
+    }
 
     /// Answers one connection with `answer` and returns what the command printed.
     fn against(answer: &'static str, format: Format) -> (Verdict, String, String) {
@@ -143,7 +85,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
         });
         let (mut out, mut errors) = (Vec::new(), Vec::new());
-        let verdict = run(&address, format, &mut out, &mut errors).unwrap();
+        let verdict = run(&at(&address), format, &mut out, &mut errors).unwrap();
         server.join().unwrap();
         (verdict, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
     }
@@ -169,11 +111,11 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let command = tokio::task::spawn_blocking(move || {
             let (mut out, mut errors) = (Vec::new(), Vec::new());
-            let verdict = run(&address, Format::Table, &mut out, &mut errors).unwrap();
+            let verdict = run(&at(&address), Format::Table, &mut out, &mut errors).unwrap();
             (verdict, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
         });
         let (verdict, out, errors) = tokio::select! {
-            served = crate::admin::serve(listener, state, axum::Router::new()) => panic!("the server ended: {served:?}"),
+            served = crate::admin::serve(listener, None, state, axum::Router::new()) => panic!("the server ended: {served:?}"),
             printed = command => printed.unwrap(),
         };
         assert_eq!((verdict, errors.as_str()), (Verdict::Problem, ""));
@@ -181,6 +123,21 @@ mod tests {
         {
             assert!(out.contains(part), "no {part} in\n{out}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_socket_tells_the_same_as_the_admin_listener() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = crate::admin::Socket::bind(directory.path()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = Link { socket: Some(directory.path().join("admin.sock")), ..Link::default() };
+        let command = tokio::task::spawn_blocking(move || fetch(&link, Clock::start()));
+        let state = state(view(SITES));
+        let fetched = tokio::select! {
+            served = crate::admin::serve(listener, Some(socket), state, axum::Router::new()) => panic!("the server ended: {served:?}"),
+            fetched = command => fetched.unwrap(),
+        };
+        assert_eq!(fetched.unwrap().1.backends[0].serving, "new-jersey");
     }
 
     #[test]
@@ -204,18 +161,11 @@ mod tests {
     fn nobody_there_is_an_error_that_says_what_to_do() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let (mut out, mut errors) = (Vec::new(), Vec::new());
-        let verdict = run(&free, Format::Table, &mut out, &mut errors).unwrap();
+        let verdict = run(&at(&free), Format::Table, &mut out, &mut errors).unwrap();
         let errors = String::from_utf8(errors).unwrap();
         assert_eq!((verdict, out.len()), (Verdict::Problem, 0));
         for part in [&*free, "is hotspare running?", "--admin"] {
             assert!(errors.contains(part), "no {part} in {errors}");
         }
-    }
-
-    #[test]
-    fn an_address_without_a_port_is_an_error_that_shows_one() {
-        let error = resolve("localhost").unwrap_err().to_string();
-        assert!(error.contains("`localhost`") && error.contains("--admin 127.0.0.1:9900"), "{error}");
-        assert_eq!(resolve("http://127.0.0.1:9900/").unwrap(), DEFAULT_ADMIN.parse().unwrap());
     }
 }

@@ -1,11 +1,13 @@
-//! `[[backend]]` read: pools and endpoints, probe, failback, tally, timeouts.
+//! `[[backend]]` read: pools and endpoints, failback, tally, timeouts. Not here: its `probe`, which has a file of its own.
 
 use super::forms::{self, HostPort};
+use super::probe::{self, Probing, Speaks};
 use super::problem::{Form, Report, What};
 use super::rules;
 use super::table::{Field, Seen, Table, Value};
+use super::trust::{self, PoolTls, Roots, Trust};
 use super::units::TIMEOUT;
-use super::{Backend, Endpoint, Place, Pool, Probe, ProbeKind, Surroundings, Timeouts};
+use super::{Backend, Endpoint, Place, Pool, Surroundings, Timeouts};
 use crate::domain::{Name, Percent, Rules};
 use std::collections::HashMap;
 use std::io;
@@ -20,12 +22,9 @@ const POOLS: &str = "pools = [{ name = \"new-jersey\", endpoints = [\"10.1.0.11:
 /// In all pools of all backends: each has counters in every worker and a probe of its own.
 const MOST_ENDPOINTS: usize = 65_536;
 
-/// Shorter, and probes are a load of their own.
-const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
 /// A pool that flaps is held down for at most an hour, an endpoint ejected for at most five minutes: the first time
 /// can't be longer.
 const HOLD_DOWN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
-const RUN: RangeInclusive<u32> = 1..=1_000;
 
 /// What `[[backend]]` came to.
 pub(super) struct Backends {
@@ -35,21 +34,29 @@ pub(super) struct Backends {
     pub(super) all: Option<Vec<Backend>>,
 }
 
+/// What is found out once for all backends.
+struct Found<'a> {
+    resolver: Resolver<'a>,
+    roots: Roots<'a>,
+    /// So many so far, in all pools of all of them.
+    endpoints: usize,
+}
+
 /// All backends, and that no two share a name.
 pub(super) fn read(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>) -> Backends {
     let mut names = Seen::new(report);
-    let mut resolver = Resolver { resolve: surroundings.resolve, known: HashMap::new() };
-    let mut count = 0;
+    let resolver = Resolver { resolve: surroundings.resolve, known: HashMap::new() };
+    let mut found = Found { resolver, roots: Roots::new(surroundings), endpoints: 0 };
     let read = top.each("backend", "[[backend]]", |table| {
-        let (name, backend) = one(report, table, &mut names, &mut resolver, &mut count);
+        let (name, backend) = one(report, table, &mut names, &mut found);
         Some((name, backend)) // either may be missing without the other
     });
     let Some(read) = read else { return Backends { names: None, all: None } };
     if read.is_empty() {
         report.add(None, What::NoBackend);
     }
-    if count > MOST_ENDPOINTS {
-        report.add(None, What::TooManyEndpoints { count });
+    if found.endpoints > MOST_ENDPOINTS {
+        report.add(None, What::TooManyEndpoints { count: found.endpoints });
     }
     // An item of the list that is no table was said to be wrong; it counts as a backend whose name is not known.
     let (names, all): (Vec<_>, Vec<_>) = read.into_iter().map(Option::unwrap_or_default).unzip();
@@ -60,19 +67,17 @@ fn one(
     report: &Report,
     table: &mut Table<'_>,
     names: &mut Seen<'_, Name>,
-    resolver: &mut Resolver<'_>,
-    count: &mut usize,
+    found: &mut Found<'_>,
 ) -> (Option<Name>, Option<Backend>) {
     let name = table.required("name", NAME, |value| name(value, "backend", names));
     let name = name.map(|name| name.value);
-    let pools = pools(report, table, resolver, count);
+    let probe = table.nested("probe", probe::read);
+    let pools = pools(report, table, probe.as_ref(), found);
     let min_up = table.or("min_up", 50, |value| value.percent(1..=100));
     let min_dwell = table.or("min_dwell", Duration::from_secs(5), |value| value.duration(HOLD_DOWN));
     let retry = table.or("retry", true, Value::flag);
     let timeouts = table.nested("timeouts", timeouts);
-    let probe = table.nested("probe", probe);
-    let failback = table
-        .nested("failback", |table| rules::failback(table, probe.as_ref().map(|probe| (&probe.interval, probe.fall))));
+    let failback = table.nested("failback", |table| rules::failback(table, probe.as_ref()));
     let tally = table.nested("tally", rules::tally);
     let max_lag = table.optional("max_lag", |value| value.duration(rules::LAG));
     let own_writes = table.or("own_writes", Duration::from_secs(10), |value| value.duration(rules::WAIT));
@@ -127,16 +132,22 @@ fn name(value: &Value<'_>, thing: &'static str, names: &mut Seen<'_, Name>) -> O
 }
 
 /// `primary` and `secondary`, or `pools`, by rank.
-fn pools(report: &Report, table: &mut Table<'_>, resolver: &mut Resolver<'_>, count: &mut usize) -> Option<Vec<Pool>> {
+fn pools(
+    report: &Report,
+    table: &mut Table<'_>,
+    probing: Option<&Probing>,
+    found: &mut Found<'_>,
+) -> Option<Vec<Pool>> {
     let mut names = Seen::new(report);
-    let mut endpoints = Endpoints { taken: HashMap::new(), pools: 0, resolver };
-    let mut pool = |table: &mut Table<'_>| pool(table, &mut names, &mut endpoints);
+    let mut endpoints = Endpoints { taken: HashMap::new(), pools: 0, resolver: &mut found.resolver };
+    let speaks = probing.map(|probing| &probing.speaks);
+    let mut pool = |table: &mut Table<'_>| pool(table, speaks, &mut names, &mut endpoints, &mut found.roots);
     let primary = table.optional("primary", |value| value.table(&mut pool));
     let secondary = table.optional("secondary", |value| value.table(&mut pool));
     let listed = table.optional("pools", |value| {
         value.tables("`pools`", "pools.", POOLS, &mut pool)?.into_iter().collect::<Option<Vec<_>>>()
     });
-    *count += endpoints.taken.len();
+    found.endpoints += endpoints.taken.len();
     let (primary, secondary, listed) = (primary?, secondary?, listed?);
     match (primary.value, secondary.value, listed.value) {
         (Some(primary), secondary, None) => Some([primary].into_iter().chain(secondary).collect()),
@@ -164,7 +175,13 @@ struct Endpoints<'a, 'r> {
     resolver: &'a mut Resolver<'r>,
 }
 
-fn pool(table: &mut Table<'_>, names: &mut Seen<'_, Name>, endpoints: &mut Endpoints<'_, '_>) -> Option<Pool> {
+fn pool(
+    table: &mut Table<'_>,
+    speaks: Option<&Speaks>,
+    names: &mut Seen<'_, Name>,
+    endpoints: &mut Endpoints<'_, '_>,
+    roots: &mut Roots<'_>,
+) -> Option<Pool> {
     endpoints.pools += 1;
     let name = table.required("name", "name = \"new-jersey\"", |value| name(value, "pool", names));
     let listed = table.required("endpoints", ENDPOINTS, |value| {
@@ -172,7 +189,31 @@ fn pool(table: &mut Table<'_>, names: &mut Seen<'_, Name>, endpoints: &mut Endpo
         listed.into_iter().collect::<Option<Vec<_>>>()
     });
     let writes = rules::writes(table);
-    Some(Pool { name: name?.value, endpoints: listed?.value, writes: writes? })
+    let tls = tls(table, speaks, roots);
+    Some(Pool { name: name?.value, endpoints: listed?.value, writes: writes?, tls: tls? })
+}
+
+/// A pool's keys for TLS. `speaks` is `None` where the probe could not be read.
+fn tls(table: &mut Table<'_>, speaks: Option<&Speaks>, roots: &mut Roots<'_>) -> Option<Option<PoolTls>> {
+    let name = table.optional("tls_name", |value| value.text(Form::TlsName, trust::server_name));
+    let file: Option<Field<Option<Trust>>> = table.optional("ca_file", |value| roots.of_file(value));
+    let (name, file) = (name?, file?);
+    match speaks? {
+        Speaks::Plain => {
+            let set = [("tls_name", &name.at), ("ca_file", &file.at)];
+            for (key, at) in set.into_iter().filter(|(_, at)| at.is_some()) {
+                table.note_place(at, What::NoTlsThere { key });
+            }
+            Some(None)
+        }
+        Speaks::Tls(host) => {
+            let trust = match file.value {
+                Some(trust) => trust,
+                None => roots.of_system(table)?,
+            };
+            Some(Some(PoolTls { trust, name: host.clone().or(name.value) }))
+        }
+    }
 }
 
 fn endpoint(value: &Value<'_>, endpoints: &mut Endpoints<'_, '_>) -> Option<Endpoint> {
@@ -220,49 +261,6 @@ impl Resolver<'_> {
         let found = known.or_insert_with(|| (self.resolve)(host).map_err(|error| error.to_string()));
         found.clone().map(|ip| SocketAddr::new(ip, port))
     }
-}
-
-/// `probe`, with the part of it that the core decides by.
-struct Probing {
-    probe: Probe,
-    interval: Field<Duration>,
-    fall: u32,
-    rise: u32,
-}
-
-fn probe(table: &mut Table<'_>) -> Option<Probing> {
-    enum Kind {
-        Http,
-        Tcp,
-    }
-    let kind = table.or("kind", Kind::Http, |value| match value.choice(&[("http", true), ("tcp", false)])? {
-        true => Some(Kind::Http),
-        false => Some(Kind::Tcp),
-    });
-    let path = table.or("path", "/", |value| value.text(Form::ProbePath, forms::probe_path));
-    let path = path.map(|path| Name::from(path.value));
-    let host = table.optional("host", |value| value.text(Form::ProbeHost, forms::probe_host).map(Name::from));
-    let interval = table.or("interval", Duration::from_secs(1), |value| value.duration(INTERVAL));
-    // Left out, neither is longer than the interval: who probes more often needs no other key for it.
-    let most = interval.as_ref().map_or(Duration::MAX, |interval| interval.value);
-    let timeout = table.or("timeout", Duration::from_secs(1).min(most), |value| value.duration(INTERVAL));
-    let fast = table.or("fast_interval", Duration::from_millis(250).min(most), |value| value.duration(INTERVAL));
-    let fall = table.or("fall", 3, |value| value.count(RUN));
-    let rise = table.or("rise", 2, |value| value.count(RUN));
-
-    if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value > most) {
-        table.note_at(timeout, What::ProbeTimeout { timeout: timeout.value, interval: most });
-    }
-    if let Some(fast) = fast.as_ref().filter(|fast| fast.value > most) {
-        table.note_at(fast, What::FastInterval { fast: fast.value, interval: most });
-    }
-    let interval = interval?;
-    let kind = match kind?.value {
-        Kind::Http => ProbeKind::Http { path: path?, host: host?.value },
-        Kind::Tcp => ProbeKind::Tcp,
-    };
-    let probe = Probe { kind, interval: interval.value, timeout: timeout?.value, fast_interval: fast?.value };
-    Some(Probing { probe, interval, fall: fall?.value, rise: rise?.value })
 }
 
 fn timeouts(table: &mut Table<'_>) -> Option<Timeouts> {

@@ -67,7 +67,7 @@ impl Certificate {
 }
 
 /// The certificates of a file, at least one.
-fn chain(file: PemFile<'_>) -> Result<Vec<CertificateDer<'static>>, What> {
+pub(super) fn chain(file: PemFile<'_>) -> Result<Vec<CertificateDer<'static>>, What> {
     let mut chain = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(file.bytes) {
         let broken = |error| What::BadCertificate { file: file.name.to_owned(), error: damage(&error) };

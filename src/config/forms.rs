@@ -2,7 +2,9 @@
 //! are called and how messages describe them is `problem::Form`.
 
 use super::Redirect;
+use http::{HeaderName, HeaderValue};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 /// A backend's or pool's name: a DNS label, so that it can be a metric's label, a file's name and part of a URL as it
 /// is.
@@ -52,11 +54,15 @@ pub(super) fn host_pattern(text: &str) -> Option<Box<str>> {
 
 /// The Host that probes send: a name or an address, with a port or without.
 pub(super) fn probe_host(text: &str) -> Option<&str> {
-    let without_port = match text.rsplit_once(':') {
+    [text, without_port(text)].into_iter().any(|host| host_name(host) || bracketed_v6(host)).then_some(text)
+}
+
+/// The host of `host:port` or `[v6]:port`; a host without a port as it is.
+pub(super) fn without_port(text: &str) -> &str {
+    match text.rsplit_once(':') {
         Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         Some(_) | None => text,
-    };
-    [text, without_port].into_iter().any(|host| host_name(host) || bracketed_v6(host)).then_some(text)
+    }
 }
 
 /// Which paths a site is for: whole segments as they stand in a URL, without the last slash. What a normalised path
@@ -73,6 +79,40 @@ pub(super) fn path_prefix(text: &str) -> Option<&str> {
 /// What probes ask for.
 pub(super) fn probe_path(text: &str) -> Option<&str> {
     (text.starts_with('/') && url_characters(text) && !text.contains('#')).then_some(text)
+}
+
+/// A status, or the first and the last of a range of them. Those below 200 end no request.
+pub(super) fn statuses(text: &str) -> Option<RangeInclusive<u16>> {
+    let status = |text: &str| {
+        let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse().ok())?.filter(|status| (200..=599).contains(status))
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (status(first)?, status(last)?);
+    (first <= last).then_some(first..=last)
+}
+
+/// The name of a field (RFC 9110, section 5.1).
+pub(super) fn header_name(text: &str) -> Option<HeaderName> {
+    (text.len() <= 256).then(|| HeaderName::from_bytes(text.as_bytes()).ok())?
+}
+
+/// A field's value. It may be a secret, so it is never shown.
+pub(super) fn header_value(text: &str) -> Option<HeaderValue> {
+    let good = text.len() <= 4_096 && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    let mut value = good.then(|| HeaderValue::from_str(text).ok())??;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What is looked for in a body.
+pub(super) fn body_text(text: &str) -> Option<&str> {
+    (1..=1_024).contains(&text.len()).then_some(text)
+}
+
+/// The name of a gRPC service; empty for the server as a whole.
+pub(super) fn grpc_service(text: &str) -> Option<&str> {
+    (text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(text)
 }
 
 /// `https` or `https:port`.
@@ -180,6 +220,43 @@ mod tests {
         assert_eq!(redirect("https:8443"), Some(Redirect { port: 8443 }));
         for text in ["", "http", "https:", "https:0", "https:x", "https://example.org", "https8443"] {
             assert_eq!(redirect(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn expected_statuses_are_one_or_a_range_of_final_ones() {
+        for (text, range) in [("200", 200..=200), ("200-399", 200..=399), ("599", 599..=599), ("404-404", 404..=404)] {
+            assert_eq!(statuses(text), Some(range));
+        }
+        for text in [
+            "",
+            "20",
+            "0200",
+            "100",
+            "101",
+            "600",
+            "399-200",
+            "200-",
+            "-200",
+            "200 - 299",
+            "2xx",
+            "+200",
+            "200-300-400",
+        ] {
+            assert_eq!(statuses(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_of_probes_can_stand_in_a_head_and_are_not_shown() {
+        assert_eq!(header_name("X-Check").unwrap(), "x-check");
+        for text in ["", "a b", "a:b", "é", "a\r\nb", "a".repeat(257).as_str()] {
+            assert_eq!(header_name(text), None, "{text}");
+        }
+        assert_eq!(header_value("Basic YTpi").unwrap(), "Basic YTpi");
+        assert!(!format!("{:?}", header_value("secret")).contains("secret"));
+        for text in ["a\r\nb", "a\tb", "é", "\0", "a".repeat(4_097).as_str()] {
+            assert_eq!(header_value(text), None, "{text}");
         }
     }
 }

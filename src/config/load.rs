@@ -1,23 +1,39 @@
 //! The config read from disk: its text, and the certificates and keys it names, relative to its own directory.
 
+use super::Config;
+use super::parse::{Surroundings, cores, parse_in, resolve};
 use super::problem::{FileTrouble, Problems};
-use super::{Config, parse};
+use super::token::SecretFile;
+use super::trust;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A config of 65,536 endpoints and as many sites is smaller by half. What is larger is some other file.
 const LARGEST: u64 = 16 << 20;
 
+/// Where the state is when nothing is said.
+pub const STATE_DIR: &str = "/var/lib/hotspare";
+
 /// Reads, parses and checks the file. May block, for the disk and for host names.
 ///
 /// # Errors
-/// One problem if the file can't be read; else as [`parse`].
+/// One problem if the file can't be read; else as [`parse_in`].
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let name = path.display().to_string();
     let text = text(path).map_err(|trouble| Problems::of_file(&name, trouble))?;
     let directory = path.parent().unwrap_or(Path::new(""));
-    parse(&name, &text, &|file| bytes(&directory.join(file)))
+    let surroundings = Surroundings {
+        files: &|file| bytes(&directory.join(file)),
+        secrets: &|file| secret(&directory.join(file)),
+        state_dir: Some(Path::new(STATE_DIR)),
+        resolve: &resolve,
+        roots: &trust::system,
+        cores: cores(),
+    };
+    let config = parse_in(&name, &text, &surroundings)?;
+    Ok(Config { state_dir: config.state_dir.map(|state_dir| directory.join(state_dir)), ..config })
 }
 
 fn text(path: &Path) -> Result<String, FileTrouble> {
@@ -41,10 +57,20 @@ fn trouble(error: &io::Error) -> FileTrouble {
     }
 }
 
-/// The whole file, if it is not absurdly large.
+/// The whole file, and who may have it.
+fn secret(path: &Path) -> io::Result<SecretFile> {
+    let file = File::open(path)?; // once, so that mode and content are the same file's
+    Ok(SecretFile { mode: file.metadata()?.mode(), bytes: whole(file)? })
+}
+
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    whole(File::open(path)?)
+}
+
+/// The whole file, if it is not absurdly large.
+fn whole(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     match u64::try_from(bytes.len()).is_ok_and(|length| length <= LARGEST) {
         true => Ok(bytes),
         false => Err(io::Error::new(ErrorKind::FileTooLarge, "larger than 16 MiB")),

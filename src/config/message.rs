@@ -5,7 +5,7 @@
 //! not be able to drive a terminal.
 
 use super::near::nearest;
-use super::problem::{FileTrouble, Form, Found, Instead, Key, Place, What};
+use super::problem::{FileTrouble, Form, Found, Instead, Key, Place, TokenTrouble, What};
 use super::units::{Bytes, Span};
 use std::fmt;
 
@@ -71,8 +71,7 @@ pub(super) fn text(what: &What) -> Text {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => "no such choice".to_owned(),
             };
-            let choices = choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>();
-            say(format!("{key} can't be \"{}\"", shown(text)), label, format!("it may be {}", choices.join(" or ")))
+            say(format!("{key} can't be \"{}\"", shown(text)), label, format!("it may be {}", quoted(choices)))
         }
         W::Empty { key, example } => {
             say(format!("{key} is empty"), "at least one is needed", format!("write {example}"))
@@ -180,6 +179,56 @@ pub(super) fn text(what: &What) -> Text {
                 Span(*fast)
             ),
         ),
+        W::NotForKind { key, kind, kinds } => say(
+            format!("`probe.{key}` is not for probes of kind \"{kind}\""),
+            match *kind {
+                "tcp" => "all they do is to connect",
+                "grpc" => "they call grpc.health.v1.Health/Check, and look at what it says",
+                _ => "they ask for a page",
+            },
+            format!("leave it out, or set kind to {}", quoted(kinds)),
+        ),
+        W::ProbeMethod { method } => say(
+            format!("`probe.method` can't be \"{}\"", shown(method)),
+            "a probe must not change anything",
+            "it may be \"GET\" or \"HEAD\" or \"OPTIONS\"",
+        ),
+        W::BodyOfHead => say(
+            "`probe.expect_body` is not for method \"HEAD\"",
+            "answers to HEAD have no body",
+            "leave it out, or set method to \"GET\"",
+        ),
+        W::HeaderOfOurs { name } => say(
+            format!("`{}` can't be among probe.headers", shown(name)),
+            "probes set it themselves",
+            match name.eq_ignore_ascii_case("host") {
+                true => "set probe.host instead",
+                false => "leave it out: a probe is a request without a body, on a connection of its own",
+            },
+        ),
+        W::HeaderTwice { name } => say(
+            format!("`{}` is there twice", shown(name)),
+            "capital and small letters are the same in it",
+            "leave one of them out",
+        ),
+        W::TooManyHeaders { count, most } => {
+            say(format!("{count} headers are too many"), "", format!("at most {most} can be sent with a probe"))
+        }
+        W::NotATlsName { name } => say(
+            format!("no certificate can be for `{}`", shown(name)),
+            "over TLS, `probe.host` is also whom the endpoint's certificate must be for",
+            "write a DNS name or an IP address, or leave it out and set the pool's tls_name",
+        ),
+        W::NoTlsThere { key } => say(
+            format!("`{key}` is of no use to this pool"),
+            "nothing is sent to its endpoints over TLS",
+            "leave it out, or set probe.kind to \"https\"",
+        ),
+        W::NoRoots => say(
+            "this machine has no certificates of authorities, and this pool has no `ca_file`",
+            "which certificates could be believed there?",
+            "add ca_file = \"certs/ca.pem\", or install the system's (ca-certificates)",
+        ),
         W::StableFor { stable_for, fall, interval } => say(
             "failback.stable_for is shorter than it takes to see a pool go down",
             format!("{fall} probes {} apart take longer than {}", Span(*interval), Span(*stable_for)),
@@ -193,6 +242,12 @@ pub(super) fn text(what: &What) -> Text {
                 Span(*wait),
                 Span(*drain)
             ),
+        ),
+        W::InSyncWithoutLag => say(
+            "failback.after_writes is \"in-sync\", and no probe says how far a pool is behind",
+            "it would never be in sync, and failback would wait for ever",
+            "set probe.lag_header to the response header that has the lag in seconds, or after_writes = \"manual\""
+                .to_owned(),
         ),
         W::WritesAfterRefuse => say(
             "writes_after is set at a pool that refuses writes",
@@ -219,6 +274,15 @@ pub(super) fn text(what: &What) -> Text {
             },
             "it must hold the certificate in PEM form, then those between it and the root",
         ),
+        W::NoAuthority { file, instead } => say(
+            format!("no certificate in {}", shown(file)),
+            match instead {
+                Instead::Nothing => "the file is empty",
+                Instead::TheOther => "it holds a private key",
+                Instead::SomethingElse => "it has no \"-----BEGIN CERTIFICATE-----\"",
+            },
+            "it must hold, in PEM form, the certificates of the authorities that issue those of the pool's endpoints",
+        ),
         W::BadCertificate { file, error } => say(
             format!("{} holds a certificate that can't be used", shown(file)),
             shown(error),
@@ -243,6 +307,7 @@ pub(super) fn text(what: &What) -> Text {
             shown(error),
             "RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519 keys are supported",
         ),
+        W::Token { file, trouble } => token(file, *trouble),
         W::KeyMismatch { cert, key } => say(
             format!("the key in {} is not the one of the certificate in {}", shown(key), shown(cert)),
             "clients would refuse every handshake",
@@ -269,6 +334,33 @@ fn file(trouble: &FileTrouble) -> Text {
             say(format!("line {line} is not UTF-8 text"), "", help)
         }
         FileTrouble::Other(error) => say(format!("can't read this file: {}", shown(error)), "", ""),
+    }
+}
+
+fn token(file: &str, trouble: TokenTrouble) -> Text {
+    let make = "make one with: (umask 077; head -c 24 /dev/urandom | base64 > FILE)";
+    match trouble {
+        TokenTrouble::OpenToOthers { mode } => say(
+            format!("others than its owner may read or change {}", shown(file)),
+            format!("its mode is {mode:04o}: who has the token commands this hotspare"),
+            "only the user that hotspare runs as needs it: chmod 600 FILE; if others may have seen it, make a new one",
+        ),
+        TokenTrouble::Short { length: 0, .. } => say(format!("no token in {}", shown(file)), "the file is empty", make),
+        TokenTrouble::Short { length, least } => say(
+            format!("the token in {} is too short", shown(file)),
+            format!("{length} characters could be guessed; at least {least} are needed"),
+            make,
+        ),
+        TokenTrouble::Long { length, most } => say(
+            format!("the token in {} is too long", shown(file)),
+            format!("{length} characters; at most {most} are taken. Is it another file?"),
+            make,
+        ),
+        TokenTrouble::NotOneWord => say(
+            format!("what is in {} is not a token", shown(file)),
+            "a token is one word of printable ASCII characters, without blanks in it",
+            make,
+        ),
     }
 }
 
@@ -301,8 +393,15 @@ impl Form {
             Form::PathPrefix => "a path prefix",
             Form::ProbePath => "a path",
             Form::ProbeHost => "a host",
+            Form::Statuses => "a status or a range of them",
+            Form::HeaderName => "the name of a header",
+            Form::HeaderValue => "the value of a header",
+            Form::BodyText => "a text to look for",
+            Form::GrpcService => "the name of a gRPC service",
+            Form::TlsName => "a name for certificates",
             Form::Redirect => "a place to redirect to",
             Form::FileName => "a file name",
+            Form::Directory => "a directory",
         }
     }
 
@@ -327,8 +426,15 @@ impl Form {
             Form::PathPrefix => "the beginning of a URL's path in whole segments: \"/\", \"/photos\"",
             Form::ProbePath => "a URL's path, with its query if any: \"/health?full=1\"",
             Form::ProbeHost => "a name or IP address, with a port if need be: \"www.example.org\"",
+            Form::Statuses => "three digits, or two times three, from 200 to 599: \"200\", \"200-299\"",
+            Form::HeaderName => "letters, digits and -, at most 256 of them: \"X-Check\"",
+            Form::HeaderValue => "ASCII without line breaks and tabs, at most 4096 characters",
+            Form::BodyText => "1 to 1024 bytes that the page always has when all is well",
+            Form::GrpcService => "what the server calls it, at most 255 characters: \"shop.v1.Cart\"",
+            Form::TlsName => "a DNS name or an IP address, without a port: \"www.example.org\"",
             Form::Redirect => "\"https\", or \"https:8443\" where it is another port than 443",
             Form::FileName => "relative to the directory of this file, or absolute: \"certs/site.pem\"",
+            Form::Directory => "absolute, or relative to the directory of this file: \"/var/lib/hotspare\"",
         }
     }
 }
@@ -348,7 +454,13 @@ fn hint(form: Form, text: &str) -> String {
         Form::Address if text.ends_with(":0") => "port 0 is none: which one is it?",
         Form::Address if text.contains('/') => "Unix sockets can't be listened on",
         Form::Endpoint if text.starts_with("unix:") => "Unix sockets can't be endpoints",
-        Form::Endpoint | Form::HostPattern | Form::ProbeHost if text.contains("://") => "without a scheme",
+        Form::Statuses if text.ends_with("xx") => "write it as a range: \"200-299\"",
+        Form::BodyText | Form::HeaderName | Form::HeaderValue | Form::GrpcService if text.len() > 255 => {
+            "it is too long"
+        }
+        Form::Endpoint | Form::HostPattern | Form::ProbeHost | Form::TlsName if text.contains("://") => {
+            "without a scheme"
+        }
         Form::Endpoint | Form::HostPattern if text.contains('/') => "without a path",
         Form::HostPattern if text.contains(':') => "without a port: a site is served on every listener",
         Form::HostPattern if text.contains('*') => "* stands only at the start, for whole labels: *.example.org",
@@ -377,8 +489,15 @@ fn hint(form: Form, text: &str) -> String {
         | Form::PathPrefix
         | Form::ProbePath
         | Form::ProbeHost
+        | Form::Statuses
+        | Form::HeaderName
+        | Form::HeaderValue
+        | Form::BodyText
+        | Form::GrpcService
+        | Form::TlsName
         | Form::Redirect
-        | Form::FileName => return format!("this is not {}", form.name()),
+        | Form::FileName
+        | Form::Directory => return format!("this is not {}", form.name()),
     };
     hint.to_owned()
 }
@@ -404,6 +523,11 @@ fn remedy(key: &Key, expected: Form, found: &Found) -> String {
         _ => return format!("{} is {}", expected.name(), expected.rule()),
     };
     if key.item { format!("write {value}") } else { format!("write {name} = {value}") }
+}
+
+/// `"a" or "b"`.
+fn quoted(choices: &[&str]) -> String {
+    choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
 }
 
 /// Text from outside, fit to be repeated.

@@ -14,26 +14,36 @@ mod load;
 mod message;
 mod near;
 mod parse;
+mod probe;
 pub mod problem;
 mod render;
 mod rules;
 pub mod sites;
 mod table;
 pub mod tls;
+pub mod token;
+pub mod trust;
 mod units;
 
 use crate::domain::{Name, PoolWrites, Rules, Setup};
 pub use certificate::Certificate;
-pub use load::load;
+pub use load::{STATE_DIR, load};
+pub use near::nearest;
 pub use parse::{Surroundings, parse, parse_in};
+pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind, ProbeMethod};
 use problem::Place;
 pub use problem::{Color, Problems};
+use rustls::pki_types::ServerName;
 pub use sites::Sites;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 pub use tls::Tls;
+pub use token::Token;
+pub use trust::{PoolTls, Trust};
+pub use units::{Span, duration};
 
 /// Everything the file says, checked.
 #[derive(Debug)]
@@ -42,7 +52,9 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// How long a drain may take before what still runs is cut.
     pub drain_timeout: Duration,
-    /// Where metrics and status are served.
+    /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.
+    pub state_dir: Option<PathBuf>,
+    /// Where metrics and status are served, and commands taken.
     pub admin: Admin,
     /// At least one; addresses are unique.
     pub listeners: Vec<Arc<Listener>>,
@@ -56,6 +68,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub address: SocketAddr,
+    /// What commands that come over TCP must show; without one, none is taken there.
+    pub token: Option<Token>,
 }
 
 /// One `[[listener]]`. Keyed by its address: over a reload a listener with the same address keeps its sockets.
@@ -130,6 +144,8 @@ pub struct Pool {
     /// At least one; addresses as written are unique.
     pub endpoints: Vec<Endpoint>,
     pub writes: PoolWrites,
+    /// `None`: nothing is sent to them over TLS.
+    pub tls: Option<PoolTls>,
 }
 
 /// One endpoint: `host:port` as written, and what that resolved to at start or reload.
@@ -139,23 +155,12 @@ pub struct Endpoint {
     pub address: SocketAddr,
 }
 
-/// How endpoints of a backend are probed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    pub kind: ProbeKind,
-    pub interval: Duration,
-    pub timeout: Duration,
-    /// Between the end of a probe and the next while a verdict is near; never more than `interval`.
-    pub fast_interval: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProbeKind {
-    /// The connect is all.
-    Tcp,
-    /// `GET path`; 200 to 399 passes. `host`: probe.host, else the first exact host of the backend's first site, else
-    /// none, and each endpoint's own address is sent.
-    Http { path: Name, host: Option<Name> },
+impl Endpoint {
+    /// Whom its certificate must be for where nothing else is set: its host, or its address where that is no name.
+    pub fn server_name(&self) -> ServerName<'static> {
+        let named = trust::server_name(forms::without_port(&self.name));
+        named.unwrap_or_else(|| ServerName::IpAddress(self.address.ip().into()))
+    }
 }
 
 /// How long one attempt at an endpoint may take.

@@ -1,7 +1,7 @@
 //! "Did you mean …?": the known word nearest to what was written.
 
 /// The known word nearest to what was written, if it is near enough to be meant: one slip in three letters.
-pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > 64 {
         return None; // no key is that long, and the distance costs the product of both lengths
     }

@@ -4,12 +4,14 @@
 use super::problem::{Form, Problems, Report, What};
 use super::sites::{Site, Sites};
 use super::table::{self, Field, Seen, Table};
-use super::{Admin, Backend, Config, ProbeKind, backend, forms, listener, units};
+use super::token::{self, SecretFile};
+use super::{Admin, Backend, Config, backend, forms, listener, trust, units};
 use crate::domain::Name;
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
@@ -25,20 +27,29 @@ const RECOVERED: usize = 1 << 20;
 pub struct Surroundings<'a> {
     /// Reads a certificate or key, named as in the config.
     pub files: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Reads a file that only its owner should have, likewise.
+    pub secrets: &'a dyn Fn(&Path) -> io::Result<SecretFile>,
+    /// The default of `state_dir`.
+    pub state_dir: Option<&'a Path>,
     /// The address of a host name.
     pub resolve: &'a dyn Fn(&str) -> io::Result<IpAddr>,
+    /// The certificates of authorities that this machine believes. Asked for only where they are needed.
+    pub roots: &'a dyn Fn() -> Vec<CertificateDer<'static>>,
     /// How many cores there are: the default of `workers`.
     pub cores: NonZeroUsize,
 }
 
-/// Parses and checks a config. `name` is what the file is called in problems; `files` reads certificates and keys,
-/// named as in the config. Host names are resolved by the system; this may block.
+/// Parses and checks a config that is no file of its own: `state_dir` has no default. `name` is what it is called in problems;
+/// `files` reads certificates, keys and a token, named as in the config; who may read them is the caller's business. Host names
+/// are resolved by the system; this may block.
 ///
 /// # Errors
 /// All problems at once; of text that is not TOML, all of its syntax errors.
 pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Config, Problems> {
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    parse_in(name, text, &Surroundings { files, resolve: &resolve, cores })
+    let secrets = |path: &Path| Ok(SecretFile { bytes: files(path)?, mode: 0o600 });
+    let roots = &trust::system;
+    let cores = cores();
+    parse_in(name, text, &Surroundings { files, secrets: &secrets, state_dir: None, resolve: &resolve, roots, cores })
 }
 
 /// As [`parse`], with all that it depends on handed in.
@@ -75,8 +86,13 @@ fn same_line(text: &str, one: &toml::de::Error, next: &toml::de::Error) -> bool 
     !text.as_bytes()[one.min(next)..one.max(next)].contains(&b'\n')
 }
 
+/// How many cores this machine has.
+pub(super) fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
 /// The first address that the system's resolver gives.
-fn resolve(host: &str) -> io::Result<IpAddr> {
+pub(super) fn resolve(host: &str) -> io::Result<IpAddr> {
     let first = (host, 0).to_socket_addrs()?.next();
     first.map(|address| address.ip()).ok_or_else(|| io::Error::other("the name has no address"))
 }
@@ -86,19 +102,27 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
     let drain_timeout = top.or("drain_timeout", Duration::from_secs(30), |value| {
         value.duration(Duration::ZERO..=*units::TIMEOUT.end()) // zero: what still runs is cut at once
     });
+    let state_dir = top.or("state_dir", surroundings.state_dir.map(Path::to_owned), |value| {
+        let path = value.text(Form::Directory, |text| (!text.is_empty()).then_some(text))?;
+        Some(Some(PathBuf::from(path)))
+    });
     let admin = top.nested("admin", |table| {
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 9900));
-        table.or("address", local, |value| value.text(Form::Address, forms::address))
+        let address = table.or("address", local, |value| value.text(Form::Address, forms::address));
+        let token = table.optional("token_file", |value| token::read(surroundings, value));
+        Some((address?, token?.value))
     });
-    let listeners = listener::read(report, surroundings, top, admin.as_ref().map(|admin| admin.value));
+    let admin_address = admin.as_ref().map(|(address, _)| address.value);
+    let listeners = listener::read(report, surroundings, top, admin_address);
     let backends = backend::read(report, surroundings, top);
     let sites = sites(report, top, backends.names.as_deref());
 
-    let sites = sites?;
+    let (sites, (admin_address, token)) = (sites?, admin?);
     Some(Config {
         workers: NonZeroUsize::new(workers?.value).expect("at least 1"),
         drain_timeout: drain_timeout?.value,
-        admin: Admin { address: admin?.value },
+        state_dir: state_dir?.value,
+        admin: Admin { address: admin_address.value, token },
         listeners: listeners?,
         backends: probe_hosts(backends.all?, &sites),
         sites: Sites::new(sites),
@@ -146,18 +170,16 @@ fn sites(report: &Report, top: &mut Table<'_>, backends: Option<&[Name]>) -> Opt
 /// Probes that were told no host ask for the first exact host of their backend's first site.
 fn probe_hosts(mut backends: Vec<Backend>, sites: &[Site]) -> Vec<Arc<Backend>> {
     for (place, backend) in backends.iter_mut().enumerate() {
-        if let ProbeKind::Http { host: host @ None, .. } = &mut backend.probe.kind {
-            let first = sites.iter().find(|site| site.backend == place);
-            *host = first
-                .and_then(|site| site.hosts.iter().find(|host| !host.starts_with('*')))
-                .map(|host| Name::from(&**host));
-        }
+        let first = sites.iter().find(|site| site.backend == place);
+        let exact = first.and_then(|site| site.hosts.iter().find(|host| !host.starts_with('*')));
+        backend.probe.default_host(exact.map(|host| Name::from(&**host)));
     }
     backends.into_iter().map(Arc::new).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::ProbeKind;
     use super::*;
     use std::io::ErrorKind;
 
@@ -167,14 +189,24 @@ mod tests {
     fn config(text: &str) -> Config {
         let files = |_: &Path| Err(ErrorKind::NotFound.into());
         let resolve = |_: &str| Ok(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)));
-        let surroundings = Surroundings { files: &files, resolve: &resolve, cores: NonZeroUsize::MIN };
+        let secrets = |_: &Path| Err(ErrorKind::NotFound.into());
+        let cores = NonZeroUsize::MIN;
+        let surroundings = Surroundings {
+            files: &files,
+            secrets: &secrets,
+            state_dir: None,
+            resolve: &resolve,
+            roots: &Vec::new,
+            cores,
+        };
         parse_in("test.toml", text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
     fn probe_host(text: &str) -> Option<String> {
         match &config(&format!("{LISTENER}{BACKEND}{text}")).backends[0].probe.kind {
-            ProbeKind::Http { host, .. } => host.as_ref().map(ToString::to_string),
-            ProbeKind::Tcp => panic!("http is the default"),
+            ProbeKind::Http(http) | ProbeKind::Https(http) => http.host.as_ref().map(ToString::to_string),
+            ProbeKind::Grpc(grpc) => grpc.host.as_ref().map(ToString::to_string),
+            ProbeKind::Tcp => None,
         }
     }
 

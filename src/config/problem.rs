@@ -148,6 +148,40 @@ pub enum What {
         fast: Duration,
         interval: Duration,
     },
+    /// A key of `probe` that means nothing to probes of that kind.
+    NotForKind {
+        key: &'static str,
+        kind: &'static str,
+        kinds: Vec<&'static str>,
+    },
+    /// A method that may change something.
+    ProbeMethod {
+        method: String,
+    },
+    /// A response to HEAD has no body to look into.
+    BodyOfHead,
+    /// A header that the probe sends itself.
+    HeaderOfOurs {
+        name: String,
+    },
+    /// Two headers whose names differ in capital letters alone.
+    HeaderTwice {
+        name: String,
+    },
+    TooManyHeaders {
+        count: usize,
+        most: usize,
+    },
+    /// `probe.host`, where it is also the name that a certificate must be for.
+    NotATlsName {
+        name: String,
+    },
+    /// A pool's key for TLS where nothing is sent over TLS.
+    NoTlsThere {
+        key: &'static str,
+    },
+    /// This machine has no roots, and the pool has no `ca_file`.
+    NoRoots,
     StableFor {
         stable_for: Duration,
         fall: u32,
@@ -158,6 +192,8 @@ pub enum What {
         drain: Duration,
         wait: Duration,
     },
+    /// `after_writes = "in-sync"`, and nobody says how far a pool is behind.
+    InSyncWithoutLag,
     /// `writes_after` at a pool that refuses writes.
     WritesAfterRefuse,
     TotalTimeout {
@@ -172,6 +208,11 @@ pub enum What {
     },
     /// No certificate in the file that should hold one.
     NoCertificate {
+        file: String,
+        instead: Instead,
+    },
+    /// No certificate in a pool's `ca_file`.
+    NoAuthority {
         file: String,
         instead: Instead,
     },
@@ -190,6 +231,11 @@ pub enum What {
     BadKey {
         file: String,
         error: String,
+    },
+    /// A token's file holds none that would do.
+    Token {
+        file: String,
+        trouble: TokenTrouble,
     },
     /// The key is another certificate's.
     KeyMismatch {
@@ -212,6 +258,25 @@ pub enum FileTrouble {
     },
     /// Anything else; the system's own words.
     Other(String),
+}
+
+/// Why what is in a token's file is not taken for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenTrouble {
+    /// Others than its owner may read or change it.
+    OpenToOthers {
+        mode: u32,
+    },
+    Short {
+        length: usize,
+        least: usize,
+    },
+    Long {
+        length: usize,
+        most: usize,
+    },
+    /// Blanks, line ends, or what no header can carry.
+    NotOneWord,
 }
 
 /// What a PEM file holds instead of what it should.
@@ -252,8 +317,15 @@ pub enum Form {
     PathPrefix,
     ProbePath,
     ProbeHost,
+    Statuses,
+    HeaderName,
+    HeaderValue,
+    BodyText,
+    GrpcService,
+    TlsName,
     Redirect,
     FileName,
+    Directory,
 }
 
 /// What stands there in place of the expected type.

@@ -2,8 +2,9 @@
 //!
 //! Not here: the probe, which decides too (`backend`); what the numbers mean (docs/failover.md).
 
+use super::probe::Probing;
 use super::problem::What;
-use super::table::{Field, Table};
+use super::table::Table;
 use crate::domain::{AfterWrites, Failback, OnIntermittent, PoolWrites, Rules};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -25,19 +26,24 @@ pub(super) struct FailbackRules {
     pub(super) ramp: Duration,
 }
 
-/// `probing`: the probe's interval, and how many failures take an endpoint down.
-pub(super) fn failback(table: &mut Table<'_>, probing: Option<(&Field<Duration>, u32)>) -> Option<FailbackRules> {
+/// `probing` is `None` where the probe could not be read.
+pub(super) fn failback(table: &mut Table<'_>, probing: Option<&Probing>) -> Option<FailbackRules> {
     let defaults = Rules::default();
+    let reports_lag = probing.is_none_or(|probing| probing.probe.lag_header().is_some());
+    let default_after = if reports_lag { AfterWrites::InSync } else { AfterWrites::Manual };
     let modes = [("auto", Failback::Auto), ("manual", Failback::Manual)];
     let after = [("in-sync", AfterWrites::InSync), ("manual", AfterWrites::Manual), ("auto", AfterWrites::Auto)];
     let mode = table.or("mode", defaults.failback, |value| value.choice(&modes));
     let stable_for = table.or("stable_for", defaults.stable_for, |value| value.duration(HOLD_DOWN));
-    let after_writes = table.or("after_writes", defaults.after_writes, |value| value.choice(&after));
+    let after_writes = table.or("after_writes", default_after, |value| value.choice(&after));
     let ramp = table.or("ramp", defaults.ramp, |value| value.duration(HOLD_DOWN));
-    if let (Some((interval, fall)), Some(stable_for)) = (probing, &stable_for)
-        && stable_for.value < interval.value.saturating_mul(fall)
+    if let Some(after) = after_writes.as_ref().filter(|after| after.value == AfterWrites::InSync && !reports_lag) {
+        table.note_at(after, What::InSyncWithoutLag);
+    }
+    if let (Some(Probing { interval, fall, .. }), Some(stable_for)) = (probing, &stable_for)
+        && stable_for.value < interval.value.saturating_mul(*fall)
     {
-        let what = What::StableFor { stable_for: stable_for.value, fall, interval: interval.value };
+        let what = What::StableFor { stable_for: stable_for.value, fall: *fall, interval: interval.value };
         table.note_at(if stable_for.at.is_some() { stable_for } else { interval }, what);
     }
     Some(FailbackRules {

@@ -12,7 +12,7 @@ use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// A value that was read, and where it stands: the whole `key = value`. `None`: it was left out, this is the default.
 #[derive(Clone, Debug)]
@@ -40,6 +40,14 @@ pub(super) struct Value<'a> {
     inner: &'a Spanned<DeValue<'a>>,
     key: Key,
     at: Place,
+}
+
+/// Where a whole `key = value` stands.
+fn span(name: &Spanned<DeString<'_>>, inner: &Spanned<DeValue<'_>>) -> Place {
+    match inner.get_ref() {
+        DeValue::Table(_) => inner.span(), // its header: a table's keys may stand anywhere
+        _ => name.span().start..inner.span().end.max(name.span().end),
+    }
 }
 
 /// Reads the whole document with `read`.
@@ -82,11 +90,8 @@ impl<'a> Table<'a> {
     fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
         let (name, inner) = self.entries.get_key_value(key)?;
-        let at = match inner.get_ref() {
-            DeValue::Table(_) => inner.span(), // its header: a table's keys may stand anywhere
-            _ => name.span().start..inner.span().end.max(name.span().end),
-        };
-        Some(Value { report: self.report, inner, key: Key { path: format!("{}{key}", self.prefix), item: false }, at })
+        let key = Key { path: format!("{}{key}", self.prefix), item: false };
+        Some(Value { report: self.report, inner, key, at: span(name, inner) })
     }
 
     /// A key that must be there. `example` is a line that would do.
@@ -156,7 +161,12 @@ impl<'a> Table<'a> {
 
     /// Notes a problem with a field of it, or with the whole if that was left out.
     pub(super) fn note_at<T>(&self, field: &Field<T>, what: What) {
-        self.report.add(field.at.clone().or(self.at.clone()), what);
+        self.note_place(&field.at, what);
+    }
+
+    /// Notes a problem with what stands there, or with the whole if that was left out.
+    pub(super) fn note_place(&self, at: &Option<Place>, what: What) {
+        self.report.add(at.clone().or(self.at.clone()), what);
     }
 }
 
@@ -192,11 +202,13 @@ impl<'a> Value<'a> {
     /// A string of some form: what `read` makes of it; `None` from it means that it has not that form.
     pub(super) fn text<T>(&self, form: Form, read: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
         let DeValue::String(text) = self.inner.get_ref() else { return self.wrong_type(form) };
-        let value = read(text);
-        if value.is_none() {
-            self.note(What::Malformed { key: self.key.clone(), expected: form, text: text.to_string() });
-        }
-        value
+        read(text).or_else(|| self.malformed(form, text))
+    }
+
+    /// Notes that `text` has not that form.
+    pub(super) fn malformed<T>(&self, expected: Form, text: &str) -> Option<T> {
+        self.note(What::Malformed { key: self.key.clone(), expected, text: text.to_owned() });
+        None
     }
 
     /// A string, whatever is in it.
@@ -267,6 +279,16 @@ impl<'a> Value<'a> {
         let DeValue::Table(entries) = self.inner.get_ref() else { return self.wrong_type(Form::Table) };
         let path = &self.key.path;
         whole(self.report, entries, format!("`{path}`"), format!("{path}."), Some(self.at()), read)
+    }
+
+    /// A table whose keys are the file's own choice, one result for each.
+    pub(super) fn entries<T>(&self, mut read: impl FnMut(&str, &Value<'a>) -> Option<T>) -> Option<Vec<Option<T>>> {
+        let DeValue::Table(entries) = self.inner.get_ref() else { return self.wrong_type(Form::Table) };
+        let each = entries.iter().map(|(name, inner)| {
+            let key = Key { path: format!("{}.{}", self.key.path, name.get_ref()), item: false };
+            read(name.get_ref(), &Value { report: self.report, inner, key, at: span(name, inner) })
+        });
+        Some(each.collect())
     }
 
     /// A list with at least one item, one result for each. `example` is a line that would do.

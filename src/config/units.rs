@@ -16,7 +16,7 @@ const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s",
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// `500ms`, `30s`, `1m 30s`, `2h`: whole numbers with units, larger units first, spaces as one likes.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut units = DURATION_UNITS.iter();
     let mut total: u64 = 0;
@@ -56,7 +56,8 @@ fn whole(digits: &str) -> Option<u64> {
 }
 
 /// A duration as the file would have it.
-pub(super) struct Span(pub(super) Duration);
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

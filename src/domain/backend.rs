@@ -97,7 +97,8 @@ impl Backend {
         if delta.good[Class::Unsafe] > 0 || delta.writes_running > 0 {
             pool.record.last_write = Some(now);
         }
-        let quiet = noted == Noted::Quiet && self.serving.ramp.is_none() && self.isolation == Isolation::No;
+        let calm = self.serving.routing == Routing::Serving && self.serving.ramp.is_none();
+        let quiet = noted == Noted::Quiet && calm && self.isolation == Isolation::No;
         if quiet && !matches!(self.writes.stands, Writes::Pausing { .. }) {
             let alone = Alone::No; // a deadline too many does no harm
             if let Some(soonest) = endpoint.deadline(alone, &self.rules) {
@@ -180,10 +181,18 @@ impl Backend {
 
     /// Acts on what is due at each endpoint, which may have waited while it was the last one up.
     fn settle_endpoints(&mut self, now: Moment, out: &mut Vec<Transition>) {
-        for pool in 0..self.pools.len() {
-            for endpoint in 0..self.pools[pool].endpoints.len() {
-                let place = Place { pool, endpoint };
-                self.settle_one(now, place, out);
+        // Once more when something moved: who comes up sets others free. Each time one more is up or out for good, so that two
+        // rounds do, and a third is for what nobody thought of.
+        for _ in 0..3 {
+            let told = out.len();
+            for pool in 0..self.pools.len() {
+                for endpoint in 0..self.pools[pool].endpoints.len() {
+                    let place = Place { pool, endpoint };
+                    self.settle_one(now, place, out);
+                }
+            }
+            if out.len() == told {
+                break;
             }
         }
     }
@@ -334,25 +343,29 @@ impl Backend {
         }
     }
 
+    /// Once more after the first time that writes are possible: what follows from a pool's having diverged follows at once.
     fn place_writes(&mut self, now: Moment, out: &mut Vec<Transition>) {
-        let (rules, commanded) = (self.rules, self.commanded.clone());
-        let scene = Scene { now, pools: &self.pools, rules: &rules, commanded: &commanded, isolation: self.isolation };
-        let Looked { to, cause, left } = self.writes.look(&self.serving, scene);
-        let from = std::mem::replace(&mut self.writes.stands, to);
-        if from == to {
-            return;
-        }
-        for (pool, count) in left {
-            let change = Change::WritesLeft { pool: self.pools[pool].name.clone(), count };
-            self.tell(now, change, cause, Evidence::Configured, out);
-        }
-        let pool = self.pools[self.serving.pool].name.clone();
-        self.tell(now, Change::Writes { pool, from, to }, cause, Evidence::Configured, out);
-        if let Writes::To(pool) = to
-            && pool.0 > 0
-            && self.rules.after_writes != AfterWrites::Auto
-        {
-            self.set_diverged(now, pool.0, Diverged::Yes, Cause::WritesPossible, out);
+        for _ in 0..2 {
+            let (rules, commanded) = (self.rules, self.commanded.clone());
+            let scene =
+                Scene { now, pools: &self.pools, rules: &rules, commanded: &commanded, isolation: self.isolation };
+            let Looked { to, cause, left } = self.writes.look(&self.serving, scene);
+            let from = std::mem::replace(&mut self.writes.stands, to);
+            if from == to {
+                return;
+            }
+            for (pool, count) in left {
+                let change = Change::WritesLeft { pool: self.pools[pool].name.clone(), count };
+                self.tell(now, change, cause, Evidence::Configured, out);
+            }
+            let pool = self.pools[self.serving.pool].name.clone();
+            self.tell(now, Change::Writes { pool, from, to }, cause, Evidence::Configured, out);
+            match to {
+                Writes::To(pool) if pool.0 > 0 && self.rules.after_writes != AfterWrites::Auto => {
+                    self.set_diverged(now, pool.0, Diverged::Yes, Cause::WritesPossible, out);
+                }
+                Writes::To(_) | Writes::Pausing { .. } | Writes::Refused(_) => return,
+            }
         }
     }
 
@@ -485,8 +498,9 @@ impl Backend {
         out.push(Transition { at, backend: Some(self.name.clone()), change, cause, evidence, first_evidence });
     }
 
-    /// How many endpoints count as up, in all pools.
-    fn up(&self) -> u32 {
-        self.pools.iter().map(Pool::up).sum()
+    /// How many endpoints count as up, in all pools, and may be sent requests.
+    fn up(&self) -> usize {
+        let all = self.pools.iter().flat_map(|pool| &pool.endpoints);
+        all.filter(|endpoint| endpoint.takes_requests()).count()
     }
 }

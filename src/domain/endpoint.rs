@@ -5,8 +5,9 @@
 //! passed, for a check can judge that; who failed real requests while its check may have passed all along serves its time
 //! and proves itself, by real requests, before it is trusted again.
 //!
-//! **Suspicion** is for what may be nothing: a silence, or failures half way to an ejection. Requests go elsewhere first, the
-//! pool stays what it was, and it ends by an answer, an ejection, or nothing.
+//! **Suspicion** is for what may be nothing: a silence, or lost hedges of which it is not known yet whether they would have been
+//! answered. Requests go elsewhere first, the pool stays what it was, and it ends by an answer, an ejection, or nothing. It
+//! always waits for something that will come: failures that have come are for the score alone.
 //!
 //! **In panic** no pool is usable, real requests are tried everywhere, and what answers is taken back at once: a real answer
 //! brings any endpoint up, and so does one passed probe unless real requests took the endpoint out, for then its check has
@@ -71,7 +72,7 @@ pub enum Health {
 pub enum Suspicion {
     /// Requests wait, and it answers nobody.
     Stalled { since: Moment },
-    /// Its score, with what open hedges may add, is at half of `trip`.
+    /// Hedges are open, and its score with what they may add is at half of `trip`.
     Doubted,
 }
 
@@ -161,7 +162,7 @@ pub(super) enum Seen {
     Proved(Verdict),
     /// Requests wait, and nothing has been answered for too long.
     Silent,
-    /// Half way to an ejection.
+    /// Half way to an ejection, with hedges open.
     Doubtful,
     /// Neither of the two, any more.
     Clear,
@@ -358,7 +359,9 @@ impl Endpoint {
             }
             (H::Down(O::ByProbes { .. }), S::ProbeFailed(_)) => (DOWN_BY_PROBES, None),
             (H::Down(O::ByRefusals { .. }), S::ProbeFailed(_)) => (H::Down(O::ByRefusals { passes: 0 }), None),
-            (H::Down(O::Ejected { until, passes: n }), S::ProbePassed(_)) if now < until || n.saturating_add(1) < rise => {
+            (H::Down(O::Ejected { until, passes: n }), S::ProbePassed(_))
+                if now < self.returns_at(until, rules) || n.saturating_add(1) < rise =>
+            {
                 (H::Down(O::Ejected { until, passes: n.saturating_add(1) }), None)
             }
             (H::Down(O::Ejected { passes: n, .. }), S::ProbePassed(_)) => {
@@ -367,7 +370,9 @@ impl Endpoint {
             (H::Down(O::Ejected { until, .. }), S::ProbeFailed(_)) => {
                 (H::Down(O::Ejected { until, passes: 0 }), None)
             }
-            (H::Down(O::Ejected { until, passes: n }), S::TimePassed) if until <= now && n >= rise => {
+            (H::Down(O::Ejected { until, passes: n }), S::TimePassed)
+                if self.returns_at(until, rules) <= now && n >= rise =>
+            {
                 (probation(now), Some((C::TermServed, passed(n, rise))))
             }
             (H::Probation { trial }, S::Answered(more, _)) => {

@@ -68,7 +68,10 @@ impl Errored {
     pub(super) fn note_outage(&mut self, now: Moment, threshold: u32) -> Option<Evidence> {
         let number = now.since_start().as_secs();
         let before = self.before.take().unwrap_or_else(|| self.value(number));
-        (self.count, self.at) = (before + OUTAGE, number);
+        let together = before + OUTAGE;
+        // A failover never makes an endpoint steady that was found to be intermittent in the very trouble.
+        let count = if self.steadiness.is_some() { together.max(self.value(number)) } else { together };
+        (self.count, self.at) = (count, number);
         self.second = Second { number, ..Second::default() };
         self.judge(threshold)
     }
@@ -176,6 +179,15 @@ mod tests {
         assert!((1_795..=1_805).contains(&calm.since(secs(40)).as_secs()), "{calm}");
         errored.calm(20);
         assert_eq!((errored.steadiness(), errored.calm_at()), (Steadiness::Steady, None));
+    }
+
+    #[test]
+    fn a_failover_does_not_make_an_intermittent_endpoint_steady() {
+        let mut errored = Errored::default();
+        (0..50).for_each(|n| drop(errored.note(secs(n), 5, 5, 20)));
+        assert_eq!(errored.steadiness(), Steadiness::Intermittent);
+        errored.note_outage(secs(50), 20);
+        assert!(errored.calm_at() > Some(secs(50)), "{errored:?}");
     }
 
     #[test]

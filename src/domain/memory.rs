@@ -44,6 +44,16 @@ pub enum Diverged {
     Yes,
 }
 
+impl Diverged {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Diverged::No => "no",
+            Diverged::Yes => "yes",
+        }
+    }
+}
+
 /// Where writes stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritesMemory {

@@ -215,7 +215,7 @@ fn drain(place: &PlaceName, pools: &mut [Pool]) -> bool {
     for pool in pools {
         match place {
             PlaceName::Pool(name) if *name == pool.name => {
-                pool.drained = Drained::Yes;
+                pool.endpoints.iter_mut().for_each(|endpoint| endpoint.drained = Drained::Yes);
                 found = true;
             }
             PlaceName::Endpoint(name) => {

@@ -49,7 +49,7 @@ pub(super) struct Pool {
     pub writes: PoolWrites,
     pub health: PoolHealth,
     pub lagging: Lagging,
-    /// By its name, or because all of its endpoints are.
+    /// All of its endpoints are.
     pub drained: Drained,
     pub record: Record,
 }
@@ -144,7 +144,7 @@ impl Pool {
     }
 
     /// Whether an endpoint is the last that counts as up, of `up` in all pools.
-    pub(super) fn alone(&self, endpoint: usize, up: u32) -> Alone {
+    pub(super) fn alone(&self, endpoint: usize, up: usize) -> Alone {
         if up == 1 && self.endpoints[endpoint].takes_requests() { Alone::Yes } else { Alone::No }
     }
 }

@@ -13,9 +13,9 @@ use super::transition::{Cause, Change, Evidence, Transition};
 use super::units::Moment;
 
 impl Model {
-    /// What is to be kept, as of the last `apply`.
-    pub fn memory(&self) -> Memory {
-        let left = |given: &Given| given.ends.map(|ends| ends.since(self.now()));
+    /// What is to be kept, as of `now`.
+    pub fn memory(&self, now: Moment) -> Memory {
+        let left = |given: &Given| given.ends.map(|ends| ends.since(now));
         Memory {
             backends: self.backends().iter().map(remember).collect(),
             commands: self.orders().all().iter().map(|given| (given.command.clone(), left(given))).collect(),

@@ -151,11 +151,13 @@ impl Serving {
     /// The move away from a pool that can't serve, or may not.
     fn leave_pool(&self, scene: Scene<'_>) -> Option<Step> {
         if self.is_forced(scene) {
-            return None;
+            return self.ramp.as_ref().map(|_| failback::abandon());
         }
         let present = &scene.pools[self.pool];
         let how = if present.health.is_usable() { How::Planned } else { How::ByHealth };
-        let to = best(scene.pools, |index| index != self.pool && self.is_open(index, how, scene))?;
+        let Some(to) = best(scene.pools, |index| index != self.pool && self.is_open(index, how, scene)) else {
+            return self.ramp.as_ref().map(|_| failback::abandon()); // there is nothing to return from any more
+        };
         let cause = match how {
             How::Planned => Cause::Commanded,
             How::ByHealth => Cause::PoolUnusable,
@@ -231,8 +233,8 @@ impl Serving {
 
     /// Why requests are routed so, where no pool serves.
     pub(super) fn why_panic(&self, scene: Scene<'_>) -> Cause {
-        let others = (0..scene.pools.len()).filter(|index| *index != self.pool);
-        if others.into_iter().any(|index| scene.pools[index].may_serve()) {
+        let mut others = (0..scene.pools.len()).filter(|index| *index != self.pool);
+        if others.any(|index| scene.pools[index].may_serve() && !self.is_alive(index, scene)) {
             Cause::NoSignOfLife
         } else {
             Cause::NoPoolUsable

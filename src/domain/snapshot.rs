@@ -56,6 +56,17 @@ pub enum Writes {
     Refused(ReadOnly),
 }
 
+impl Writes {
+    /// The word for it in metrics and status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Writes::To(_) => "taken",
+            Writes::Pausing { .. } => "waiting",
+            Writes::Refused(_) => "refused",
+        }
+    }
+}
+
 /// Why unsafe requests are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOnly {
@@ -71,6 +82,20 @@ pub enum ReadOnly {
     CatchingUp,
     /// The pool that took writes died; what it took is not elsewhere. Until `ack` or `failback`.
     UntilAck,
+}
+
+impl ReadOnly {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReadOnly::Commanded => "commanded",
+            ReadOnly::Pool => "pool",
+            ReadOnly::NotYet { .. } => "not_yet",
+            ReadOnly::FailingBack => "failing_back",
+            ReadOnly::CatchingUp => "catching_up",
+            ReadOnly::UntilAck => "until_ack",
+        }
+    }
 }
 
 /// What stands between the backend and its earlier pool.
@@ -153,6 +178,21 @@ impl Waiting {
         }
     }
 
+    /// The moment at which it may be over, where that is known.
+    pub const fn until(self) -> Option<Moment> {
+        match self {
+            Waiting::HoldDown { until, .. } | Waiting::Ramp { until, .. } => Some(until),
+            Waiting::NotWell { .. }
+            | Waiting::Stale { .. }
+            | Waiting::Drained { .. }
+            | Waiting::Probes { .. }
+            | Waiting::Intermittent { .. }
+            | Waiting::AfterWrites { .. }
+            | Waiting::Manual { .. }
+            | Waiting::Commanded { .. } => None,
+        }
+    }
+
     /// Whether it waits for the same thing, if perhaps until another moment.
     pub fn is_like(self, other: Waiting) -> bool {
         self.name() == other.name() && self.pool() == other.pool()
@@ -193,6 +233,16 @@ pub struct PoolSnapshot {
 pub enum Lagging {
     Fresh,
     Stale,
+}
+
+impl Lagging {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Lagging::Fresh => "fresh",
+            Lagging::Stale => "stale",
+        }
+    }
 }
 
 /// Whether an operator keeps new requests away.

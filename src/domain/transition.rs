@@ -98,6 +98,90 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The word for it in status and journal.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Change::Endpoint { .. } => "endpoint",
+            Change::Steadiness { .. } => "steadiness",
+            Change::Pool { .. } => "pool",
+            Change::Lag { .. } => "lag",
+            Change::Diverged { .. } => "diverged",
+            Change::Serving { .. } => "serving",
+            Change::Ramp { .. } => "ramp",
+            Change::Writes { .. } => "writes",
+            Change::WritesLeft { .. } => "writes_left",
+            Change::Routing { .. } => "routing",
+            Change::Waiting { .. } => "waiting",
+            Change::Command { .. } => "command",
+            Change::Isolation { .. } => "isolation",
+            Change::Probing { .. } => "probing",
+        }
+    }
+}
+
+impl Evidence {
+    /// The word for it in the journal.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Evidence::Probes { .. } => "probes",
+            Evidence::Requests { .. } => "requests",
+            Evidence::Stall { .. } => "stall",
+            Evidence::GoodAnswer => "good_answer",
+            Evidence::GoodAnswers { .. } => "good_answers",
+            Evidence::ErroredSeconds { .. } => "errored_seconds",
+            Evidence::Endpoints { .. } => "endpoints",
+            Evidence::Lag { .. } => "lag",
+            Evidence::HeldDown { .. } => "held_down",
+            Evidence::Ramp { .. } => "ramp",
+            Evidence::Asked { .. } => "asked",
+            Evidence::Configured => "configured",
+        }
+    }
+}
+
+impl Steadiness {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Steadiness::Steady => "steady",
+            Steadiness::Intermittent => "intermittent",
+        }
+    }
+}
+
+impl Isolation {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isolation::No => "no",
+            Isolation::Yes => "yes",
+        }
+    }
+}
+
+impl RampStep {
+    /// The word for it in metrics and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RampStep::Began => "began",
+            RampStep::Aborted => "aborted",
+        }
+    }
+}
+
+impl CommandStep {
+    /// The word for it in the journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CommandStep::Given => "given",
+            CommandStep::Suspended => "suspended",
+            CommandStep::Resumed => "resumed",
+            CommandStep::Ended => "ended",
+        }
+    }
+}
+
 /// How new requests find an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Routing {
@@ -318,8 +402,6 @@ pub enum Evidence {
     HeldDown { up_for: Duration, needed: Duration },
     /// Blamed failures of so many requests, at the returning pool and at the serving one.
     Ramp { blamed: u32, of: u32, blamed_serving: u32, of_serving: u32 },
-    /// How long it took, or waited.
-    Time { span: Duration },
     /// How many endpoints were asked.
     Asked { endpoints: u32 },
     /// None: the configuration, an operator or the memory says so.

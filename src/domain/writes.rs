@@ -143,7 +143,8 @@ impl WritesState {
         }
         let pool = &scene.pools[serving.pool];
         let shared = scene.rules.after_writes == AfterWrites::Auto;
-        if serving.ramp.is_some() && pool.record.diverged == Diverged::Yes && !shared {
+        // Whether or not it has diverged yet: a door that opened now would let in what `after_writes` was not asked about.
+        if serving.ramp.is_some() && !shared {
             return Some(ReadOnly::FailingBack);
         }
         match pool.writes {

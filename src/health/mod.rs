@@ -4,7 +4,7 @@
 //! - [`tally`], [`notes`], [`signals`]: what workers count and tell, and how they say so; [`fingerprints`]: of whom.
 //! - [`prober`], [`schedule`], [`probe`]: who is probed, when, and how.
 //! - [`supervisor`]: the one task that owns the model and publishes the view; [`assembly`]: how it makes one;
-//!   [`recent`]: what it decided, kept for a while.
+//!   [`recent`]: what it decided, kept for a while; [`state_file`]: what it must remember over a restart.
 //!
 //! Always true: the supervisor alone stores a view; a view is never changed, and shares what did not change with the one
 //! before it; a tally has one reader; nothing that a worker does here takes a lock or waits.
@@ -23,6 +23,7 @@ pub mod schedule;
 #[cfg(test)]
 mod scripted;
 pub mod signals;
+pub mod state_file;
 pub mod supervisor;
 pub mod tally;
 pub mod view;
@@ -31,7 +32,8 @@ pub mod writers;
 pub use fingerprints::Fingerprints;
 pub use recent::{Recent, Told};
 pub use signals::{Reporter, Signals};
-pub use supervisor::Supervisor;
+pub use state_file::StateFile;
+pub use supervisor::{Act, Answer, Stopped, Supervisor};
 pub use tally::{Asking, Tally};
 pub use view::{BackendView, EndpointView, PoolView, Trial, View};
 pub use writers::Writers;

@@ -1,18 +1,20 @@
-//! Who is probed, and when the next probe of anyone is due: starts probes as tasks of its own, at most one an endpoint, and
-//! hands back their results as they end.
+//! Who is probed, and when the next probe of anyone is due: starts probes as tasks of its own, and hands back their results
+//! as they end. Endpoints (of several backends, say) that would be asked the very same question share one probe: it is made
+//! when the first of them needs it, and told to all.
 //!
 //! A result waits in its task until it is taken: there are never more of them than endpoints, and none is dropped. Those
 //! of an endpoint that is no longer configured, or is probed in another way now, are not told.
 //!
 //! Not here: the rule for when (`schedule`), the probe itself (`probe`), what a result proves (`domain`).
 
-use super::probe::{Target, probe};
+use super::probe::lag::Said;
+use super::probe::{Heard, Target, probe};
 use super::schedule::{Pace, Schedule, Spread};
 use crate::config::Config;
-use crate::domain::{EndpointId, Health, Moment, ProbeResult, Snapshot};
+use crate::domain::{EndpointId, Health, Lag, Moment, Name, ProbeResult, Snapshot};
 use crate::runtime::clock::Clock;
 use crate::upstream::Shortage;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -22,82 +24,146 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 pub struct Prober {
     clock: Clock,
     rng: fastrand::Rng,
-    watched: BTreeMap<EndpointId, Watched>,
-    running: JoinSet<Ended>,
+    watched: BTreeMap<Number, Watched>,
+    /// Where each endpoint is among them.
+    places: BTreeMap<EndpointId, Number>,
+    /// How many numbers were given out.
+    numbers: u64,
+    running: JoinSet<Finished>,
 }
+
+/// Whose probes are one: a target at a pace. Never given to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Number(u64);
 
 #[derive(Debug)]
 struct Watched {
     target: Arc<Target>,
+    pace: Pace,
+    /// At least one. A probe that runs is the probe of each of them.
+    sharing: BTreeMap<EndpointId, Sharing>,
+    task: Option<Running>,
+    said: Said,
+}
+
+/// Who it is, and when it would be probed by itself: the quickest sets the time for all.
+#[derive(Debug)]
+struct Sharing {
+    sharer: Sharer,
     schedule: Schedule,
-    task: Option<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct Running {
+    began: Moment,
+    task: AbortHandle,
+}
+
+/// What a task returns.
+#[derive(Debug)]
+struct Finished {
+    number: Number,
+    heard: Result<Heard, Shortage>,
+    ended: Moment,
+}
+
+/// An endpoint, and what metrics and log call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharer {
+    pub endpoint: EndpointId,
+    pub backend: Name,
+    /// As it is written in the configuration.
+    pub name: Name,
 }
 
 /// A probe that ended.
 #[derive(Debug)]
 pub struct Ended {
-    pub endpoint: EndpointId,
-    pub target: Arc<Target>,
+    number: Number,
+    /// Whom it is told; at least one, in the order of their ids.
+    pub sharers: Vec<Sharer>,
     pub outcome: Outcome,
+    pub began: Moment,
     pub took: Duration,
 }
 
 /// What came of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    Result(ProbeResult),
+    Result(Answer),
     /// We lacked what it takes to make one.
     Short(Shortage),
     /// It panicked: a bug of ours.
     Panicked,
 }
 
+/// What a probe learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub result: ProbeResult,
+    pub lag: Lag,
+}
+
+impl Ended {
+    /// The backends it is told, each once.
+    pub fn backends(&self) -> BTreeSet<&Name> {
+        self.sharers.iter().map(|sharer| &sharer.backend).collect()
+    }
+}
+
 impl Prober {
     /// Knows no endpoint yet. `rng` spreads the probes.
     pub fn new(clock: Clock, rng: fastrand::Rng) -> Prober {
-        Prober { clock, rng, watched: BTreeMap::new(), running: JoinSet::new() }
+        let (watched, places) = (BTreeMap::new(), BTreeMap::new());
+        Prober { clock, rng, watched, places, numbers: 0, running: JoinSet::new() }
     }
 
     /// From now on these are probed and no others. What stays as it was keeps its schedule; what is reached or asked in
     /// another way is probed at once.
-    pub fn watch(&mut self, now: Moment, targets: impl IntoIterator<Item = (EndpointId, Target, Pace)>) {
-        let mut before = std::mem::take(&mut self.watched);
-        for (endpoint, target, pace) in targets {
-            let watched = match before.remove(&endpoint) {
-                Some(mut watched) => {
-                    watched.schedule.set_pace(now, pace);
-                    if *watched.target != target {
-                        watched.stop();
-                        watched.target = Arc::new(target);
-                        watched.schedule.restart(now);
-                    }
-                    watched
-                }
-                None => Watched { target: Arc::new(target), schedule: Schedule::new(now, pace), task: None },
-            };
-            self.watched.insert(endpoint, watched);
+    #[allow(
+        clippy::mutable_key_type,
+        reason = "targets are told apart by bytes of headers and digests, which never change"
+    )]
+    pub fn watch(&mut self, now: Moment, targets: impl IntoIterator<Item = (Sharer, Target, Pace)>) {
+        let (mut before, places) = (std::mem::take(&mut self.watched), std::mem::take(&mut self.places));
+        let known = before.iter().map(|(number, watched)| ((watched.target.clone(), watched.pace), *number));
+        let mut numbers: HashMap<_, _> = known.collect();
+        for (sharer, target, pace) in targets {
+            let endpoint = sharer.endpoint;
+            let earlier = places.get(&endpoint).and_then(|number| before.get_mut(number));
+            let schedule = earlier.and_then(|watched| watched.give_up(endpoint, &target, pace, now));
+            let schedule = schedule.unwrap_or_else(|| Schedule::new(now, pace));
+            let question = (Arc::new(target), pace);
+            let number = *numbers.entry(question.clone()).or_insert_with(|| {
+                self.numbers += 1;
+                Number(self.numbers)
+            });
+            let watched = self.watched.entry(number).or_insert_with(|| Watched::new(question));
+            watched.sharing.insert(endpoint, Sharing { sharer, schedule });
+            self.places.insert(endpoint, number);
         }
-        before.into_values().for_each(|mut removed| removed.stop());
+        for (number, watched) in &mut self.watched {
+            watched.carry_on(before.remove(number), now);
+        }
+        before.into_values().for_each(Watched::stop);
     }
 
     /// When the next probe is due; `None` while all run, or there is no endpoint.
     pub fn next_due(&self) -> Option<Moment> {
-        self.watched.values().filter_map(|watched| watched.schedule.due()).min()
+        self.watched.values().filter_map(Watched::due).min()
     }
 
     /// Starts what is due.
     pub fn start_due(&mut self, now: Moment) {
-        for (endpoint, watched) in &mut self.watched {
-            if watched.schedule.due().is_some_and(|due| due <= now) {
-                watched.schedule.begin(now);
-                let (endpoint, target, clock) = (*endpoint, watched.target.clone(), self.clock);
-                watched.task = Some(self.running.spawn_local(async move {
-                    let outcome = match probe(&target, clock).await {
-                        Ok(result) => Outcome::Result(result),
-                        Err(shortage) => Outcome::Short(shortage),
-                    };
-                    Ended { endpoint, target, outcome, took: clock.now().since(now) }
-                }));
+        for (number, watched) in &mut self.watched {
+            if watched.due().is_some_and(|due| due <= now) {
+                watched.sharing.values_mut().for_each(|sharing| sharing.schedule.begin(now));
+                let (number, target, clock) = (*number, watched.target.clone(), self.clock);
+                let task = self.running.spawn_local(async move {
+                    let heard = probe(&target, clock).await;
+                    Finished { number, heard, ended: clock.now() }
+                });
+                watched.task = Some(Running { began: now, task });
             }
         }
     }
@@ -107,17 +173,30 @@ impl Prober {
         loop {
             let ended = match self.running.join_next().await {
                 None => std::future::pending().await,
-                Some(Ok(ended)) => Some(ended),
+                Some(Ok(finished)) => self.finished(finished),
                 Some(Err(error)) => self.panicked(&error),
             };
-            let current = |ended: &Ended| {
-                let watched = self.watched.get(&ended.endpoint);
-                watched.is_some_and(|watched| Arc::ptr_eq(&watched.target, &ended.target))
-            };
-            if let Some(ended) = ended.filter(current) {
+            if let Some(ended) = ended {
                 return ended;
             }
         }
+    }
+
+    /// `None`: nobody is to be told any more.
+    fn finished(&mut self, Finished { number, heard, ended }: Finished) -> Option<Ended> {
+        let watched = self.watched.get_mut(&number)?;
+        let outcome = match heard {
+            Ok(Heard { result, lag }) => {
+                if let Some(garbage) = watched.said.hear(&lag) {
+                    for Sharing { sharer: Sharer { backend, name: endpoint, .. }, .. } in watched.sharing.values() {
+                        tracing::warn!(%backend, %endpoint, %garbage, "the lag is not a number of seconds: it is unknown");
+                    }
+                }
+                Outcome::Result(Answer { result, lag: lag.lag() })
+            }
+            Err(shortage) => Outcome::Short(shortage),
+        };
+        watched.ended(number, outcome, ended)
     }
 
     /// `None`: it was stopped, not broken.
@@ -125,42 +204,83 @@ impl Prober {
         if !error.is_panic() {
             return None;
         }
-        let broken = |task: &AbortHandle| task.id() == error.id();
+        let broken = |running: &Running| running.task.id() == error.id();
         let mut all = self.watched.iter();
-        let (endpoint, watched) = all.find(|(_, watched)| watched.task.as_ref().is_some_and(broken))?;
-        let target = watched.target.clone();
-        Some(Ended { endpoint: *endpoint, target, outcome: Outcome::Panicked, took: Duration::ZERO })
+        let (number, watched) = all.find(|(_, watched)| watched.task.as_ref().is_some_and(broken))?;
+        watched.ended(*number, Outcome::Panicked, self.clock.now())
     }
 
-    /// Sets when the endpoint's next probe is due, after one ended and `health` is what came of it.
-    pub fn reschedule(&mut self, now: Moment, ended: &Ended, health: Health) {
+    /// Sets when the next probe is due, after one ended and `health` is what came of it.
+    pub fn reschedule(&mut self, now: Moment, ended: &Ended, health: impl Fn(EndpointId) -> Option<Health>) {
         let spread = Spread::draw(&mut self.rng);
-        if let Some(watched) = self.watched.get_mut(&ended.endpoint) {
-            watched.task = None;
-            match ended.outcome {
-                Outcome::Result(result) => watched.schedule.end(now, result, health, spread),
-                Outcome::Short(_) | Outcome::Panicked => watched.schedule.void(now, spread),
+        let Some(watched) = self.watched.get_mut(&ended.number) else { return };
+        watched.task = None;
+        for (endpoint, Sharing { schedule, .. }) in &mut watched.sharing {
+            match (ended.outcome, health(*endpoint)) {
+                (Outcome::Result(answer), Some(health)) => schedule.end(now, answer.result, health, spread),
+                (Outcome::Result(_) | Outcome::Short(_) | Outcome::Panicked, _) => schedule.void(now, spread),
             }
         }
     }
 
     /// Somebody waits for a verdict on that endpoint.
     pub fn hurry(&mut self, now: Moment, endpoint: EndpointId) {
-        if let Some(watched) = self.watched.get_mut(&endpoint) {
-            watched.schedule.hurry(now);
+        let watched = self.places.get(&endpoint).and_then(|number| self.watched.get_mut(number));
+        if let Some(sharing) = watched.and_then(|watched| watched.sharing.get_mut(&endpoint)) {
+            sharing.schedule.hurry(now);
         }
     }
 
     /// Whether every endpoint has been probed.
     pub fn first_round_over(&self) -> bool {
-        self.watched.values().all(|watched| watched.schedule.has_history())
+        let mut all = self.watched.values().flat_map(|watched| watched.sharing.values());
+        all.all(|sharing| sharing.schedule.has_history())
     }
 }
 
 impl Watched {
-    fn stop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
+    fn new((target, pace): (Arc<Target>, Pace)) -> Watched {
+        Watched { target, pace, sharing: BTreeMap::new(), task: None, said: Said::default() }
+    }
+
+    fn due(&self) -> Option<Moment> {
+        self.sharing.values().filter_map(|sharing| sharing.schedule.due()).min()
+    }
+
+    /// The endpoint's schedule, for where it goes on.
+    fn give_up(&mut self, endpoint: EndpointId, target: &Target, pace: Pace, now: Moment) -> Option<Schedule> {
+        let Sharing { mut schedule, .. } = self.sharing.remove(&endpoint)?;
+        schedule.set_pace(now, pace);
+        if *self.target != *target {
+            schedule.restart(now);
+        }
+        Some(schedule)
+    }
+
+    /// Takes over the probe that runs, and makes it the probe of all that share it now.
+    fn carry_on(&mut self, before: Option<Watched>, now: Moment) {
+        if let Some(before) = before {
+            (self.task, self.said) = (before.task, before.said);
+        }
+        for Sharing { schedule, .. } in self.sharing.values_mut() {
+            match (&self.task, schedule.due()) {
+                (Some(_), Some(_)) => schedule.begin(now),
+                // Its probe was another one's, and goes on without it or not at all.
+                (None, None) => schedule.restart(now),
+                (Some(_), None) | (None, Some(_)) => {}
+            }
+        }
+    }
+
+    fn ended(&self, number: Number, outcome: Outcome, ended: Moment) -> Option<Ended> {
+        let began = self.task.as_ref()?.began;
+        let sharers = self.sharing.values().map(|sharing| sharing.sharer.clone()).collect();
+        Some(Ended { number, sharers, outcome, began, took: ended.since(began) })
+    }
+
+    fn stop(self) {
+        if let Some(running) = self.task {
+            running.task.abort();
         }
     }
 }
@@ -169,7 +289,7 @@ impl Watched {
 pub(super) fn targets<'a>(
     config: &'a Config,
     snapshot: &'a Snapshot,
-) -> impl Iterator<Item = (EndpointId, Target, Pace)> + 'a {
+) -> impl Iterator<Item = (Sharer, Target, Pace)> + 'a {
     let backends = config.backends.iter().zip(&snapshot.backends);
     backends.flat_map(|(backend, seen)| {
         let pace = Pace {
@@ -179,120 +299,15 @@ pub(super) fn targets<'a>(
             rise: backend.rules.rise,
         };
         let pools = backend.pools.iter().zip(&seen.pools);
-        let endpoints = pools.flat_map(|(pool, seen)| pool.endpoints.iter().zip(&seen.endpoints));
-        endpoints.map(move |(endpoint, seen)| {
-            let target = Target {
-                backend: backend.name.clone(),
-                name: endpoint.name.clone(),
-                address: endpoint.address,
-                kind: backend.probe.kind.clone(),
-                timeout: backend.probe.timeout,
-            };
-            (seen.id, target, pace)
+        pools.flat_map(move |(pool, seen)| {
+            pool.endpoints.iter().zip(&seen.endpoints).map(move |(endpoint, seen)| {
+                let (backend_name, name) = (backend.name.clone(), endpoint.name.clone());
+                let sharer = Sharer { endpoint: seen.id, backend: backend_name, name };
+                (sharer, Target::of(backend, pool, endpoint), pace)
+            })
         })
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::ProbeKind;
-    use crate::domain::ProbeFailure;
-    use crate::health::scripted::{Endpoint, Script, refusing_address};
-    use std::net::SocketAddr;
-    use tokio::runtime::{Builder, LocalOptions};
-
-    const PACE: Pace =
-        Pace { interval: Duration::from_secs(3_600), fast_interval: Duration::from_secs(3_600), fall: 3, rise: 2 };
-    const UP: Health = Health::Up { failures: 0 };
-
-    fn target(path: &str, address: SocketAddr) -> Target {
-        let kind = ProbeKind::Http { path: path.into(), host: None };
-        Target { backend: "sites".into(), name: "nj:80".into(), address, kind, timeout: Duration::from_secs(30) }
-    }
-
-    fn at(id: u32, target: Target) -> (EndpointId, Target, Pace) {
-        (EndpointId(id), target, PACE)
-    }
-
-    /// Runs the test as the supervisor would; no longer than half a minute.
-    fn with_prober<F: Future<Output = ()>>(test: impl FnOnce(Prober, Clock) -> F) {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
-        let clock = Clock::start();
-        let prober = Prober::new(clock, fastrand::Rng::with_seed(1));
-        let run = async { tokio::time::timeout(Duration::from_secs(30), test(prober, clock)).await };
-        runtime.block_on(run).expect("ends in time");
-    }
-
-    #[test]
-    fn everyone_is_probed_at_once_and_one_at_a_time() {
-        with_prober(async |mut prober, clock| {
-            let alive = Endpoint::start(Script::Answer { status: 200, promised: 0, sent: 0 });
-            prober.watch(clock.now(), [at(1, target("/", alive.address)), at(2, target("/", refusing_address()))]);
-            assert!(prober.next_due().is_some_and(|due| due <= clock.now()));
-            prober.start_due(clock.now());
-            assert_eq!(prober.next_due(), None);
-            prober.hurry(clock.now(), EndpointId(1));
-            prober.start_due(clock.now());
-            let mut outcomes = BTreeMap::new();
-            for _ in 0..2 {
-                assert!(!prober.first_round_over());
-                let ended = prober.next_ended().await;
-                prober.reschedule(clock.now(), &ended, UP);
-                outcomes.insert(ended.endpoint, ended.outcome);
-            }
-            assert!(prober.first_round_over() && prober.running.is_empty());
-            let refused = ProbeResult::Failed(ProbeFailure::Refused);
-            assert_eq!(outcomes[&EndpointId(1)], Outcome::Result(ProbeResult::Passed));
-            assert_eq!(outcomes[&EndpointId(2)], Outcome::Result(refused));
-        });
-    }
-
-    #[test]
-    fn a_probe_of_what_is_gone_or_moved_is_not_told() {
-        with_prober(async |mut prober, clock| {
-            let silent = Endpoint::start(Script::Silent);
-            let moving = |address| at(1, target("/", address));
-            prober.watch(clock.now(), [moving(silent.address), at(2, target("/", silent.address))]);
-            prober.start_due(clock.now());
-            prober.watch(clock.now(), [moving(refusing_address())]);
-            prober.start_due(clock.now());
-            let ended = prober.next_ended().await;
-            let refused = Outcome::Result(ProbeResult::Failed(ProbeFailure::Refused));
-            assert_eq!((ended.endpoint, ended.outcome), (EndpointId(1), refused));
-            prober.reschedule(clock.now(), &ended, UP);
-            while let Some(stopped) = prober.running.join_next().await {
-                assert!(stopped.is_err_and(|error| error.is_cancelled()));
-            }
-        });
-    }
-
-    #[test]
-    fn what_stays_as_it_was_is_not_disturbed() {
-        with_prober(async |mut prober, clock| {
-            let alive = Endpoint::start(Script::Answer { status: 200, promised: 0, sent: 0 });
-            let same = || [at(1, target("/", alive.address))];
-            prober.watch(clock.now(), same());
-            prober.start_due(clock.now());
-            prober.watch(clock.now(), same());
-            let ended = prober.next_ended().await;
-            prober.reschedule(clock.now(), &ended, UP);
-            let due = prober.next_due();
-            prober.watch(clock.now(), same());
-            assert_eq!(prober.next_due(), due);
-        });
-    }
-
-    #[test]
-    fn a_probe_that_panics_is_told_and_does_not_end_its_endpoints_probes() {
-        with_prober(async |mut prober, clock| {
-            let alive = Endpoint::start(Script::Silent);
-            prober.watch(clock.now(), [at(1, target("not a path", alive.address))]);
-            prober.start_due(clock.now());
-            let ended = prober.next_ended().await;
-            assert_eq!((ended.endpoint, ended.outcome), (EndpointId(1), Outcome::Panicked));
-            prober.reschedule(clock.now(), &ended, UP);
-            assert!(prober.next_due().is_some());
-        });
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use crate::domain::{Health, Moment, ProbeResult};
 use std::time::Duration;
 
 /// The numbers of a backend that set the pace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pace {
     /// From start to start, give or take a tenth, while nothing is in doubt.
     pub interval: Duration,

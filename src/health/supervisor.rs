@@ -1,15 +1,15 @@
 //! The supervisor: the one task that owns the [`Model`] and publishes the [`View`](super::View) that every worker reads.
 //!
-//! In: probe results, tallies, reloads, time. Out: transitions (memory, metrics, log), then one swap of the view; a worker
+//! In: probe results, tallies, reloads, operators' orders, time. Out: transitions (memory, metrics, log), then one swap of the view; a worker
 //! sees all of a transition or nothing of it. Always true between two events:
 //! - the published view is the model's latest snapshot, made with the config of the generation in force;
 //! - it wakes no later than [`Model::next_deadline`], the next probe that is due, and the next round of tallies;
 //! - every transition is in memory before a worker can act on it.
 //!
-//! Bounds: 16 reloads wait in line, and whoever asks for more waits; probe results are never more than endpoints; tallies
-//! are read, not queued, so traffic can't crowd out a reload; 4,096 failures wait to be read, and more are dropped and counted.
-//! At most 256 events before it looks at time. It waits for no disk and no socket: a sick disk of ours must not delay a
-//! failover.
+//! Bounds: 16 reloads and orders wait in line, and whoever asks for more waits; probe results are never more than endpoints;
+//! tallies are read, not queued, so traffic can't crowd out an operator; 4,096 failures wait to be read, and more are dropped and
+//! counted. At most 256 events before it looks at time. It waits for no disk and no socket: a sick disk of ours must not delay
+//! a failover.
 //!
 //! Should the model break one of its own invariants, that is an error in the log and the last view stays: a crash would
 //! take user sites down.
@@ -19,19 +19,20 @@
 
 mod handle;
 
-pub use handle::{Stopped, Supervisor};
+pub use handle::{Act, Stopped, Supervisor};
 
 use super::Published;
 use super::assembly::Assembly;
 use super::notes::{self, Note, Notes};
-use super::prober::{Ended, Outcome, Prober, targets};
+use super::prober::{self, Ended, Outcome, Prober, Sharer, targets};
 use super::recent::{Recent, Told};
 use super::signals::{Signals, Slot};
 use super::tally::TallyReader;
 use crate::config::Config;
 use crate::domain::{
-    Cause, Change, CommandStep, Diverged, EndpointId, Generation, Input, Isolation, Lag, Lagging, Model, Moment,
-    PoolHealth, ProbeReport, ProbeResult, RampStep, Routing, Snapshot, Steadiness, Transition, Writes,
+    Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Input, Isolation, Lagging, Model,
+    Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness, Transition,
+    Writes,
 };
 use crate::runtime::clock::Clock;
 use crate::telemetry::control::Control;
@@ -42,10 +43,25 @@ use std::sync::atomic::{Ordering::SeqCst, fence};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// What somebody waits for.
+enum Asked {
+    Reconfigure(Reconfigure),
+    Order(Ordered),
+}
+
 struct Reconfigure {
     config: Arc<Config>,
     done: oneshot::Sender<Generation>,
 }
+
+struct Ordered {
+    order: Order,
+    act: Act,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What follows from an order at once, or why it was not taken.
+pub type Answer = Result<Vec<Consequence>, Refusal>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FirstRound {
@@ -109,7 +125,7 @@ enum Supply {
 }
 
 enum Event {
-    Reconfigure(Reconfigure),
+    Asked(Asked),
     /// Nobody holds the handle any more.
     Stop,
     Probe(Ended),
@@ -161,22 +177,28 @@ impl Task {
         }
     }
 
-    async fn run(mut self, mut prober: Prober, mut commands: mpsc::Receiver<Reconfigure>) {
+    async fn run(mut self, mut prober: Prober, mut asked: mpsc::Receiver<Asked>) {
         self.watch_endpoints(&mut prober);
         prober.start_due(self.now());
         let mut events = 0;
         loop {
             let event = match events {
                 EVENTS_BEFORE_TIME => Event::Time,
-                _ => self.next_event(&mut prober, &mut commands).await,
+                _ => self.next_event(&mut prober, &mut asked).await,
             };
             events += 1;
             match event {
                 Event::Stop => return,
-                Event::Reconfigure(Reconfigure { config, done }) => {
+                Event::Asked(Asked::Reconfigure(Reconfigure { config, done })) => {
                     self.reconfigure(config, &mut prober);
                     // Whoever asked may have gone; the config is in force all the same.
                     let _ = done.send(self.published.load().generation);
+                }
+                Event::Asked(Asked::Order(Ordered { order, act, answer })) => {
+                    let follows = self.order(&order, act);
+                    self.publish();
+                    // Whoever asked may have gone; what was carried out stays carried out.
+                    let _ = answer.send(follows);
                 }
                 Event::Probe(ended) => self.probe_ended(&ended, &mut prober),
                 Event::Woken => self.read_workers(Look::Between, &mut prober),
@@ -185,15 +207,22 @@ impl Task {
                     self.serve_time(&mut prober);
                 }
             }
+            self.ask(&mut prober);
         }
     }
 
+    /// Has those probed at once of whom the model wants to know.
+    fn ask(&mut self, prober: &mut Prober) {
+        let now = self.now();
+        self.model.take_asks().into_iter().for_each(|endpoint| prober.hurry(now, endpoint));
+    }
+
     /// Whatever comes in first, then time.
-    async fn next_event(&self, prober: &mut Prober, commands: &mut mpsc::Receiver<Reconfigure>) -> Event {
+    async fn next_event(&self, prober: &mut Prober, asked: &mut mpsc::Receiver<Asked>) -> Event {
         let wake = self.tools.clock.instant(self.wake_at(prober));
         tokio::select! {
             biased;
-            command = commands.recv() => command.map_or(Event::Stop, Event::Reconfigure),
+            asked = asked.recv() => asked.map_or(Event::Stop, Event::Asked),
             ended = prober.next_ended() => Event::Probe(ended),
             () = self.tools.signals.woken() => Event::Woken,
             () = tokio::time::sleep_until(wake) => Event::Time,
@@ -227,21 +256,22 @@ impl Task {
     }
 
     fn probe_ended(&mut self, ended: &Ended, prober: &mut Prober) {
-        let Ended { endpoint, target, outcome, took } = ended;
-        match outcome {
-            Outcome::Result(result) => {
+        match ended.outcome {
+            Outcome::Result(prober::Answer { result, lag }) => {
                 let word = match result {
                     ProbeResult::Passed => "passed",
                     ProbeResult::Failed(failure) => failure.name(),
                     ProbeResult::Void(illness) => illness.name(),
                 };
-                self.tools.control.probe(&target.backend, word, *took);
+                ended.backends().into_iter().for_each(|backend| self.tools.control.probe(backend, word, ended.took));
                 self.supply = Supply::Enough;
-                let began = Moment::at(self.now().since_start().saturating_sub(*took));
-                let reader = self.readers.get(&(Slot::of(*endpoint), *endpoint));
-                let answered_meanwhile = reader.map_or(0, |reader| reader.tally().answered_since(began));
-                let report = ProbeReport { result: *result, began, answered_meanwhile, lag: Lag::Unknown };
-                self.apply(Input::Probe { endpoint: *endpoint, report });
+                let began = Moment::at(self.now().since_start().saturating_sub(ended.took));
+                for Sharer { endpoint, .. } in &ended.sharers {
+                    let reader = self.readers.get(&(Slot::of(*endpoint), *endpoint));
+                    let answered_meanwhile = reader.map_or(0, |reader| reader.tally().answered_since(began));
+                    let report = ProbeReport { result, began, answered_meanwhile, lag };
+                    self.apply(Input::Probe { endpoint: *endpoint, report });
+                }
             }
             Outcome::Short(shortage) => {
                 self.tools.control.void_probe();
@@ -252,14 +282,13 @@ impl Task {
             }
             Outcome::Panicked => {
                 self.tools.control.void_probe();
-                let (backend, endpoint) = (&target.backend, &target.name);
-                tracing::error!(%backend, %endpoint, "a probe panicked; it counts for nothing");
+                for Sharer { backend, name: endpoint, .. } in &ended.sharers {
+                    tracing::error!(%backend, %endpoint, "a probe panicked; it counts for nothing");
+                }
             }
         }
         self.publish();
-        if let Some(health) = self.model.health(*endpoint) {
-            prober.reschedule(self.now(), ended, health);
-        }
+        prober.reschedule(self.now(), ended, |endpoint| self.model.health(endpoint));
         if prober.first_round_over() {
             self.first_round.send_replace(FirstRound::Over);
         }
@@ -338,6 +367,17 @@ impl Task {
         self.publish();
         self.watch_endpoints(prober);
         prober.start_due(self.now());
+    }
+
+    /// What an operator asks for: considered, or carried out. Time first: what is said beforehand is as of now.
+    fn order(&mut self, order: &Order, act: Act) -> Answer {
+        self.apply(Input::Tick);
+        let consequences = self.model.consider(order)?;
+        match act {
+            Act::Consider => {}
+            Act::CarryOut => self.apply(Input::Order(order.clone())),
+        }
+        Ok(consequences)
     }
 
     /// Those of the config in force are read and probed, and no others.

@@ -116,7 +116,11 @@ mod tests {
         ];
         for failure in failures {
             for at_hand in [AtHand::Whole, AtHand::Gone] {
-                assert_eq!(after_failure(Class::Unsafe, &failure, at_hand, true), Step::Stop, "{failure:?} {at_hand:?}");
+                assert_eq!(
+                    after_failure(Class::Unsafe, &failure, at_hand, true),
+                    Step::Stop,
+                    "{failure:?} {at_hand:?}"
+                );
             }
         }
         assert_eq!(after_answer(Class::Unsafe, Answered::Failing, AtHand::Whole, true), Step::Send);
@@ -138,7 +142,11 @@ mod tests {
         ];
         for failure in failures {
             assert_eq!(after_failure(Class::Safe, &failure, AtHand::Whole, true), Step::Retry, "{failure:?}");
-            assert_eq!(after_failure(Class::Safe, &failure, AtHand::Whole, false), Step::Stop, "{failure:?}, retry off");
+            assert_eq!(
+                after_failure(Class::Safe, &failure, AtHand::Whole, false),
+                Step::Stop,
+                "{failure:?}, retry off"
+            );
             assert_eq!(after_failure(Class::Safe, &failure, AtHand::Gone, true), Step::Stop, "{failure:?}, body gone");
         }
         assert_eq!(after_answer(Class::Safe, Answered::Failing, AtHand::Whole, true), Step::Retry);

@@ -76,11 +76,7 @@ impl<'a> Pairing<'a> {
 }
 
 /// What the request met at those endpoints.
-fn elsewhere(
-    waiting: &[Option<Note>],
-    well: Option<EndpointId>,
-    there: impl Fn(EndpointId) -> bool,
-) -> Elsewhere {
+fn elsewhere(waiting: &[Option<Note>], well: Option<EndpointId>, there: impl Fn(EndpointId) -> bool) -> Elsewhere {
     if well.is_some_and(&there) {
         return Elsewhere::Well;
     }

@@ -168,9 +168,7 @@ impl<'a> Plan<'a> {
         let up = || all().find_map(|pool| self.untried_up(pool, choose));
         let suspect = || all().find_map(|pool| self.untried(pool, &self.pool(pool).suspect));
         let rest = |pool| self.untried(pool, &self.pool(pool).rest);
-        up().or_else(suspect)
-            .or_else(|| rest(serving))
-            .or_else(|| all().filter(|pool| *pool != serving).find_map(rest))
+        up().or_else(suspect).or_else(|| rest(serving)).or_else(|| all().filter(|pool| *pool != serving).find_map(rest))
     }
 
     /// Only to the pool that takes writes. Each endpoint that is tried has provably not begun the one before.

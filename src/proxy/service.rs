@@ -1,8 +1,8 @@
 //! The story of one request. What is decided stands in `plan` and `judge`, what is done in `upstream`, what is said in `reply`.
 
 use super::Client;
-use super::body::{Attempt, Body, DownloadLimits};
 use super::begin::{may_begin, running};
+use super::body::{Attempt, Body, DownloadLimits};
 use super::copies;
 use super::exchange::{Exchange, HeadWait, InFlight, Served};
 use super::headers::{self, Upgrading};

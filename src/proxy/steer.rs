@@ -53,9 +53,8 @@ pub fn home(
 /// Whether that client's turn has come. Once it has, it stays so until the ramp's end.
 fn has_moved(who: Fingerprint, ramp: Ramp, now: Moment) -> bool {
     let (passed, over) = (now.since(ramp.began).as_millis(), ramp.over.as_millis());
-    let grown = (u128::from(ALL - FIRST) * passed).checked_div(over).map_or(ALL, |grown| {
-        u64::try_from(grown).unwrap_or(ALL)
-    });
+    let grown =
+        (u128::from(ALL - FIRST) * passed).checked_div(over).map_or(ALL, |grown| u64::try_from(grown).unwrap_or(ALL));
     (who.0 >> 32) % ALL < FIRST.saturating_add(grown)
 }
 

@@ -3,11 +3,12 @@
 //! Not here: what workers count (`metrics`), what a transition says in words (`words`).
 
 use super::cells::BUCKETS;
+use super::files::Files;
 use super::names::{self, Metric};
-use crate::domain::{Cause, Change, Routing, Transition};
+use crate::domain::{Cause, Change, CommandStep, Isolation, RampStep, Routing, Transition};
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::proto::MetricFamily;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,10 +20,15 @@ pub struct Control {
     failbacks: IntCounterVec,
     panics: IntCounterVec,
     endpoint_transitions: IntCounterVec,
+    ramps: IntCounterVec,
+    writes_left: IntCounterVec,
+    commands: IntCounterVec,
+    isolated: IntGauge,
     probes: IntCounterVec,
     probe_duration: HistogramVec,
     void_probes: IntCounter,
     reloads: IntCounterVec,
+    files: Files,
     /// The backends of the last scrape: series of those that are gone since are dropped, so that renaming backends for
     /// years does not grow the process.
     known: Mutex<BTreeSet<String>>,
@@ -63,10 +69,15 @@ impl Control {
             failbacks: counters(&names::FAILBACKS),
             panics: counters(&names::PANICS),
             endpoint_transitions: counters(&names::ENDPOINT_TRANSITIONS),
+            ramps: counters(&names::RAMPS),
+            writes_left: counters(&names::WRITES_LEFT),
+            commands: counters(&names::COMMANDS),
+            isolated: IntGauge::with_opts(opts(&names::ISOLATED)).expect(VALID),
             probes: counters(&names::PROBES),
             probe_duration: histograms(&names::PROBE_DURATION),
             void_probes: IntCounter::with_opts(opts(&names::VOID_PROBES)).expect(VALID),
             reloads: counters(&names::RELOADS),
+            files: Files::new(),
             known: Mutex::default(),
         };
         for result in [Reload::Accepted, Reload::Rejected] {
@@ -77,7 +88,7 @@ impl Control {
 
     /// Counts one transition. Those of pools are not counted: they follow from their endpoints'.
     pub fn transition(&self, transition: &Transition) {
-        let Some(backend) = transition.backend.as_deref() else { return };
+        let backend = transition.backend.as_deref().unwrap_or_default();
         match &transition.change {
             Change::Endpoint { to, .. } => self.endpoint_transitions.with_label_values(&[backend, to.name()]).inc(),
             Change::Pool { .. } => {}
@@ -88,16 +99,20 @@ impl Control {
                 Moved::Reconfigured => {}
             },
             Change::Routing { to: Routing::Panic, .. } => self.panics.with_label_values(&[backend]).inc(),
+            Change::Ramp { step: RampStep::Began, .. } => self.ramps.with_label_values(&[backend, "began"]).inc(),
+            Change::Ramp { step: RampStep::Aborted, .. } => self.ramps.with_label_values(&[backend, "aborted"]).inc(),
+            Change::WritesLeft { count, .. } => self.writes_left.with_label_values(&[backend]).inc_by((*count).into()),
+            Change::Command { command, step: CommandStep::Given } => {
+                self.commands.with_label_values(&[command.name()]).inc();
+            }
+            Change::Isolation { to } => self.isolated.set(i64::from(*to == Isolation::Yes)),
             Change::Routing { to: Routing::Serving | Routing::Held, .. }
+            | Change::Command { step: CommandStep::Suspended | CommandStep::Resumed | CommandStep::Ended, .. }
             | Change::Steadiness { .. }
             | Change::Lag { .. }
             | Change::Diverged { .. }
-            | Change::Ramp { .. }
             | Change::Writes { .. }
-            | Change::WritesLeft { .. }
             | Change::Waiting { .. }
-            | Change::Command { .. }
-            | Change::Isolation { .. }
             | Change::Probing { .. } => {}
         }
     }
@@ -118,6 +133,11 @@ impl Control {
         self.reloads.with_label_values(&[result.name()]).inc();
     }
 
+    /// What the writers of the journal and of the state file count.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// Everything counted here, for these backends: each has its series from its first scrape on, at zero (a rate needs a
     /// value before the first failover), and those of backends that are no longer among them are dropped.
     pub fn collect<'a>(&self, backends: impl Iterator<Item = &'a str>) -> Vec<MetricFamily> {
@@ -130,23 +150,39 @@ impl Control {
             self.failovers.with_label_values(&[backend, Cause::PoolUnusable.name()]);
             self.failbacks.with_label_values(&[backend]);
             self.panics.with_label_values(&[backend]);
+            self.writes_left.with_label_values(&[backend]);
+            for step in ["began", "aborted"] {
+                self.ramps.with_label_values(&[backend.as_str(), step]);
+            }
         }
         *known = present;
-        self.collectors().into_iter().flat_map(Collector::collect).collect()
+        self.collectors().into_iter().chain(self.files.collectors()).flat_map(Collector::collect).collect()
     }
 
     fn forget(&self, backend: &str) {
-        let by_backend = [&self.failovers, &self.failbacks, &self.panics, &self.endpoint_transitions, &self.probes];
+        let by_backend = [
+            &self.failovers,
+            &self.failbacks,
+            &self.panics,
+            &self.endpoint_transitions,
+            &self.ramps,
+            &self.writes_left,
+            &self.probes,
+        ];
         by_backend.into_iter().for_each(|counters| remove(counters, backend));
         remove(&self.probe_duration, backend);
     }
 
-    fn collectors(&self) -> [&dyn Collector; 8] {
+    fn collectors(&self) -> [&dyn Collector; 12] {
         [
             &self.failovers,
             &self.failbacks,
             &self.panics,
             &self.endpoint_transitions,
+            &self.ramps,
+            &self.writes_left,
+            &self.commands,
+            &self.isolated,
             &self.probes,
             &self.probe_duration,
             &self.void_probes,

@@ -87,12 +87,34 @@ metrics! {
         "1 for the pool that new requests go to, 0 for the others.";
     PANIC = Gauge "hotspare_panic" "0 or 1" ["backend"]
         "1 while no pool is usable and every endpoint is tried.";
+    WRITES = Gauge "hotspare_writes" "0 or 1" ["backend", "state"]
+        "1 for what becomes of unsafe requests now, 0 for the others.";
+    FAILBACK_WAITS = Gauge "hotspare_failback_waits" "0 or 1" ["backend", "reason"]
+        "1 for what failback waits for now, 0 for the others; all are 0 while the first pool serves.";
+    COMMANDS_STANDING = Gauge "hotspare_commands_standing" "commands" ["backend"]
+        "Operators' commands that stand for the backend or for what is in it.";
+    ENDPOINT_INTERMITTENT = Gauge "hotspare_endpoint_intermittent" "0 or 1" ["backend", "pool", "endpoint"]
+        "1 while the endpoint fails now and then.";
+    ENDPOINT_DRAINED = Gauge "hotspare_endpoint_drained" "0 or 1" ["backend", "pool", "endpoint"]
+        "1 while an operator keeps new requests away.";
+    POOL_STALE = Gauge "hotspare_pool_stale" "0 or 1" ["backend", "pool"]
+        "1 while the pool is behind by more than max_lag, or does not say.";
+    POOL_DIVERGED = Gauge "hotspare_pool_diverged" "0 or 1" ["backend", "pool"]
+        "1 while the pool may have taken writes that earlier pools lack.";
+    ISOLATED = Gauge "hotspare_isolated" "0 or 1" []
+        "1 while the newest probe of every endpoint heard nothing, so that nothing moves.";
     FAILOVERS = Counter "hotspare_failovers_total" "failovers" ["backend", "cause"]
         "Times the serving pool was left because of its health, by cause.";
     FAILBACKS = Counter "hotspare_failbacks_total" "failbacks" ["backend"]
         "Times an earlier pool became the serving pool again after its hold-down.";
     PANICS = Counter "hotspare_panics_total" "panics" ["backend"]
         "Times that no pool was usable any more.";
+    RAMPS = Counter "hotspare_ramps_total" "ramps" ["backend", "step"]
+        "Gradual returns of safe requests, by what became of them: began, aborted.";
+    COMMANDS = Counter "hotspare_commands_total" "commands" ["command"]
+        "Operators' commands that were carried out.";
+    WRITES_LEFT = Counter "hotspare_writes_left_total" "requests" ["backend"]
+        "Unsafe requests that still ran at a pool when others began elsewhere.";
     ENDPOINT_TRANSITIONS = Counter "hotspare_endpoint_transitions_total" "transitions" ["backend", "to"]
         "Changes of endpoints' health, by the state that was entered.";
     PROBES = Counter "hotspare_probes_total" "probes" ["backend", "result"]
@@ -131,6 +153,16 @@ metrics! {
         "How late the worker's loop woke from a timer when that was last measured.";
     LOG_LINES_DROPPED = Counter "hotspare_log_lines_dropped_total" "lines" []
         "Lines of the log that were dropped because whoever reads it did not take them.";
+    JOURNAL_LINES_DROPPED = Counter "hotspare_journal_lines_dropped_total" "lines" []
+        "Lines of the journal that were dropped because the disk did not take them.";
+    JOURNAL_ERRORS = Counter "hotspare_journal_errors_total" "errors" []
+        "Tries to write the journal that failed.";
+    JOURNAL_FAILING = Gauge "hotspare_journal_failing" "0 or 1" []
+        "1 while the journal can't be written.";
+    STATE_ERRORS = Counter "hotspare_state_errors_total" "errors" []
+        "Tries to write the state file that failed.";
+    STATE_FAILING = Gauge "hotspare_state_failing" "0 or 1" []
+        "1 while the state file can't be written: a restart would remember an older state.";
     BUILD_INFO = Gauge "hotspare_build_info" "info" ["version"]
         "1; the label says which release runs.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" "seconds" []

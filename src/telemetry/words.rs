@@ -1,6 +1,11 @@
-//! Decisions told to people: one sentence for a transition, the same in the log, in `/status` and on the command line.
+//! Decisions told to people: one sentence for a transition, the same in the log, in `/status` and on the command line. What
+//! follows from a command is told in `orders`.
 //!
 //! Not here: what to decide (`domain`), how a page or a table is laid out (`admin`, `cli`).
+
+mod orders;
+
+pub use orders::{consequence, refusal};
 
 use super::control::{Moved, moved};
 use crate::domain::{
@@ -8,7 +13,7 @@ use crate::domain::{
     Out, ProbeFailure, RampStep, ReadOnly, Routing, Steadiness, Suspicion, Transition, Writes,
 };
 use std::fmt::{self, Display, Formatter};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The whole sentence: what changed, in which backend, and the numbers it rests on.
 pub fn transition(transition: &Transition) -> String {
@@ -115,6 +120,14 @@ pub fn health(health: Health) -> &'static str {
     }
 }
 
+/// RFC 3339 in UTC, to the millisecond.
+pub fn time(at: SystemTime) -> String {
+    match jiff::Timestamp::try_from(at) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        Err(_) => "outside the calendar".to_owned(),
+    }
+}
+
 /// A duration as people say it, in its two largest units: `350ms`, `12s`, `2m 14s`, `3h 5m`, `4d 2h`. Rounded down.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -207,7 +220,6 @@ impl Display for Reason<'_> {
                 let (there, here) = (count(of, "request"), count(of_serving, "request"));
                 write!(f, "blamed for failing {blamed} of {there}, the serving pool {blamed_serving} of {here}")
             }
-            Evidence::Time { span: took } => write!(f, "{}", span(took)),
             Evidence::Asked { endpoints } => write!(f, "{} asked", count(endpoints, "endpoint")),
             Evidence::Configured => write!(f, "as told"),
         }
@@ -223,9 +235,9 @@ fn probe_failure(failure: ProbeFailure) -> String {
         | ProbeFailure::Timeout
         | ProbeFailure::Reset
         | ProbeFailure::Tls
-        | ProbeFailure::Text
-        | ProbeFailure::NotServing
         | ProbeFailure::Malformed => failure.name().to_owned(),
+        ProbeFailure::Text => "a body without the expected text".to_owned(),
+        ProbeFailure::NotServing => "not serving".to_owned(),
     }
 }
 

@@ -1,10 +1,16 @@
-//! A TCP connection to an endpoint, by the one path that traffic and probes share.
+//! A connection to an endpoint, by the one path that traffic and probes share: TCP, and TLS where it is asked for.
+//!
+//! Not here: whom we believe, and the names that certificates must be for (`config::trust`).
 
 use super::failure::{Failure, Shortage};
+use crate::config::Trust;
+use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Connects within `timeout`, with Nagle's delay off. Every failure here is [`super::Sent::Nothing`].
 pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream, Failure> {
@@ -18,6 +24,15 @@ pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream
     };
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
+}
+
+/// The whole TLS handshake. Its time limit is its caller's.
+///
+/// # Errors
+/// The connection broke; or, with a [`rustls::Error`] in it, the two sides did not agree, or the certificate is not one
+/// that we believe to be `name`'s.
+pub async fn secure(stream: TcpStream, trust: &Trust, name: ServerName<'static>) -> io::Result<TlsStream<TcpStream>> {
+    TlsConnector::from(trust.client.clone()).connect(name, stream).await
 }
 
 /// Whether the error says that we, not the endpoint, ran out of something.

@@ -91,12 +91,7 @@ impl Upload {
 
 impl UploadState {
     fn new(now: Moment, end: UploadEnd) -> UploadState {
-        UploadState {
-            bytes: Cell::new(0),
-            last_piece: Cell::new(now),
-            end: Cell::new(end),
-            tell: RefCell::default(),
-        }
+        UploadState { bytes: Cell::new(0), last_piece: Cell::new(now), end: Cell::new(end), tell: RefCell::default() }
     }
 
     /// Of a request without a body.

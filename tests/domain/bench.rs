@@ -1,22 +1,13 @@
 //! A model on the bench: it is driven by hand, and whatever must hold between any two inputs is checked after each.
 
 use hotspare::domain::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The defaults.
+/// The defaults, but for pools that share their data, and no ramp.
 pub fn rules() -> Rules {
-    Rules {
-        fall: 3,
-        rise: 2,
-        trip: 20,
-        consecutive: 5,
-        ejection_time: Duration::from_secs(10),
-        min_up: Percent(50),
-        min_dwell: Duration::from_secs(5),
-        failback: Failback::Auto,
-        stable_for: Duration::from_secs(60),
-    }
+    Rules { after_writes: AfterWrites::Auto, ramp: Duration::ZERO, ..Rules::default() }
 }
 
 /// One backend, with a pool of that many endpoints for each number: "p0" of "p0e0", "p0e1" …
@@ -24,19 +15,47 @@ pub fn setup(rules: Rules, pools: &[usize]) -> Setup {
     let pool = |(index, endpoints): (usize, &usize)| PoolSetup {
         name: format!("p{index}").into(),
         endpoints: (0..*endpoints).map(|endpoint| format!("p{index}e{endpoint}").into()).collect(),
+        writes: PoolWrites::After(Duration::ZERO),
     };
     let pools = pools.iter().enumerate().map(pool).collect();
     Setup { backends: vec![BackendSetup { name: "sites".into(), rules, pools }] }
 }
 
 pub const PASSED: ProbeResult = ProbeResult::Passed;
-pub const FAILED: ProbeResult = ProbeResult::Failed(ProbeFailure::Timeout);
+/// Answered badly.
+pub const FAILED: ProbeResult = ProbeResult::Failed(ProbeFailure::Status(503));
+/// Not answered.
+pub const SILENT: ProbeResult = ProbeResult::Failed(ProbeFailure::Timeout);
 
-/// A tally: answered well, then failed in that way.
+/// What a probe found that took no time.
+pub fn report(now: Moment, result: ProbeResult) -> ProbeReport {
+    ProbeReport { result, began: now, answered_meanwhile: 0, lag: Lag::Unknown }
+}
+
+/// A tally of reads: answered well, then failed in that way, each at another client's other page.
 pub fn tally(good: u32, failed: u32, kind: FailureKind) -> TallyDelta {
-    let mut counts = FailureCounts::default();
-    counts.add(kind, failed);
-    TallyDelta { good, failed: counts, trailing: if good == 0 { failed } else { 0 } }
+    let failure = |n: u32| FailedRequest {
+        kind,
+        class: Class::Safe,
+        weight: Weight::Full,
+        client: Fingerprint(n.into()),
+        path: Fingerprint(n.into()),
+        elsewhere: Elsewhere::Unknown,
+    };
+    TallyDelta {
+        good: PerClass::new(good, 0),
+        failed: (0..failed).map(failure).collect(),
+        trailing: PerClass::new(if good == 0 { failed } else { 0 }, 0),
+        ..TallyDelta::default()
+    }
+}
+
+/// The same of writes.
+pub fn writes(good: u32, failed: u32, kind: FailureKind) -> TallyDelta {
+    let mut delta = tally(good, failed, kind);
+    delta.failed.iter_mut().for_each(|failure| failure.class = Class::Unsafe);
+    let turned = |counts: PerClass<u32>| PerClass::new(0, counts[Class::Safe]);
+    TallyDelta { good: turned(delta.good), trailing: turned(delta.trailing), ..delta }
 }
 
 /// (pool, endpoint), by rank.
@@ -49,6 +68,8 @@ pub struct Bench {
     /// All that was told.
     pub told: Vec<Transition>,
     pub reference: FailbackReference,
+    /// Endpoints whose newest probe passed: when the model asks for a probe there, it passes again at once.
+    answering: BTreeSet<EndpointId>,
 }
 
 impl Bench {
@@ -59,7 +80,7 @@ impl Bench {
         model.apply(Moment::ZERO, Input::Reconfigure(setup.clone()), &mut told);
         assert_eq!(told, [], "nothing is told at the start");
         let reference = FailbackReference::new(pools.len());
-        Bench { model, setup, now: Moment::ZERO, told, reference }
+        Bench { model, setup, now: Moment::ZERO, told, reference, answering: BTreeSet::new() }
     }
 
     pub fn rules(&self) -> Rules {
@@ -89,13 +110,40 @@ impl Bench {
             .collect()
     }
 
-    /// Applies an input now, checks all that must hold, and returns what was told.
+    /// Applies an input now, checks all that must hold, and returns what was told; then answers what was asked for.
     pub fn apply(&mut self, input: Input) -> Vec<Transition> {
-        let before = self.snapshot();
-        if let Input::Probe { endpoint, result } = input {
-            let pool = before.pools.iter().position(|pool| pool.endpoints.iter().any(|e| e.id == endpoint));
-            self.reference.probed(pool.unwrap(), result);
+        if let Input::Probe { endpoint, report } = &input {
+            match report.result {
+                ProbeResult::Passed => drop(self.answering.insert(*endpoint)),
+                ProbeResult::Failed(_) => drop(self.answering.remove(endpoint)),
+                ProbeResult::Void(_) => {}
+            }
         }
+        let mut told = self.apply_one(input);
+        for _ in 0..8 {
+            let asks = self.model.take_asks();
+            for endpoint in asks.iter().copied() {
+                if self.answering.contains(&endpoint) {
+                    let report = report(self.now, PASSED);
+                    told.extend(self.apply_one(Input::Probe { endpoint, report }));
+                }
+            }
+            if asks.is_empty() {
+                break;
+            }
+        }
+        told
+    }
+
+    fn apply_one(&mut self, input: Input) -> Vec<Transition> {
+        let before = self.snapshot();
+        let probed = match &input {
+            Input::Probe { endpoint, report } => {
+                let pool = before.pools.iter().position(|pool| pool.endpoints.iter().any(|e| e.id == *endpoint));
+                Some((pool.unwrap(), report.result))
+            }
+            _ => None,
+        };
         if let Input::Reconfigure(setup) = &input
             && *setup != self.setup
         {
@@ -105,6 +153,9 @@ impl Bench {
         let mut told = Vec::new();
         self.model.apply(self.now, input, &mut told);
         self.model.check().unwrap();
+        if let (Some((pool, result)), Isolation::No) = (probed, self.model.snapshot().isolation) {
+            self.reference.probed(pool, result);
+        }
         let after = self.snapshot();
         assert_eq!(*before == *after, Arc::ptr_eq(&before, &after), "a snapshot is shared when nothing in it changed");
         self.follow(&before, &told, &after);
@@ -118,10 +169,18 @@ impl Bench {
         let index_of = |name: &Name| after.pools.iter().position(|pool| pool.name == *name);
         for transition in told {
             assert_eq!(transition.at, self.now);
+            if let Change::Ramp { from, to, step } = &transition.change {
+                let (from, to) = (index_of(from).unwrap(), index_of(to).unwrap());
+                self.reference.ramped(self.now, &self.setup.backends[0].rules, from, to, *step, transition.cause);
+            }
             let Change::Serving { from, to } = &transition.change else { continue };
             assert_eq!(serving, from, "a move begins where the last one ended");
             let index = index_of(to).unwrap();
-            assert!(after.pools[index].health.is_usable(), "{transition:?} moves users to a pool that is not usable");
+            let commanded = transition.cause == Cause::Commanded; // some are forced
+            assert!(
+                commanded || after.pools[index].health.is_usable(),
+                "{transition:?} moves users to a pool that is not usable"
+            );
             if let Some(from) = index_of(from) {
                 self.reference.moved(self.now, &self.setup.backends[0].rules, from, index, transition.cause);
             }
@@ -132,7 +191,7 @@ impl Bench {
     }
 
     pub fn probe(&mut self, at: At, result: ProbeResult) -> Vec<Transition> {
-        self.apply(Input::Probe { endpoint: self.id(at), result })
+        self.apply(Input::Probe { endpoint: self.id(at), report: report(self.now, result) })
     }
 
     pub fn probes(&mut self, at: At, result: ProbeResult, times: u32) {
@@ -148,14 +207,19 @@ impl Bench {
         self.tally(at, tally(0, times, FailureKind::Status))
     }
 
-    /// Goes to `to`, and acts at every deadline on the way: each must bring something about.
+    /// An operator's command.
+    pub fn order(&mut self, command: Command) -> Vec<Transition> {
+        let order = Order { command, lasts: None, force: Force::No };
+        self.model.consider(&order).unwrap_or_else(|refusal| panic!("{order:?}: {refusal:?}"));
+        self.apply(Input::Order(order))
+    }
+
+    /// Goes to `to`, and acts at every deadline on the way.
     pub fn jump_to(&mut self, to: Moment) {
         while let Some((due, why)) = self.model.next_deadline().filter(|(due, _)| *due <= to) {
             assert!(due > self.now, "{why:?} was due at {due}, and it is {}", self.now);
             self.now = due;
-            let before = self.snapshot();
             self.apply(Input::Tick);
-            assert_ne!(before, self.snapshot(), "{why:?} at {due} brought nothing about");
         }
         self.now = to;
     }
@@ -172,14 +236,45 @@ impl Bench {
     pub fn moves(&self) -> Vec<String> {
         let told = |transition: &Transition| match &transition.change {
             Change::Serving { to, .. } => Some(format!("{to} by {}", transition.cause.name())),
-            Change::Endpoint { .. } | Change::Pool { .. } | Change::Routing { .. } => None,
+            _ => None,
         };
         self.told.iter().filter_map(told).collect()
     }
 
-    /// The causes told so far, and forgets them.
+    /// The newest change of the serving pool.
+    pub fn moved(&self) -> Option<Transition> {
+        self.told.iter().rev().find(|told| matches!(told.change, Change::Serving { .. })).cloned()
+    }
+
+    /// The newest transition with that cause.
+    pub fn told_by(&self, cause: Cause) -> Option<&Transition> {
+        self.told.iter().rev().find(|told| told.cause == cause)
+    }
+
+    /// From now on, what the model asks of that endpoint comes to this (or to nothing that counts).
+    pub fn answering(&mut self, at: At, result: ProbeResult) {
+        let id = self.id(at);
+        match result {
+            ProbeResult::Passed => drop(self.answering.insert(id)),
+            ProbeResult::Failed(_) | ProbeResult::Void(_) => drop(self.answering.remove(&id)),
+        }
+    }
+
+    /// A probe that passed, and said how far behind it is.
+    pub fn lag(&mut self, at: At, behind: Duration) {
+        let report = ProbeReport { lag: Lag::Behind(behind), ..report(self.now, PASSED) };
+        self.apply(Input::Probe { endpoint: self.id(at), report });
+    }
+
+    /// The causes told so far of what endpoints, pools and the serving pool did, and forgets them.
     pub fn causes(&mut self) -> Vec<Cause> {
-        self.told.drain(..).map(|transition| transition.cause).collect()
+        let drives = |told: &Transition| {
+            matches!(
+                told.change,
+                Change::Endpoint { .. } | Change::Pool { .. } | Change::Serving { .. } | Change::Routing { .. }
+            )
+        };
+        self.told.drain(..).filter(drives).map(|transition| transition.cause).collect()
     }
 }
 
@@ -187,6 +282,7 @@ impl Bench {
 pub struct FailbackReference {
     pools: Vec<Seen>,
     since: Moment,
+    ramp: Option<Moment>,
 }
 
 #[derive(Clone, Default)]
@@ -198,7 +294,7 @@ struct Seen {
 
 impl FailbackReference {
     fn new(pools: usize) -> FailbackReference {
-        FailbackReference { pools: vec![Seen::default(); pools], since: Moment::ZERO }
+        FailbackReference { pools: vec![Seen::default(); pools], since: Moment::ZERO, ramp: None }
     }
 
     fn probed(&mut self, pool: usize, result: ProbeResult) {
@@ -206,27 +302,50 @@ impl FailbackReference {
             match result {
                 ProbeResult::Passed => *passed += 1,
                 ProbeResult::Failed(_) => *missed += 1,
+                ProbeResult::Void(_) => {}
             }
         }
     }
 
-    fn moved(&mut self, now: Moment, rules: &Rules, from: usize, to: usize, cause: Cause) {
-        if cause == Cause::HoldDownOver {
-            assert!(to < from && rules.failback == Failback::Auto);
-            // Well only since this very moment is never enough, unless no hold-down is asked for.
-            let (since, passed, missed) = self.pools[to].well.unwrap_or((now, 0, 0));
-            let (up_for, needed) = (now.since(since), self.hold_down(to, rules));
-            assert!(up_for >= needed, "failback after {up_for:?} of {needed:?}");
-            assert!(
-                missed <= 2 || missed * 100 <= passed + missed,
-                "failback with {missed} of {} missed",
-                passed + missed
-            );
-        } else if now.since(self.since) >= Duration::from_secs(3_600) {
-            self.pools[from].failovers = 1;
-        } else {
-            self.pools[from].failovers += 1;
+    /// A return by itself may begin.
+    fn may_return(&self, now: Moment, rules: &Rules, from: usize, to: usize) {
+        assert!(to < from && rules.failback == Failback::Auto);
+        // Well only since this very moment is never enough, unless no hold-down is asked for.
+        let (since, passed, missed) = self.pools[to].well.unwrap_or((now, 0, 0));
+        let (up_for, needed) = (now.since(since), self.hold_down(to, rules));
+        assert!(up_for >= needed, "failback after {up_for:?} of {needed:?}");
+        assert!(missed <= 2 || missed * 100 <= passed + missed, "failback with {missed} of {} missed", passed + missed);
+    }
+
+    fn ramped(&mut self, now: Moment, rules: &Rules, from: usize, to: usize, step: RampStep, cause: Cause) {
+        match (step, cause) {
+            (RampStep::Began, Cause::HoldDownOver) => self.may_return(now, rules, from, to),
+            (RampStep::Began, _) => {}
+            (RampStep::Aborted, cause) => {
+                self.pools[to].well = None;
+                self.pools[to].failovers += u32::from(cause != Cause::Commanded);
+            }
         }
+        self.ramp = (step == RampStep::Began).then_some(now);
+    }
+
+    fn moved(&mut self, now: Moment, rules: &Rules, from: usize, to: usize, cause: Cause) {
+        match cause {
+            Cause::HoldDownOver => self.may_return(now, rules, from, to),
+            Cause::RampOver => {
+                let began = self.ramp.expect("a ramp that is over was begun");
+                assert!(
+                    now.since(began) >= rules.ramp,
+                    "a ramp of {:?} is over after {:?}",
+                    rules.ramp,
+                    now.since(began)
+                );
+            }
+            Cause::Commanded | Cause::Reconfigured | Cause::Restored => {}
+            _ if now.since(self.since) >= Duration::from_secs(3_600) => self.pools[from].failovers = 1,
+            _ => self.pools[from].failovers += 1,
+        }
+        self.ramp = None;
         self.since = now;
     }
 
@@ -247,8 +366,7 @@ impl FailbackReference {
             up * 1_000_000 / endpoints.len()
         };
         for (index, pool) in self.pools.iter_mut().enumerate() {
-            let well =
-                index < seen.serving.0 && seen.pools[index].health.is_usable() && share(index) >= share(seen.serving.0);
+            let well = index < seen.serving.0 && seen.pools[index].may_serve() && share(index) >= share(seen.serving.0);
             pool.well = if well { pool.well.or(Some((now, 0, 0))) } else { None };
         }
     }

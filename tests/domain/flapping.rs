@@ -79,7 +79,7 @@ impl World {
             for pool in 0..2 {
                 if probes[pool] == now {
                     let result = self.probe(pool, now);
-                    self.apply(now, Input::Probe { endpoint: self.ids[pool], result });
+                    self.apply(now, Input::Probe { endpoint: self.ids[pool], report: report(now, result) });
                     // A result unlike the one before opens a verdict.
                     let open = std::mem::discriminant(&result) != std::mem::discriminant(&settled[pool]);
                     settled[pool] = result;

@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod bench;
+mod commands;
 mod flapping;
+mod grey;
 mod noise;
 mod properties;
 mod stories;
+mod writes;

@@ -27,7 +27,7 @@ impl Dice {
                 trailing = 0;
             }
         }
-        TallyDelta { trailing, ..tally(good, failed, FailureKind::Status) }
+        TallyDelta { trailing: PerClass::new(trailing, 0), ..tally(good, failed, FailureKind::Status) }
     }
 }
 
@@ -74,7 +74,7 @@ fn a_steady_thirty_percent_is_out_within_60_requests_however_it_is_cut_into_delt
         let mut bench = Bench::new(rules(), &[1, 1]);
         let failed = size * 3 / 10;
         let delta = tally(size - failed, failed, FailureKind::Status);
-        let requests = (1..).find(|_| !bench.tally((0, 0), delta).is_empty()).unwrap() * size;
+        let requests = (1..).find(|_| !bench.tally((0, 0), delta.clone()).is_empty()).unwrap() * size;
         assert!(requests <= 60, "{requests} in deltas of {size}");
     }
 }

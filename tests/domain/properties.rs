@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One step of a history. Places are taken modulo what there is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     Probe(usize, ProbeResult),
     /// So many in a row.
     Probes(usize, ProbeResult, u32),
     Tally(usize, TallyDelta),
+    Order(Command),
     Wait(Duration),
     ToDeadline,
     SameSetup,
@@ -39,13 +40,14 @@ impl History {
 }
 
 impl Step {
-    fn apply_to(self, bench: &mut Bench) {
+    fn apply_to(&self, bench: &mut Bench) {
         let all = bench.all();
         let at = |index: usize| all[index % all.len()];
-        match self {
+        match self.clone() {
             Step::Probe(index, result) => drop(bench.probe(at(index), result)),
             Step::Probes(index, result, times) => bench.probes(at(index), result, times),
             Step::Tally(index, delta) => drop(bench.tally(at(index), delta)),
+            Step::Order(command) => drop(bench.apply(Input::Order(Order { command, lasts: None, force: Force::No }))),
             Step::Wait(span) => bench.wait(span),
             Step::ToDeadline => {
                 if let Some((due, _)) = bench.model.next_deadline() {
@@ -77,13 +79,19 @@ prop_compose! {
         min_dwell in seconds(0..10),
         failback in prop_oneof![3 => Just(Failback::Auto), 1 => Just(Failback::Manual)],
         stable_for in seconds(0..60),
+        ramp in prop_oneof![2 => Just(Duration::ZERO), 1 => seconds(1..40)],
+        after_writes in prop_oneof![3 => Just(AfterWrites::Auto), 1 => Just(AfterWrites::Manual)],
+        confirm in (0u64..1_000).prop_map(Duration::from_millis),
     ) -> Rules {
-        Rules { fall, rise, trip, consecutive, ejection_time, min_up, min_dwell, failback, stable_for }
+        Rules {
+            fall, rise, trip, consecutive, ejection_time, min_up, min_dwell, failback, stable_for, ramp, after_writes,
+            confirm, ..rules()
+        }
     }
 }
 
 fn any_probe() -> impl Strategy<Value = ProbeResult> {
-    prop_oneof![3 => Just(PASSED), 2 => Just(FAILED), 1 => Just(ProbeResult::Failed(ProbeFailure::Status(500)))]
+    prop_oneof![3 => Just(PASSED), 2 => Just(FAILED), 1 => Just(SILENT)]
 }
 
 fn any_tally() -> impl Strategy<Value = TallyDelta> {
@@ -91,9 +99,25 @@ fn any_tally() -> impl Strategy<Value = TallyDelta> {
     (prop_oneof![Just(0), 0u32..4, 0u32..200], prop_oneof![Just(0), 0u32..8, 0u32..80], kind, 0u32..8).prop_map(
         |(good, failed, kind, trailing)| {
             let delta = tally(good, failed, kind);
-            if good == 0 { delta } else { TallyDelta { trailing: trailing.min(failed), ..delta } }
+            if good == 0 { delta } else { TallyDelta { trailing: PerClass::new(trailing.min(failed), 0), ..delta } }
         },
     )
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let backend = || Name::from("sites");
+    let scope = || Scope::Backend(backend());
+    prop_oneof![
+        1 => (0usize..3).prop_map(move |n| Command::Failover { backend: backend(), to: Some(format!("p{n}").into()) }),
+        1 => Just(Command::Failback { backend: backend() }),
+        1 => Just(Command::Hold { scope: scope() }),
+        2 => Just(Command::Release { scope: scope() }),
+        1 => Just(Command::Release { scope: Scope::All }),
+        1 => Just(Command::ReadOnly { backend: backend() }),
+        1 => Just(Command::Ack { backend: backend() }),
+        1 => (0usize..3).prop_map(|n| Command::Drain { place: PlaceName::Pool(format!("p{n}").into()) }),
+        2 => (0usize..3).prop_map(|n| Command::Undrain { place: PlaceName::Pool(format!("p{n}").into()) }),
+    ]
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -105,6 +129,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (0u64..90).prop_map(|secs| Step::Wait(Duration::from_secs(secs))),
         3 => Just(Step::ToDeadline),
         1 => Just(Step::SameSetup),
+        1 => any_command().prop_map(Step::Order),
     ]
 }
 
@@ -146,14 +171,17 @@ proptest! {
         let at = bench.all()[at % bench.all().len()];
         bench.probes(at, FAILED, bench.rules().fall);
         prop_assert!(!bench.health(at).counts_as_up());
-        prop_assert!(bench.serving() != at.0 || bench.snapshot().routing == Routing::Panic || usable(&bench, at.0));
+        prop_assert!(bench.serving() != at.0 || bench.snapshot().routing != Routing::Serving || usable(&bench, at.0));
     }
 
     #[test] // 4
     fn consecutive_failures_are_acted_on_at_once_but_for_the_last_endpoint_up(history in histories(), at in 0usize..9) {
         let mut bench = history.run();
+        prop_assume!(bench.model.snapshot().isolation == Isolation::No); // then nothing counts
         let at = bench.all()[at % bench.all().len()];
-        let others = bench.all().into_iter().any(|other| other != at && bench.health(other).counts_as_up());
+        let drained = |at: At| bench.snapshot().pools[at.0].endpoints[at.1].drained == Drained::Yes;
+        let others = bench.all().into_iter().any(|other| other != at && bench.health(other).counts_as_up() && !drained(other));
+        let others = others || drained(at);
         let was_up = bench.health(at).counts_as_up();
         bench.fails(at, bench.rules().consecutive);
         prop_assert_eq!(bench.health(at).counts_as_up(), was_up && !others);
@@ -174,10 +202,15 @@ proptest! {
     #[test] // 12
     fn after_all_faults_end_everything_is_up_and_the_first_pool_serves_in_time(history in histories()) {
         let mut bench = history.run();
+        release_everything(&mut bench);
         let healed = bench.now;
         let left = bench.all().into_iter().filter_map(|at| match bench.health(at) {
             Health::Down(Out::Ejected { until, .. }) => Some(until.since(healed)),
-            Health::Unproven | Health::Up { .. } | Health::Down(_) | Health::Probation { .. } => None,
+            Health::Unproven
+            | Health::Up { .. }
+            | Health::Suspect { .. }
+            | Health::Down(_)
+            | Health::Probation { .. } => None,
         });
         let ejection = left.max().unwrap_or_default();
         // Asked each time: in a panic that outlives the faults, the last failover comes after them. Each probe missed past
@@ -185,10 +218,12 @@ proptest! {
         let allowed = |bench: &Bench| {
             let hold_down = (0..bench.serving()).map(|pool| bench.reference.hold_down(pool, &bench.rules())).max();
             let missed = (0..bench.serving()).map(|pool| bench.reference.missed(pool)).max().unwrap_or(0);
-            ejection + Duration::from_secs(60 + 10 + 100 * missed) + hold_down.unwrap_or_default()
+            ejection + Duration::from_secs(60 + 10 + 100 * missed) + hold_down.unwrap_or_default() + bench.rules().ramp
         };
         let well = |bench: &Bench| {
-            let home = bench.serving() == 0 || bench.rules().failback == Failback::Manual;
+            let waits_for_an_operator =
+                matches!(bench.snapshot().waiting, Some(Waiting::Manual { .. } | Waiting::AfterWrites { .. } | Waiting::Intermittent { .. }));
+            let home = bench.serving() == 0 || waits_for_an_operator;
             home && bench.all().into_iter().all(|at| bench.health(at).name() == "up")
         };
         while !well(&bench) {
@@ -201,6 +236,13 @@ proptest! {
             bench.all().into_iter().for_each(|at| drop(bench.probe(at, PASSED)));
             bench.wait_secs(1);
         }
+    }
+}
+
+fn release_everything(bench: &mut Bench) {
+    let places = (0..3).map(|n| Command::Undrain { place: PlaceName::Pool(format!("p{n}").into()) });
+    for command in places.chain([Command::Release { scope: Scope::All }]) {
+        bench.apply(Input::Order(Order { command, lasts: None, force: Force::No }));
     }
 }
 

@@ -39,7 +39,7 @@ fn a_killed_primary_is_left_at_once_and_returned_to_after_the_hold_down() {
     assert_eq!(bench.model.next_deadline(), Some((until, Why::HoldDownOver)));
     bench.causes();
     bench.wait_secs(60);
-    let back = bench.told.pop().unwrap();
+    let back = bench.moved().unwrap();
     assert_eq!((back.cause, back.at), (Cause::HoldDownOver, until));
     assert_eq!(back.evidence, Evidence::HeldDown { up_for: Duration::from_secs(60), needed: Duration::from_secs(60) });
     assert_eq!(bench.serving(), 0);
@@ -54,15 +54,15 @@ fn a_pool_with_enough_endpoints_up_goes_on_serving() {
     assert_eq!((bench.serving(), bench.snapshot().pools[0].health), (0, PoolHealth::Degraded));
     bench.probes((0, 2), FAILED, 3);
     assert_eq!((bench.serving(), bench.snapshot().pools[0].health), (1, PoolHealth::Down));
-    let evidence = bench.told.pop().unwrap().evidence;
-    assert_eq!(evidence, Evidence::Endpoints { up: 1, of: 4, needed: 2 });
+    assert_eq!(bench.moved().unwrap().evidence, Evidence::Endpoints { up: 1, of: 4, needed: 2 });
 }
 
 #[test]
 fn failover_prefers_a_pool_that_is_up_to_an_earlier_one_that_is_degraded() {
     let mut bench = Bench::new(rules(), &[1, 2, 1]);
-    bench.probe((1, 0), FAILED);
-    bench.probe((0, 0), FAILED);
+    bench.all().into_iter().for_each(|at| drop(bench.probe(at, PASSED)));
+    bench.probes((1, 0), FAILED, 3);
+    bench.probes((0, 0), FAILED, 3);
     assert_eq!(bench.serving(), 2);
 }
 
@@ -77,10 +77,13 @@ fn an_ejected_endpoint_serves_its_time_then_proves_itself() {
     assert_eq!(bench.model.next_deadline(), Some((until, Why::EjectionOver)));
     bench.wait_secs(9);
     assert_eq!(bench.causes(), [Cause::TermServed]);
-    bench.probes(A, PASSED, 9);
-    assert_eq!(bench.health(A), Health::Probation { good: 0 });
-    bench.probe(A, PASSED);
+    bench.probes(A, PASSED, 20);
+    assert_eq!(bench.health(A).name(), "probation", "a check that has lied is not asked");
+    bench.tally(A, tally(4, 0, FailureKind::Status));
+    assert_eq!(bench.causes(), []);
+    bench.tally(A, tally(1, 0, FailureKind::Status));
     assert_eq!(bench.causes(), [Cause::Proven, Cause::EndpointsChanged]);
+    assert_eq!(bench.snapshot().pools[0].endpoints[0].warm_at, Some(Moment::at(Duration::from_secs(20))));
 }
 
 #[test]
@@ -190,6 +193,7 @@ fn the_pool_just_left_is_returned_to_at_once_when_the_present_one_answers_nobody
 #[test]
 fn with_manual_failback_nothing_goes_back_by_itself_and_the_snapshot_says_when_it_may() {
     let mut bench = Bench::new(Rules { failback: Failback::Manual, ..rules() }, &[1, 1]);
+    bench.probe(B, PASSED);
     bench.probes(A, FAILED, 1);
     bench.probes(A, PASSED, 2);
     bench.wait_secs(59);
@@ -270,7 +274,8 @@ fn the_serving_pool_is_kept_by_name_and_chosen_anew_when_it_is_gone() {
     assert_eq!((&*snapshot.pools[snapshot.serving.0].name, snapshot.serving_since), ("p1", since));
 
     let mut without = swapped;
-    without.backends[0].pools[0] = PoolSetup { name: "p2".into(), endpoints: vec!["p2e0".into()] };
+    without.backends[0].pools[0] =
+        PoolSetup { name: "p2".into(), endpoints: vec!["p2e0".into()], writes: PoolWrites::After(Duration::ZERO) };
     let mut told = Vec::new();
     bench.model.apply(bench.now, Input::Reconfigure(without), &mut told);
     bench.model.check().unwrap();
@@ -284,7 +289,9 @@ fn an_endpoint_that_is_added_lets_a_verdict_be_acted_on() {
     bench.fails(A, 9);
     assert_eq!(bench.causes(), []);
     bench.apply(Input::Reconfigure(setup(rules(), &[1, 1])));
-    assert_eq!(bench.causes(), [Cause::Consecutive, Cause::EndpointsChanged, Cause::PoolUnusable]);
+    assert_eq!(bench.causes(), [Cause::Consecutive, Cause::EndpointsChanged, Cause::NoSignOfLife]);
+    bench.probe(B, PASSED);
+    assert_eq!(bench.causes(), [Cause::FirstProbe, Cause::PoolUnusable, Cause::PoolUsable]);
 }
 
 #[test]
@@ -296,10 +303,10 @@ fn backends_do_not_touch_each_other() {
     model.apply(Moment::ZERO, Input::Reconfigure(both), &mut told);
     let before = model.snapshot();
     let endpoint = before.backends[1].pools[0].endpoints[0].id;
-    model.apply(Moment::ZERO, Input::Probe { endpoint, result: FAILED }, &mut told);
+    model.apply(Moment::ZERO, Input::Probe { endpoint, report: report(Moment::ZERO, FAILED) }, &mut told);
     let after = model.snapshot();
     assert!(Arc::ptr_eq(&before.backends[0], &after.backends[0]));
-    assert!(told.len() == 3 && told.iter().all(|transition| &*transition.backend == "other"));
+    assert!(told.len() == 3 && told.iter().all(|transition| transition.backend.as_deref() == Some("other")));
 }
 
 #[test]
@@ -308,7 +315,11 @@ fn a_clock_that_steps_back_counts_as_standing_still() {
     bench.wait_secs(10);
     bench.fails(A, 5);
     let mut told = Vec::new();
-    bench.model.apply(Moment::ZERO, Input::Probe { endpoint: bench.id(B), result: FAILED }, &mut told);
+    bench.model.apply(
+        Moment::ZERO,
+        Input::Probe { endpoint: bench.id(B), report: report(Moment::ZERO, FAILED) },
+        &mut told,
+    );
     bench.model.check().unwrap();
     assert_eq!(bench.model.next_deadline(), None);
 }

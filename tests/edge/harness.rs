@@ -162,7 +162,8 @@ pub fn view(listeners: Vec<Arc<Listener>>) -> View {
     let config = Config {
         workers: NonZeroUsize::MIN,
         drain_timeout: LONG,
-        admin: Admin { address: "127.0.0.1:0".parse().unwrap() },
+        state_dir: None,
+        admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners,
         sites: Sites::default(),
         backends: Vec::new(),

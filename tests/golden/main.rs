@@ -5,7 +5,8 @@
 
 mod reference;
 
-use hotspare::config::{Color, Config, Problems, Surroundings, parse_in};
+use hotspare::config::token::SecretFile;
+use hotspare::config::{Color, Config, Problems, STATE_DIR, Surroundings, parse_in};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
@@ -37,6 +38,11 @@ impl Files {
             ("zeros.pem", pem("CERTIFICATE", "AAAAAAAA")),
             ("zeros.key", pem("PRIVATE KEY", "AAAAAAAA")),
             ("encrypted.key", pem("ENCRYPTED PRIVATE KEY", "AAAAAAAA")),
+            ("admin.token", "correct-horse-battery\n".to_owned()),
+            ("open.token", "correct-horse-battery\n".to_owned()),
+            ("short.token", "hunter2\n".to_owned()),
+            ("long.token", "correct-horse-battery".repeat(25)),
+            ("words.token", "correct horse battery\n".to_owned()),
             ("old-encrypted.key", pem("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA")),
         ]))
     }
@@ -55,7 +61,7 @@ impl Files {
         }
     }
 
-    /// The config as `hotspare check` would read it on a machine with these files and a resolver that knows one name.
+    /// The config as `hotspare check` would read it on a machine with these files, a resolver that knows one name, and no roots.
     fn parse(&self, text: &str) -> Result<Config, Problems> {
         let resolve = |host: &str| match host {
             "web1.internal" => Ok(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1))),
@@ -63,7 +69,14 @@ impl Files {
         };
         let files = |path: &Path| self.read(path);
         let cores = NonZeroUsize::new(4).unwrap();
-        parse_in("hotspare.toml", text, &Surroundings { files: &files, resolve: &resolve, cores })
+        let secrets = |path: &Path| {
+            let mode = if path == Path::new("open.token") { 0o100_644 } else { 0o100_600 };
+            Ok(SecretFile { bytes: self.read(path)?, mode })
+        };
+        let state_dir = Some(Path::new(STATE_DIR));
+        let surroundings =
+            Surroundings { files: &files, secrets: &secrets, state_dir, resolve: &resolve, roots: &Vec::new, cores };
+        parse_in("hotspare.toml", text, &surroundings)
     }
 }
 

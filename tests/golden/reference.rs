@@ -40,6 +40,7 @@ fn the_reference_tells_the_true_defaults() {
     let backend = |backend: &Backend| format!("{backend:#?}");
     assert_eq!(said.workers, real.workers);
     assert_eq!(said.drain_timeout, real.drain_timeout);
+    assert_eq!(said.state_dir, real.state_dir);
     assert_eq!(said.admin, real.admin);
     assert_eq!(listener(&said.listeners[0]), listener(&real.listeners[0]));
     assert_eq!(backend(&said.backends[0]), backend(&real.backends[0]));
@@ -88,12 +89,16 @@ fn the_reference_has_every_key() {
 
 #[test]
 fn what_the_reference_leaves_off_may_be_turned_on() {
-    // `pools` stands in place of `primary` and `secondary`.
-    let on = with_every_key(REFERENCE);
-    let lines = on.lines().filter(|line| !line.starts_with("primary") && !line.starts_with("secondary"));
+    // `pools` stands in place of `primary` and `secondary`; `service` is for gRPC, what is for TLS needs https.
+    let on =
+        with_every_key(REFERENCE).replace("kind = \"http\"", "kind = \"https\"").replace("certs/ca.pem", "site.pem");
+    let elsewhere = ["primary ", "secondary ", "service "];
+    let lines = on.lines().filter(|line| !elsewhere.iter().any(|key| line.starts_with(key)));
     let config = parse(&lines.collect::<Vec<_>>().join("\n"));
+    assert!(config.backends[0].pools.iter().all(|pool| pool.tls.is_some()));
     assert_eq!(config.listeners[1].redirect.map(|redirect| redirect.port), Some(443));
     assert_eq!(config.workers.get(), 4);
+    assert!(config.admin.token.is_some());
 }
 
 proptest! {

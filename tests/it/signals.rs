@@ -122,7 +122,7 @@ async fn a_reload_that_takes_long_does_not_hold_up_the_end() {
 fn config(path: &Path, endpoint: std::net::SocketAddr) {
     let wait = PATIENCE.as_secs() * 2;
     let text = format!(
-        "[admin]\naddress = \"{}\"\n[[listener]]\naddress = \"{}\"\n[[backend]]\nname = \"sites\"\n\
+        "state_dir = \"state\"\n[admin]\naddress = \"{}\"\n[[listener]]\naddress = \"{}\"\n[[backend]]\nname = \"sites\"\n\
          primary = {{ name = \"main\", endpoints = [\"{endpoint}\"] }}\n\
          probe = {{ interval = \"{wait}s\", timeout = \"{wait}s\" }}\nfailback = {{ stable_for = \"1h\" }}\n",
         free_address(),

@@ -209,6 +209,14 @@ impl Endpoint {
         }
     }
 
+    /// When an ejection is over: where intermittent endpoints are taken out, not before it has been calm for long.
+    pub(super) fn returns_at(&self, until: Moment, rules: &Rules) -> Moment {
+        match rules.on_intermittent {
+            OnIntermittent::Report => until,
+            OnIntermittent::Eject => self.errored.calm_at().map_or(until, |calm| calm.max(until)),
+        }
+    }
+
     pub(super) fn failures(&self) -> u32 {
         match self.health {
             Health::Up { failures } | Health::Suspect { failures, .. } => failures,
@@ -221,7 +229,7 @@ impl Endpoint {
         match self.health {
             Health::Unproven | Health::Up { .. } | Health::Suspect { .. } => self.due_while_up(now, alone, rules),
             Health::Down(Out::Ejected { until, passes }) => {
-                (until <= now && passes >= rules.rise).then_some(Seen::TimePassed)
+                (self.returns_at(until, rules) <= now && passes >= rules.rise).then_some(Seen::TimePassed)
             }
             Health::Probation { trial } => {
                 let over = trial.passes >= PROVEN_BY_PROBES && trial.tried.after(NO_CANDIDATE) <= now;
@@ -247,7 +255,10 @@ impl Endpoint {
             return Some(Seen::Proved(verdict));
         }
         let worst = Class::ALL.into_iter().map(|class| self.scores[class].points()).max().unwrap_or(0);
-        let doubted = worst + OPEN_HEDGE * u64::from(self.open_hedges) >= half_of_trip(rules);
+        // Only what is still open is worth waiting for: where every request has ended, requests that went elsewhere would leave
+        // the score where it stands, and the suspicion would never end.
+        let open = u64::from(self.open_hedges);
+        let doubted = open > 0 && worst + OPEN_HEDGE * open >= half_of_trip(rules);
         match suspicion {
             Some(Suspicion::Stalled { since }) if stalled => {
                 (since.after(rules.confirm) <= now).then_some(Seen::Proved(Verdict::Stalled))
@@ -267,7 +278,9 @@ impl Endpoint {
         let tripped = || class(Score::is_tripped).map(Verdict::Tripped);
         let intermittent = || {
             let takes_out = rules.on_intermittent == OnIntermittent::Eject;
-            (takes_out && self.errored.steadiness() == Steadiness::Intermittent).then_some(Verdict::Intermittent)
+            // With evidence at hand: what was held back while it was the last one up is no reason to leave it in a calm.
+            let acts = takes_out && self.doubt != Doubt::None;
+            (acts && self.errored.steadiness() == Steadiness::Intermittent).then_some(Verdict::Intermittent)
         };
         in_a_row.or_else(tripped).or_else(intermittent)
     }
@@ -275,7 +288,9 @@ impl Endpoint {
     /// When time alone will move it, or asks for a probe.
     pub(in super::super) fn deadline(&self, alone: Alone, rules: &Rules) -> Option<(Moment, Why)> {
         let moves = match self.health {
-            Health::Down(Out::Ejected { until, passes }) if passes >= rules.rise => Some((until, Why::EjectionOver)),
+            Health::Down(Out::Ejected { until, passes }) if passes >= rules.rise => {
+                Some((self.returns_at(until, rules), Why::EjectionOver))
+            }
             Health::Probation { trial } if trial.passes >= PROVEN_BY_PROBES => {
                 Some((trial.tried.after(NO_CANDIDATE), Why::NoCandidate))
             }

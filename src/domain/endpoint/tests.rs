@@ -202,9 +202,11 @@ fn probes_alone_end_probation_only_where_no_real_request_came_for_ten_seconds() 
 }
 
 #[test]
-fn half_way_to_an_ejection_it_is_suspect_and_a_void_suspicion_leaves_nothing() {
+fn half_way_to_an_ejection_with_a_hedge_open_it_is_suspect_and_a_void_suspicion_leaves_nothing() {
     let mut endpoint = in_state(UP);
     note(&mut endpoint, secs(1), &failing(4));
+    assert_eq!(due(&endpoint, secs(1)), None, "nothing is open that could be waited for");
+    note(&mut endpoint, secs(1), &TallyDelta { open_hedges: 1, ..TallyDelta::default() });
     assert_eq!(due(&endpoint, secs(1)), Some(Seen::Doubtful));
     assert_eq!(causes(&mut endpoint, secs(1), &[Seen::Doubtful]), [Cause::Doubted]);
     assert!(endpoint.counts_as_up() && endpoint.health().is_suspect());
@@ -259,6 +261,8 @@ fn where_intermittent_endpoints_are_taken_out_it_comes_back_when_it_has_been_cal
         endpoint.errored.note(secs(2 * n), 10, 100, eject.intermittent);
         endpoint.errored.note(secs(2 * n + 1), 0, 100, eject.intermittent);
     }
+    assert_eq!(endpoint.due(secs(60), Alone::No, &eject), None, "in a calm nobody is taken out");
+    note(&mut endpoint, secs(60), &failing(1));
     assert_eq!(endpoint.due(secs(60), Alone::No, &eject), Some(Seen::Proved(Verdict::Intermittent)));
     assert_eq!(endpoint.due(secs(60), Alone::No, &rules()), None);
     endpoint.apply(secs(60), Seen::Proved(Verdict::Intermittent), &eject);

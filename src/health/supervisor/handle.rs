@@ -1,8 +1,8 @@
 //! What the rest of the process holds of the supervisor: starts its thread, talks to it, and ends it.
 
-use super::{FirstRound, Reconfigure, Task, Tools};
+use super::{Answer, Asked, FirstRound, Ordered, Reconfigure, Task, Tools};
 use crate::config::Config;
-use crate::domain::Generation;
+use crate::domain::{Generation, Order};
 use crate::health::prober::Prober;
 use crate::health::recent::Recent;
 use crate::health::{Published, Reporter, Signals};
@@ -24,7 +24,7 @@ pub struct Supervisor {
     recent: Arc<Recent>,
     first_round: watch::Receiver<FirstRound>,
     /// `None` only while it is being dropped: closing it is how the thread is told to stop.
-    commands: Option<mpsc::Sender<Reconfigure>>,
+    line: Option<mpsc::Sender<Asked>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -33,8 +33,16 @@ pub struct Supervisor {
 #[error("the supervisor is not running")]
 pub struct Stopped;
 
-/// Reloads that wait in line; whoever asks for one more waits to ask.
-const WAITING_RELOADS: usize = 16;
+/// Whether an order is only thought through, or carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Says what would follow; nothing changes.
+    Consider,
+    CarryOut,
+}
+
+/// Reloads and orders that wait in line; whoever asks for one more waits to ask.
+const WAITING: usize = 16;
 
 impl Supervisor {
     /// Starts the supervisor's thread for `workers` workers, as generation 1. Probing begins at once; `seed` spreads it.
@@ -52,7 +60,7 @@ impl Supervisor {
         let signals = Arc::new(signals);
         let recent = Arc::new(Recent::default());
         let (first_round, first_round_over) = watch::channel(FirstRound::Running);
-        let (commands, waiting) = mpsc::channel(WAITING_RELOADS);
+        let (line, waiting) = mpsc::channel(WAITING);
         let tools = Tools { clock, control, signals: signals.clone(), recent: recent.clone() };
         let task = Task::new(config, workers, tools, notes, first_round);
         let published = task.published.clone();
@@ -74,7 +82,7 @@ impl Supervisor {
             signals,
             recent,
             first_round: first_round_over,
-            commands: Some(commands),
+            line: Some(line),
             thread: Some(thread),
         })
     }
@@ -91,9 +99,23 @@ impl Supervisor {
     /// [`Stopped`]: nothing changed, and nothing will.
     pub async fn reconfigure(&self, config: Arc<Config>) -> Result<Generation, Stopped> {
         let (done, swapped) = oneshot::channel();
-        let commands = self.commands.as_ref().ok_or(Stopped)?;
-        commands.send(Reconfigure { config, done }).await.map_err(|_| Stopped)?;
+        self.ask(Asked::Reconfigure(Reconfigure { config, done })).await?;
         swapped.await.map_err(|_| Stopped)
+    }
+
+    /// Has an operator's order considered or carried out: what follows from it at once, or why it was not taken. Returns once
+    /// the view that follows from it is swapped.
+    ///
+    /// # Errors
+    /// [`Stopped`]: it was not carried out, unless the supervisor ended in the midst of it.
+    pub async fn order(&self, order: Order, act: Act) -> Result<Answer, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Asked::Order(Ordered { order, act, answer })).await?;
+        answered.await.map_err(|_| Stopped)
+    }
+
+    async fn ask(&self, asked: Asked) -> Result<(), Stopped> {
+        self.line.as_ref().ok_or(Stopped)?.send(asked).await.map_err(|_| Stopped)
     }
 
     /// Returns when every endpoint has been probed once, or one probe timeout (the longest) has passed since the start.
@@ -115,7 +137,7 @@ impl Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        self.commands = None;
+        self.line = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the supervisor's thread had panicked");
         }

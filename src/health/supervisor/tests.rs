@@ -3,8 +3,8 @@
 use super::*;
 use crate::config::{Admin, Backend, Endpoint as Configured, Pool, Probe, ProbeKind, Sites, Timeouts};
 use crate::domain::{
-    AfterWrites, Cause, Change, Class, Elsewhere, FailedRequest, FailureKind, Fingerprint, Health, PoolIndex, PoolWrites,
-    Rules, Weight,
+    AfterWrites, Cause, Change, Class, Elsewhere, FailedRequest, FailureKind, Fingerprint, Health, PoolIndex,
+    PoolWrites, Rules, Weight,
 };
 use crate::health::scripted::{Endpoint, Script, refusing_address};
 use crate::health::{Asking, BackendView, EndpointView, Reporter, Tally, View};
@@ -17,8 +17,8 @@ const MILLI: Duration = Duration::from_millis(1);
 
 /// Probes often, and falls back soon.
 fn brisk() -> Probe {
-    let kind = ProbeKind::Http { path: "/".into(), host: None };
-    Probe { kind, interval: 50 * MILLI, timeout: 10_000 * MILLI, fast_interval: 10 * MILLI }
+    let kind = ProbeKind::Http(Arc::default());
+    Probe { kind, port: None, interval: 50 * MILLI, timeout: 10_000 * MILLI, fast_interval: 10 * MILLI }
 }
 
 /// Each pool has one endpoint.
@@ -31,6 +31,7 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
             .map(|(name, address)| Pool {
                 name: (*name).into(),
                 endpoints: vec![endpoint(address)],
+                tls: None,
                 writes: PoolWrites::After(Duration::ZERO),
             })
             .collect(),
@@ -55,7 +56,8 @@ fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
     Arc::new(Config {
         workers: std::num::NonZeroUsize::MIN,
         drain_timeout: HOUR,
-        admin: Admin { address: "127.0.0.1:0".parse().unwrap() },
+        state_dir: None,
+        admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners: Vec::new(),
         sites: Sites::default(),
         backends: backends.into(),

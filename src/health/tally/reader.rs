@@ -89,8 +89,7 @@ impl TallyReader {
             delta.writes_running = delta.writes_running.saturating_add(writes);
         }
         delta.pending = waiting.told();
-        self.stood =
-            if delta.pending.is_some() || delta.writes_running > 0 { Stood::Busy } else { Stood::Quiet };
+        self.stood = if delta.pending.is_some() || delta.writes_running > 0 { Stood::Busy } else { Stood::Quiet };
         if !self.notes.is_empty() {
             self.tell_notes(&mut delta, last_good);
         }
@@ -154,9 +153,8 @@ impl Waiting {
 /// Of all workers' last two, the last two that differ.
 fn last_two<'a>(all: impl Iterator<Item = &'a Stamped>) -> [Option<(Fingerprint, Moment)>; 2] {
     let known: Vec<_> = all.filter_map(Stamped::get).collect();
-    let latest = |but: Option<Fingerprint>| {
-        known.iter().filter(|(who, _)| Some(*who) != but).max_by_key(|(_, at)| *at).copied()
-    };
+    let latest =
+        |but: Option<Fingerprint>| known.iter().filter(|(who, _)| Some(*who) != but).max_by_key(|(_, at)| *at).copied();
     let first = latest(None);
     [first, first.and_then(|(who, _)| latest(Some(who)))]
 }

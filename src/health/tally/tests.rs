@@ -30,8 +30,7 @@ fn good(tally: &Tally, worker: WorkerIndex, at: u64) {
 
 fn note(kind: FailureKind, class: Class, at: Moment) -> Note {
     let (client, path) = (Fingerprint(1), Fingerprint(1));
-    let failed =
-        FailedRequest { kind, class, weight: Weight::Full, client, path, elsewhere: Elsewhere::Unknown };
+    let failed = FailedRequest { kind, class, weight: Weight::Full, client, path, elsewhere: Elsewhere::Unknown };
     Note { endpoint: EndpointId(1), at, failed }
 }
 

@@ -51,10 +51,7 @@ fn backend(pools: &[&str], routing: Routing) -> BackendView {
             suspect: those("s"),
             rest: those("dp"),
             endpoints: (endpoints.iter())
-                .map(|id| EndpointView {
-                    address: "127.0.0.1:1".parse().unwrap(),
-                    tally: Arc::new(Tally::new(*id, 1)),
-                })
+                .map(|id| EndpointView { address: "127.0.0.1:1".parse().unwrap(), tally: Arc::new(Tally::new(*id, 1)) })
                 .map(Arc::new)
                 .collect(),
         });
@@ -85,7 +82,7 @@ fn backend(pools: &[&str], routing: Routing) -> BackendView {
     let config = Backend {
         name: "sites".into(),
         pools: Vec::new(),
-        probe: Probe { kind: ProbeKind::Tcp, interval: second, timeout: second, fast_interval: second },
+        probe: Probe { kind: ProbeKind::Tcp, port: None, interval: second, timeout: second, fast_interval: second },
         rules: Rules::default(),
         own_writes: second,
         write_wait: second,
@@ -161,8 +158,8 @@ fn a_suspect_endpoint_is_asked_after_everyone_who_is_not() {
     for (pools, places) in [
         (&["su", "u"][..], &[1, 2, 0][..]), // another of the pool first, then another pool
         (&["s", "u"], &[1, 0]),
-        (&["s", "s"], &[0, 1]), // the serving pool before another one
-        (&["s"], &[0, 0]),      // with nowhere else to go a suspicion changes nothing
+        (&["s", "s"], &[0, 1]),  // the serving pool before another one
+        (&["s"], &[0, 0]),       // with nowhere else to go a suspicion changes nothing
         (&["s", "~u"], &[0, 1]), // and one that is behind comes after it
         (&["s", "d", "u"], &[2, 0]),
     ] {
@@ -287,10 +284,8 @@ fn a_write_waits_rather_than_go_to_a_suspect_endpoint_while_another_pool_could_t
 
 #[test]
 fn while_writes_pause_or_are_refused_they_go_nowhere() {
-    let nowhere = [
-        (Writes::Pausing { to: PoolIndex(1), until: NOW }, true),
-        (Writes::Refused(ReadOnly::Commanded), false),
-    ];
+    let nowhere =
+        [(Writes::Pausing { to: PoolIndex(1), until: NOW }, true), (Writes::Refused(ReadOnly::Commanded), false)];
     for (writes, waits) in nowhere {
         let mut view = backend(&["u", "u"], Routing::Serving);
         Arc::get_mut(&mut view.snapshot).unwrap().writes = writes;

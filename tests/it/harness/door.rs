@@ -93,7 +93,7 @@ impl Door {
 
     /// Good answers counted there.
     pub fn good(&self) -> u64 {
-        self.view().backends[0].pools[0].endpoints[0].tally.cells.sum(|cell| cell.good.get())
+        self.view().backends[0].pools[0].endpoints[0].tally.good()
     }
 
     /// Reloads with a changed builder.
@@ -187,7 +187,7 @@ impl Builder {
             primary = {{ name = "main", endpoints = [{}] }}
             {secondary}
             probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = 2, rise = 1 }}
-            failback = {{ stable_for = "300ms" }}
+            failback = {{ stable_for = "300ms", after_writes = "auto", ramp = "0s" }}
             {}
             {}
             "#,

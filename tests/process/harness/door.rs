@@ -26,7 +26,10 @@ pub struct Door {
 
 /// The binary: `HOTSPARE_BIN`, else the one that cargo built beside this test.
 pub fn hotspare() -> Command {
-    Command::new(std::env::var_os("HOTSPARE_BIN").as_deref().unwrap_or(OsStr::new(env!("CARGO_BIN_EXE_hotspare"))))
+    let named = std::env::var_os("HOTSPARE_BIN");
+    let binary = named.as_deref().unwrap_or(OsStr::new(env!("CARGO_BIN_EXE_hotspare")));
+    // Children run in directories of their own, where a relative path leads nowhere.
+    Command::new(std::path::absolute(binary).unwrap())
 }
 
 impl Door {
@@ -44,9 +47,20 @@ impl Door {
 
     /// Starts it and does not wait.
     pub fn launch(setup: &Setup, change: impl FnOnce(Command) -> Command) -> Door {
+        Door::launch_with_text(setup, &setup.text(), change)
+    }
+
+    /// Starts it with a file that says something else than `setup`, where addresses are concerned the same.
+    pub async fn start_with_text(setup: &Setup, text: &str) -> Door {
+        let mut door = Door::launch_with_text(setup, text, |command| command);
+        door.is_ready().await;
+        door
+    }
+
+    fn launch_with_text(setup: &Setup, text: &str, change: impl FnOnce(Command) -> Command) -> Door {
         let directory = tempfile::tempdir().unwrap();
         let certificate = write_certificate(directory.path());
-        fs::write(directory.path().join("hotspare.toml"), setup.text()).unwrap();
+        fs::write(directory.path().join("hotspare.toml"), text).unwrap();
         let mut command = hotspare();
         command.args(["run", "--config", "hotspare.toml"]).current_dir(directory.path());
         let child = Child::start("hotspare", change(command), directory.path());

@@ -1,0 +1,198 @@
+//! Whom we believe at the other end of TLS to an endpoint: the roots in a pool's `ca_file`, or this machine's own, and the
+//! name that a certificate must be for.
+//!
+//! Not here: our own certificates (`certificate`, `tls`), the handshake (`upstream::connect`).
+
+use super::Surroundings;
+use super::certificate::{self, PemFile};
+use super::problem::{Form, What};
+use super::table::{Table, Value};
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite::TLS13_AES_128_GCM_SHA256};
+use rustls::pki_types::{CertificateDer, IpAddr, ServerName, TrustAnchor};
+use rustls::{ClientConfig, RootCertStore};
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A pool's TLS towards its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PoolTls {
+    pub trust: Trust,
+    /// Whom certificates must be for: `probe.host`, else `tls_name`, else none, and each endpoint's must be for that endpoint.
+    pub name: Option<ServerName<'static>>,
+}
+
+/// Roots, ready to be used. Equal where the roots are the same certificates, so that a reload which changes none of them is
+/// seen to.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// For `tokio_rustls`, with HTTP/1.1 by ALPN.
+    pub client: Arc<ClientConfig>,
+    /// SHA-256 of the roots in order: directories list them in any.
+    digest: Vec<u8>,
+}
+
+impl PartialEq for Trust {
+    fn eq(&self, other: &Trust) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Trust {}
+
+impl Hash for Trust {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
+impl Trust {
+    pub fn new(roots: RootCertStore) -> Trust {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let digest = digest(&roots);
+        let mut client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .expect("the provider's own cipher suites cover both versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A resumed session shows no certificate: one that has expired since would pass for good.
+        client.resumption = Resumption::disabled();
+        Trust { client: Arc::new(client), digest }
+    }
+}
+
+fn digest(roots: &RootCertStore) -> Vec<u8> {
+    let suite = TLS13_AES_128_GCM_SHA256.tls13().expect("it is one of TLS 1.3");
+    let parts = |root: &'_ TrustAnchor<'_>| {
+        let constraints = root.name_constraints.as_ref().map_or(&[][..], AsRef::as_ref);
+        [root.subject.as_ref(), root.subject_public_key_info.as_ref(), constraints].map(<[u8]>::to_vec)
+    };
+    let mut all: Vec<_> = roots.roots.iter().map(parts).collect();
+    all.sort_unstable();
+    let mut hash = suite.common.hash_provider.start();
+    for part in all.iter().flatten() {
+        hash.update(&part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hash.finish().as_ref().to_vec()
+}
+
+/// A DNS name or an IP address (IPv6 with brackets or without) as TLS takes it.
+pub fn server_name(host: &str) -> Option<ServerName<'static>> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match bare.parse::<std::net::IpAddr>() {
+        Ok(address) => Some(ServerName::IpAddress(IpAddr::from(address))),
+        Err(_) => ServerName::try_from(bare.to_ascii_lowercase()).ok(),
+    }
+}
+
+/// Reads each file, and this machine's roots, once; and those only where they are needed.
+pub(super) struct Roots<'a> {
+    surroundings: &'a Surroundings<'a>,
+    files: HashMap<String, Trust>,
+    system: Option<Trust>,
+}
+
+impl<'a> Roots<'a> {
+    pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Roots<'a> {
+        Roots { surroundings, files: HashMap::new(), system: None }
+    }
+
+    /// Those in the file that `value` names.
+    pub(super) fn of_file(&mut self, value: &Value<'_>) -> Option<Trust> {
+        let file = value.text(Form::FileName, |text| (!text.is_empty()).then_some(text))?;
+        if let Some(trust) = self.files.get(file) {
+            return Some(trust.clone());
+        }
+        let bytes = (self.surroundings.files)(Path::new(file))
+            .map_err(|error| What::Unreadable { file: file.to_owned(), error: error.to_string() });
+        let roots = bytes.and_then(|bytes| authorities(PemFile { name: file, bytes: &bytes }));
+        match roots {
+            Ok(roots) => {
+                let trust = Trust::new(roots);
+                self.files.insert(file.to_owned(), trust.clone());
+                Some(trust)
+            }
+            Err(what) => {
+                value.note(what);
+                None
+            }
+        }
+    }
+
+    /// This machine's own, for the pool in `table`. A root that can't be read is left out, as everywhere.
+    pub(super) fn of_system(&mut self, table: &Table<'_>) -> Option<Trust> {
+        if self.system.is_none() {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates((self.surroundings.roots)());
+            self.system = (!roots.is_empty()).then(|| Trust::new(roots));
+        }
+        if self.system.is_none() {
+            table.note(What::NoRoots);
+        }
+        self.system.clone()
+    }
+}
+
+fn authorities(file: PemFile<'_>) -> Result<RootCertStore, What> {
+    let chain = certificate::chain(file).map_err(|what| match what {
+        What::NoCertificate { file, instead } => What::NoAuthority { file, instead },
+        broken => broken,
+    })?;
+    let mut roots = RootCertStore::empty();
+    for root in chain {
+        // Its words are about a peer's certificate; what is wrong is that this is none at all, or not of version 3.
+        let bad =
+            |_| What::BadCertificate { file: file.name.to_owned(), error: "it is not X.509, version 3".to_owned() };
+        roots.add(root).map_err(bad)?;
+    }
+    Ok(roots)
+}
+
+/// The roots of this machine, as its TLS libraries have them.
+pub(super) fn system() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots(names: &[&str]) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        for name in names {
+            let made = rcgen::generate_simple_self_signed([(*name).to_owned()]).unwrap();
+            roots.add(made.cert.der().clone()).unwrap();
+        }
+        roots
+    }
+
+    #[test]
+    fn trust_is_the_same_where_the_roots_are() {
+        let (one, other) = (roots(&["a", "b"]), roots(&["a", "b"]));
+        assert_eq!(Trust::new(one.clone()), Trust::new(one.clone()));
+        assert_ne!(Trust::new(one.clone()), Trust::new(other), "other keys");
+        let mut turned = one.clone();
+        turned.roots.reverse();
+        assert_eq!(Trust::new(one.clone()), Trust::new(turned));
+        let mut fewer = one.clone();
+        fewer.roots.pop();
+        assert_ne!(Trust::new(one), Trust::new(fewer));
+    }
+
+    #[test]
+    fn names_for_tls_are_dns_names_and_addresses() {
+        let said = |host: &str| server_name(host).map(|name| name.to_str().into_owned());
+        for (host, name) in
+            [("WWW.example.org", "www.example.org"), ("web_1", "web_1"), ("10.0.0.1", "10.0.0.1"), ("[::1]", "::1")]
+        {
+            assert_eq!(said(host).as_deref(), Some(name));
+        }
+        for host in ["", "a b", "10.1", "*.example.org"] {
+            assert_eq!(said(host), None, "{host}");
+        }
+    }
+}
