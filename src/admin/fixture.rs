@@ -139,8 +139,8 @@ fn backend(pools: &[Place]) -> Backend {
     let pool = |(name, endpoints): &Place| Pool {
         name: (*name).into(),
         endpoints: endpoints.iter().map(endpoint).collect(),
-        tls: None,
         writes: PoolWrites::After(Duration::ZERO),
+        tls: None,
     };
     let second = Duration::from_secs(1);
     Backend {

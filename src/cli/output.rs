@@ -43,7 +43,7 @@ enum Severity {
 }
 
 fn severity(backend: &BackendStatus) -> Severity {
-    if backend.routing == "panic" {
+    if backend.routing != "serving" {
         Severity::Panic
     } else if backend.pools.first().is_some_and(|first| !first.serving) {
         Severity::OnTheSpare
@@ -58,15 +58,32 @@ fn backend(page: &mut Page, backend: &BackendStatus) {
     page.line("");
     let BackendStatus { name, serving, in_flight, .. } = backend;
     let since = span(backend.serving_for_seconds);
-    let panic = if backend.routing == "panic" { ", in panic: every endpoint is tried" } else { "" };
+    let panic = match &*backend.routing {
+        "panic" => ", in panic: every endpoint is tried",
+        "held" => ", held there by a command although it is not usable",
+        _ => "", // serving, and what a later release may know
+    };
     let requests = words::count(*in_flight, "request");
     page.line(&format!("{name}: {serving} has been serving for {since}{panic}; {requests} in flight"));
+    if backend.writes.state != "taken" {
+        page.line(&format!("  writes {}", backend.writes.words));
+    }
+    if let Some(waiting) = &backend.waiting {
+        page.line(&format!("  {}", waiting.words));
+    }
+    for command in &backend.commands {
+        let left = command.left_seconds.map_or(String::new(), |left| format!(", for {} more", span(left)));
+        let suspended = if command.suspended { ", suspended: its pool is not usable" } else { "" };
+        page.line(&format!("  command `{}` stands{left}{suspended}", command.command));
+    }
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     for pool in &backend.pools {
         let mut endpoints: Vec<_> = pool.endpoints.iter().collect();
         endpoints.sort_by_key(|endpoint| state_rank(&endpoint.health));
         let serving = if pool.serving { ", serving" } else { "" };
-        let mut first = [pool.name.clone(), format!("{}{serving}", pool.health)];
+        let marks = [(pool.stale, ", stale"), (pool.drained, ", drained"), (pool.diverged, ", diverged")];
+        let marks: String = marks.into_iter().filter(|(is_so, _)| *is_so).map(|(_, mark)| mark).collect();
+        let mut first = [pool.name.clone(), format!("{}{serving}{marks}", pool.health)];
         for endpoint in endpoints {
             let [name, health] = std::mem::take(&mut first); // a pool is named once, beside its worst endpoint
             rows.push([
@@ -87,7 +104,7 @@ fn backend(page: &mut Page, backend: &BackendStatus) {
 fn state_rank(health: &str) -> u8 {
     match health {
         "down" => 0,
-        "probation" => 1,
+        "suspect" | "probation" => 1,
         "unproven" => 2,
         _ => 3, // up, and what a later release may know
     }
@@ -169,7 +186,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::status::{CertificateStatus, ListenerStatus, PoolStatus, SCHEMA, TransitionStatus};
+    use crate::admin::status::{CertificateStatus, ListenerStatus, PoolStatus, SCHEMA, TransitionStatus, WritesStatus};
 
     fn endpoint(name: &str, health: &str, words: &str, attempts: &[(&str, u64)]) -> EndpointStatus {
         EndpointStatus {
@@ -177,6 +194,8 @@ mod tests {
             health: health.to_owned(),
             out: None,
             words: words.to_owned(),
+            drained: false,
+            intermittent: false,
             since: String::new(),
             for_seconds: 134.9,
             in_flight: 0,
@@ -189,6 +208,9 @@ mod tests {
             name: name.to_owned(),
             serving: i == serving,
             health: health.to_owned(),
+            stale: false,
+            drained: false,
+            diverged: false,
             endpoints,
         });
         let pools: Vec<_> = told.collect();
@@ -199,6 +221,14 @@ mod tests {
             serving_for_seconds: 134.2,
             routing: "serving".to_owned(),
             waiting: None,
+            ramp_to: None,
+            writes: WritesStatus {
+                state: "taken".to_owned(),
+                reason: None,
+                left_seconds: None,
+                words: "go to new-jersey".to_owned(),
+            },
+            commands: Vec::new(),
             in_flight: 3,
             waiting_writes: 0,
             pools,

@@ -24,7 +24,7 @@ use super::errored::Errored;
 use super::evidence::ProbeFailure;
 use super::lag::LagSeen;
 use super::score::Score;
-use super::setup::{OnIntermittent, Rules};
+use super::setup::Rules;
 use super::silence::Silence;
 use super::snapshot::Drained;
 use super::transition::{Cause, Evidence, Routing};
@@ -321,7 +321,7 @@ impl Endpoint {
                 (self.eject(now, rules), Some((C::StallConfirmed, self.stall(now))))
             }
             (H::Unproven | H::Up { .. } | H::Suspect { .. }, S::Proved(V::Intermittent)) => {
-                (self.eject_until_calm(now, rules), Some((C::ErroredSeconds, self.errored.evidence(rules.intermittent))))
+                (self.eject(now, rules), Some((C::ErroredSeconds, self.errored.evidence(rules.intermittent))))
             }
             (H::Unproven | H::Up { .. }, S::Silent) => {
                 let failures = self.failures();
@@ -453,21 +453,6 @@ impl Endpoint {
         Health::Down(Out::Ejected { until, passes: 0 })
     }
 
-    /// The same for one whose fault keeps coming back: not before it has been calm for long.
-    fn eject_until_calm(&mut self, now: Moment, rules: &Rules) -> Health {
-        let calm = self.errored.calm_at().unwrap_or(now).min(now.after(HOUR));
-        match self.eject(now, rules) {
-            Health::Down(Out::Ejected { until, passes }) => {
-                Health::Down(Out::Ejected { until: until.max(calm), passes })
-            }
-            other @ (Health::Unproven
-            | Health::Up { .. }
-            | Health::Suspect { .. }
-            | Health::Down(_)
-            | Health::Probation { .. }) => other,
-        }
-    }
-
     fn may_be_brought_back(&self, now: Moment, rules: &Rules) -> bool {
         self.brought_back.is_none_or(|before| before.after(rules.ejection_time) <= now)
     }
@@ -506,13 +491,8 @@ fn probation(now: Moment) -> Health {
     Health::Probation { trial: Trial { tried: now, ..Trial::NONE } }
 }
 
-/// Where a fault that keeps coming back takes its endpoint out, an hour at most: the count halves in half of that.
 fn longest_ejection(rules: &Rules) -> Duration {
-    let longest = match rules.on_intermittent {
-        OnIntermittent::Report => LONGEST_EJECTION,
-        OnIntermittent::Eject => HOUR,
-    };
-    longest.max(rules.ejection_time)
+    LONGEST_EJECTION.max(rules.ejection_time)
 }
 
 fn passed(in_a_row: u32, needed: u32) -> Evidence {

@@ -30,9 +30,11 @@ const MISSES_ALLOWED: u32 = 2;
 const PASSES_PER_MISS: u64 = 99;
 /// In sync, where `max_lag` says nothing else.
 const IN_SYNC: Duration = Duration::from_secs(1);
-/// A ramp is judged by so many requests at the returning pool, and by so many blamed failures among them.
+/// A ramp is judged by so many requests at the returning pool, and by so many blamed failures among them: at least so many of
+/// a hundred, for less is noise.
 const JUDGED_BY: u32 = 100;
 const BLAMED: u32 = 3;
+const BLAMED_PERCENT: u64 = 1;
 
 /// What is remembered of a pool.
 #[derive(Clone, Debug)]
@@ -196,7 +198,8 @@ fn step_on(serving: &Serving, ramp: Ramping, scene: Scene<'_>) -> Option<Step> {
         u64::from(at_to.blamed) * u64::from(at_from.of.max(1)) >= 2 * u64::from(at_from.blamed) * u64::from(at_to.of);
     let evidence =
         Evidence::Ramp { blamed: at_to.blamed, of: at_to.of, blamed_serving: at_from.blamed, of_serving: at_from.of };
-    if at_to.of >= JUDGED_BY && at_to.blamed >= BLAMED && worse {
+    let noise = u64::from(at_to.blamed) * 100 < BLAMED_PERCENT * u64::from(at_to.of);
+    if at_to.of >= JUDGED_BY && at_to.blamed >= BLAMED && worse && !noise {
         return Some(Step::AbortRamp { cause: Cause::RampFailures, evidence, flap: Flap::Counted });
     }
     let over = ramp.began.after(scene.rules.ramp) <= scene.now;

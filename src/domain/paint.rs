@@ -3,8 +3,9 @@
 //! Not here: what the fields mean (`snapshot`).
 
 use super::backend::Backend;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Health, Out};
 use super::pool::Pool;
+use super::setup::Rules;
 use super::snapshot::{BackendSnapshot, EndpointSnapshot, PoolSnapshot, Ramp};
 use super::units::PoolIndex;
 use std::sync::Arc;
@@ -30,29 +31,39 @@ impl Backend {
             routing: serving.routing,
             ramp: serving.ramp.map(|ramp| Ramp { to: PoolIndex(ramp.to), began: ramp.began, over: self.rules.ramp }),
             writes: self.writes.stands,
-            pools: self.pools.iter().map(pool).collect(),
+            pools: self.pools.iter().map(|of| pool(of, &self.rules)).collect(),
             waiting: self.waiting,
             standing: self.standing.clone(),
         }
     }
 }
 
-fn pool(pool: &Pool) -> PoolSnapshot {
+fn pool(pool: &Pool, rules: &Rules) -> PoolSnapshot {
     PoolSnapshot {
         name: pool.name.clone(),
         health: pool.health,
         lagging: pool.lagging,
         drained: pool.drained,
         diverged: pool.record.diverged,
-        endpoints: pool.endpoints.iter().map(endpoint).collect(),
+        endpoints: pool.endpoints.iter().map(|of| endpoint(of, rules)).collect(),
     }
 }
 
-fn endpoint(endpoint: &Endpoint) -> EndpointSnapshot {
+fn endpoint(endpoint: &Endpoint, rules: &Rules) -> EndpointSnapshot {
+    let health = match endpoint.health().without_count() {
+        Health::Down(Out::Ejected { until, passes }) => {
+            Health::Down(Out::Ejected { until: endpoint.returns_at(until, rules), passes })
+        }
+        other @ (Health::Unproven
+        | Health::Up { .. }
+        | Health::Suspect { .. }
+        | Health::Down(Out::ByProbes { .. } | Out::ByRefusals { .. })
+        | Health::Probation { .. }) => other,
+    };
     EndpointSnapshot {
         id: endpoint.id,
         name: endpoint.name.clone(),
-        health: endpoint.health().without_count(),
+        health,
         since: endpoint.since(),
         drained: endpoint.drained,
         steadiness: endpoint.errored.steadiness(),

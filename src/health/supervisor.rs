@@ -266,11 +266,14 @@ impl Task {
                 ended.backends().into_iter().for_each(|backend| self.tools.control.probe(backend, word, ended.took));
                 self.supply = Supply::Enough;
                 let began = Moment::at(self.now().since_start().saturating_sub(ended.took));
-                for Sharer { endpoint, .. } in &ended.sharers {
-                    let reader = self.readers.get(&(Slot::of(*endpoint), *endpoint));
+                for sharer in &ended.sharers {
+                    let endpoint = sharer.endpoint;
+                    let reader = self.readers.get(&(Slot::of(endpoint), endpoint));
                     let answered_meanwhile = reader.map_or(0, |reader| reader.tally().answered_since(began));
-                    let report = ProbeReport { result, began, answered_meanwhile, lag };
-                    self.apply(Input::Probe { endpoint: *endpoint, report });
+                    self.apply(Input::Probe {
+                        endpoint,
+                        report: ProbeReport { result, began, answered_meanwhile, lag },
+                    });
                 }
             }
             Outcome::Short(shortage) => {

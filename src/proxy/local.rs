@@ -218,7 +218,8 @@ pub(super) mod tests {
         let config = Config {
             workers: std::num::NonZeroUsize::MIN,
             drain_timeout: Duration::ZERO,
-            admin: Admin { address: "127.0.0.1:0".parse().unwrap() },
+            admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
+            state_dir: None,
             listeners: Vec::new(),
             sites: Sites::default(),
             backends: Vec::new(),

@@ -48,10 +48,11 @@ pub fn line(number: u32) -> Line {
     let moment = Moment::at(Duration::from_millis(number.into()));
     let transition = Transition {
         at: moment,
-        backend: format!("backend-{number}").into(),
+        backend: Some(format!("backend-{number}").into()),
         change: Change::Serving { from: format!("pool-{number}").into(), to: "oregon".into() },
         cause: Cause::PoolUnusable,
         evidence: Evidence::Endpoints { up: 0, of: 2, needed: 1 },
+        first_evidence: None,
     };
     Line { at: SystemTime::UNIX_EPOCH, moment, entry: Entry::Transition { transition, meanwhile: None } }
 }

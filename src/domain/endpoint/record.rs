@@ -210,7 +210,7 @@ impl Endpoint {
     }
 
     /// When an ejection is over: where intermittent endpoints are taken out, not before it has been calm for long.
-    pub(super) fn returns_at(&self, until: Moment, rules: &Rules) -> Moment {
+    pub(in super::super) fn returns_at(&self, until: Moment, rules: &Rules) -> Moment {
         match rules.on_intermittent {
             OnIntermittent::Report => until,
             OnIntermittent::Eject => self.errored.calm_at().map_or(until, |calm| calm.max(until)),

@@ -3,6 +3,7 @@
 use super::super::evidence::TallyDelta;
 use super::super::fixtures::{failing, refused, rules, secs};
 use super::super::score::Weighed;
+use super::super::setup::OnIntermittent;
 use super::*;
 
 const PASS: Seen = Seen::ProbePassed(Routing::Serving);
@@ -266,7 +267,10 @@ fn where_intermittent_endpoints_are_taken_out_it_comes_back_when_it_has_been_cal
     assert_eq!(endpoint.due(secs(60), Alone::No, &eject), Some(Seen::Proved(Verdict::Intermittent)));
     assert_eq!(endpoint.due(secs(60), Alone::No, &rules()), None);
     endpoint.apply(secs(60), Seen::Proved(Verdict::Intermittent), &eject);
-    let Health::Down(Out::Ejected { until, .. }) = endpoint.health() else { panic!("{:?}", endpoint.health()) };
-    assert_eq!(Some(until), endpoint.errored.calm_at());
-    assert!(endpoint.is_sound(&eject));
+    let calm = endpoint.errored.calm_at().unwrap();
+    let before = |at: Moment| Moment::at(at.since_start() - Duration::from_secs(1));
+    endpoint.apply(before(calm), PASS, &eject);
+    endpoint.apply(before(calm), PASS, &eject);
+    assert_eq!(endpoint.due(before(calm), Alone::No, &eject), None);
+    assert_eq!(endpoint.due(calm, Alone::No, &eject), Some(Seen::TimePassed));
 }

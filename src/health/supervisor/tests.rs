@@ -31,8 +31,8 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
             .map(|(name, address)| Pool {
                 name: (*name).into(),
                 endpoints: vec![endpoint(address)],
-                tls: None,
                 writes: PoolWrites::After(Duration::ZERO),
+                tls: None,
             })
             .collect(),
         probe,

@@ -1,7 +1,10 @@
 //! What lines look like, and that docs/journal.md says the same.
 
 use super::*;
-use crate::domain::{Cause, EndpointId, PoolHealth};
+use crate::domain::{
+    Cause, Class, Command, CommandStep, Diverged, EndpointId, Isolation, Lagging, PoolHealth, PoolIndex, RampStep,
+    Routing, Steadiness, Suspicion, Trial,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -18,7 +21,8 @@ fn told(entry: Entry) -> Line {
 }
 
 fn transition(change: Change, cause: Cause, evidence: Evidence) -> Entry {
-    let transition = Transition { at: secs(60), backend: "sites".into(), change, cause, evidence };
+    let backend = Some("sites".into());
+    let transition = Transition { at: secs(60), backend, change, cause, evidence, first_evidence: None };
     Entry::Transition { transition, meanwhile: None }
 }
 
@@ -39,6 +43,9 @@ fn samples() -> Vec<Line> {
     let (from, to) = ("new-jersey", "oregon");
     let ejected = Health::Down(Out::Ejected { until: secs(70), passes: 0 });
     let requests = Evidence::Requests {
+        class: Class::Safe,
+        unweighted: 3,
+        open_hedges: 1,
         failed: failed(),
         of: 51,
         since: secs(58),
@@ -50,7 +57,14 @@ fn samples() -> Vec<Line> {
     let probes = |last| Evidence::Probes { in_a_row: 3, needed: 3, last };
     let change = Change::Serving { from: from.into(), to: to.into() };
     let evidence = Evidence::Endpoints { up: 0, of: 2, needed: 1 };
-    let failover = Transition { at: secs(60), backend: "sites".into(), change, cause: Cause::PoolUnusable, evidence };
+    let failover = Transition {
+        at: secs(60),
+        backend: Some("sites".into()),
+        change,
+        cause: Cause::PoolUnusable,
+        evidence,
+        first_evidence: Some(secs(58)),
+    };
     let since_first_evidence = Duration::from_millis(1_250);
     let meanwhile = Some(Meanwhile { since_first_evidence, failed: 3, rescued: 14 });
     let held_down = Evidence::HeldDown { up_for: Duration::from_secs(61), needed: Duration::from_secs(60) };
@@ -72,7 +86,7 @@ fn samples() -> Vec<Line> {
             probes(Some(ProbeFailure::Timeout)),
         ),
         transition(endpoint(Health::Down(Out::ByRefusals { passes: 0 })), Cause::Refused, requests),
-        transition(endpoint(Health::Probation { good: 0 }), Cause::TermServed, probes(None)),
+        transition(endpoint(Health::Probation { trial: Trial::default() }), Cause::TermServed, probes(None)),
         transition(endpoint(Health::Up { failures: 0 }), Cause::AnsweredInPanic, Evidence::GoodAnswer),
         transition(endpoint(Health::Unproven), Cause::FirstProbe, probes(Some(ProbeFailure::Status(503)))),
         transition(
@@ -87,6 +101,68 @@ fn samples() -> Vec<Line> {
             Cause::NoPoolUsable,
             Evidence::Endpoints { up: 0, of: 2, needed: 1 },
         ),
+        transition(
+            endpoint(Health::Suspect { by: Suspicion::Stalled { since: secs(60) }, failures: 0 }),
+            Cause::Stalled,
+            Evidence::Stall {
+                pending: 6,
+                oldest: Duration::from_millis(300),
+                silent: Duration::from_millis(250),
+                allowed: Duration::from_millis(250),
+            },
+        ),
+        transition(
+            endpoint(Health::Up { failures: 0 }),
+            Cause::Proven,
+            Evidence::GoodAnswers { in_a_row: 5, needed: 5 },
+        ),
+        transition(
+            Change::Steadiness {
+                id: EndpointId(1),
+                pool: from.into(),
+                endpoint: "10.1.0.11:8080".into(),
+                to: Steadiness::Intermittent,
+            },
+            Cause::ErroredSeconds,
+            Evidence::ErroredSeconds { count: 20, threshold: 20 },
+        ),
+        transition(
+            Change::Lag { pool: to.into(), to: Lagging::Stale },
+            Cause::Lag,
+            Evidence::Lag { behind: Some(Duration::from_secs(90)), most: Duration::from_secs(30) },
+        ),
+        transition(
+            Change::Ramp { from: to.into(), to: from.into(), step: RampStep::Aborted },
+            Cause::RampFailures,
+            Evidence::Ramp { blamed: 5, of: 120, blamed_serving: 1, of_serving: 900 },
+        ),
+        transition(
+            Change::Writes {
+                pool: to.into(),
+                from: Writes::To(PoolIndex(0)),
+                to: Writes::Refused(ReadOnly::NotYet { until: secs(360) }),
+            },
+            Cause::ServingChanged,
+            Evidence::Configured,
+        ),
+        transition(Change::WritesLeft { pool: from.into(), count: 2 }, Cause::ServingChanged, Evidence::Configured),
+        transition(
+            Change::Diverged { pool: to.into(), to: Diverged::Yes },
+            Cause::WritesPossible,
+            Evidence::Configured,
+        ),
+        transition(
+            Change::Waiting { from: None, to: Some(Waiting::HoldDown { pool: PoolIndex(0), until: secs(120) }) },
+            Cause::WaitChanged,
+            Evidence::Configured,
+        ),
+        transition(
+            Change::Command { command: Command::Ack { backend: "sites".into() }, step: CommandStep::Given },
+            Cause::Commanded,
+            Evidence::Configured,
+        ),
+        transition(Change::Isolation { to: Isolation::Yes }, Cause::NobodyAnswers, Evidence::Asked { endpoints: 4 }),
+        transition(Change::Probing { to: Some(Illness::Late) }, Cause::Illness, Evidence::Configured),
         Entry::Lost(17),
         Entry::Stopped,
     ];
