@@ -173,6 +173,14 @@ impl Hotspare {
         Ok(generation)
     }
 
+    /// What an operator asks for, carried out; what follows, or why not.
+    ///
+    /// # Errors
+    /// [`Trouble::Supervisor`].
+    pub async fn order_from_within(&self, order: crate::domain::Order) -> Result<crate::health::Answer, Trouble> {
+        self.supervisor.order(order, crate::health::Act::CarryOut).await.map_err(|_| Trouble::Supervisor)
+    }
+
     pub fn published(&self) -> &Arc<Published> {
         &self.supervisor.published
     }

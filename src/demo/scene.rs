@@ -157,7 +157,7 @@ name = "sites"
 primary = {{ name = "{PRIMARY}", endpoints = ["{primary}"] }}
 secondary = {{ name = "{SECONDARY}", endpoints = ["{secondary}"] }}
 probe = {{ path = "{CHECK}", interval = "500ms", timeout = "500ms", fall = 2 }}
-failback = {{ stable_for = "2s" }}
+failback = {{ stable_for = "2s", after_writes = "auto", ramp = "2s" }}
 "#
     )
 }
@@ -195,7 +195,7 @@ mod tests {
         primary = { name = "new-jersey", endpoints = ["127.0.0.1:40001"] }
         secondary = { name = "oregon", endpoints = ["127.0.0.1:40002"] }
         probe = { path = "/health", interval = "500ms", timeout = "500ms", fall = 2 }
-        failback = { stable_for = "2s" }
+        failback = { stable_for = "2s", after_writes = "auto", ramp = "2s" }
         "#);
     }
 }

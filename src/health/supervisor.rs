@@ -231,7 +231,14 @@ impl Task {
                     self.serve_time(&mut prober);
                 }
             }
+            self.ask(&mut prober);
         }
+    }
+
+    /// Has those probed at once of whom the model wants to know.
+    fn ask(&mut self, prober: &mut Prober) {
+        let now = self.now();
+        self.model.take_asks().into_iter().for_each(|endpoint| prober.hurry(now, endpoint));
     }
 
     /// Whatever comes in first, then time.

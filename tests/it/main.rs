@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 mod corners;
+mod deciding;
 mod failing;
 mod failover;
 mod forwarding;

@@ -6,10 +6,10 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -19,6 +19,8 @@ pub type Sent = Result<Response<Bytes>, String>;
 #[derive(Clone)]
 pub struct Client {
     pub address: SocketAddr,
+    /// Where it connects from.
+    pub from: IpAddr,
     pub certificate: CertificateDer<'static>,
 }
 
@@ -41,7 +43,9 @@ impl Client {
             Version::Http1 => b"http/1.1".to_vec(),
             Version::H2 => b"h2".to_vec(),
         }];
-        let tcp = TcpStream::connect(self.address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(self.from, 0)).unwrap();
+        let tcp = socket.connect(self.address).await.unwrap();
         let name = ServerName::try_from(sni.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
     }

@@ -5,11 +5,11 @@ use super::endpoint::Endpoint;
 use super::eventually;
 use hotspare::app::Hotspare;
 use hotspare::config::{self, Config};
-use hotspare::domain::{Class, FailureKind};
+use hotspare::domain::{Class, Command, FailureKind, Force, Health, Order};
 use hotspare::health::View;
 use hotspare::runtime::clock::Clock;
 use rustls::pki_types::CertificateDer;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ pub struct Builder {
     secondary: Vec<SocketAddr>,
     listener: String,
     backend: String,
+    failback: String,
+    fall: u32,
+    primary_keys: String,
     rest: String,
 }
 
@@ -44,19 +47,40 @@ pub fn free_address() -> SocketAddr {
 }
 
 impl Door {
-    /// One backend, `sites`: probes of /probe every 100 ms, fall 2, rise 1, stable for 300 ms.
+    /// One backend, `sites`: probes of /probe every 100 ms, fall 2, rise 1, stable for 300 ms, pools that share their data, no
+    /// ramp.
     pub fn builder() -> Builder {
         Builder {
             primary: Vec::new(),
             secondary: Vec::new(),
             listener: String::new(),
             backend: String::new(),
+            failback: "stable_for = \"300ms\", after_writes = \"auto\", ramp = \"0s\"".to_owned(),
+            fall: 2,
+            primary_keys: String::new(),
             rest: String::new(),
         }
     }
 
     pub fn client(&self) -> Client {
-        Client { address: self.address, certificate: self.certificate.der.clone() }
+        self.client_at(1)
+    }
+
+    /// A client at 127.0.0.`last`.
+    pub fn client_at(&self, last: u8) -> Client {
+        let from = IpAddr::from([127, 0, 0, last]);
+        Client { address: self.address, from, certificate: self.certificate.der.clone() }
+    }
+
+    /// The health of an endpoint, by pool and place.
+    pub fn health(&self, pool: usize, place: usize) -> Health {
+        self.view().backends[0].snapshot.pools[pool].endpoints[place].health
+    }
+
+    /// An operator's command.
+    pub async fn order(&self, command: Command) {
+        let order = Order { command, lasts: None, force: Force::No };
+        self.hotspare.order_from_within(order).await.unwrap().unwrap();
     }
 
     pub fn view(&self) -> Arc<View> {
@@ -141,6 +165,24 @@ impl Builder {
         self.backend.push('\n');
     }
 
+    /// Keys of the primary pool's table.
+    pub fn primary_keys(mut self, keys: &str) -> Builder {
+        self.primary_keys = format!(", {keys}");
+        self
+    }
+
+    /// In place of the keys of `failback`.
+    pub fn failback(mut self, keys: &str) -> Builder {
+        self.failback = keys.to_owned();
+        self
+    }
+
+    /// Probes that must fail in a row; many: probes decide nothing.
+    pub fn fall(mut self, fall: u32) -> Builder {
+        self.fall = fall;
+        self
+    }
+
     pub fn set_secondary(&mut self, endpoint: &Endpoint) {
         self.secondary = vec![endpoint.address];
     }
@@ -187,10 +229,10 @@ impl Builder {
             {}
             [[backend]]
             name = "sites"
-            primary = {{ name = "main", endpoints = [{}] }}
+            primary = {{ name = "main", endpoints = [{}]{primary_keys} }}
             {secondary}
-            probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = 2, rise = 1 }}
-            failback = {{ stable_for = "300ms" }}
+            probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = {fall}, rise = 1 }}
+            failback = {{ {failback} }}
             {}
             {}
             "#,
@@ -198,6 +240,9 @@ impl Builder {
             list(&self.primary),
             self.backend,
             self.rest,
+            failback = self.failback,
+            fall = self.fall,
+            primary_keys = self.primary_keys,
         );
         let files = |path: &Path| match path.extension().and_then(|kind| kind.to_str()) {
             Some("pem") => Ok(certificate.chain.clone().into_bytes()),

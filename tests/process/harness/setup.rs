@@ -30,7 +30,7 @@ impl Setup {
             primary: primary.to_vec(),
             secondary: secondary.to_vec(),
             probe: r#"{ path = "/health", interval = "500ms", timeout = "500ms" }"#,
-            backend: r#"failback = { stable_for = "3s" }"#,
+            backend: r#"failback = { stable_for = "3s", after_writes = "auto", ramp = "0s" }"#,
             top: "",
         }
     }
