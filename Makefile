@@ -1,6 +1,6 @@
 # The project's few commands. `make` alone lists them.
 
-.PHONY: help demo test bench drill deny tools
+.PHONY: help demo test slow bench drill deny tools
 .DEFAULT_GOAL := help
 
 # Which binary process tests run: release speed without the long link.
@@ -18,7 +18,11 @@ test: tools ## everything: format, lints, all tests; installs missing outside pr
 	cargo clippy --all-targets --features real -- -D warnings
 	cargo build --profile fast
 	HOTSPARE_BIN="$(FAST_BIN)" INSTA_UPDATE=no cargo test --features real
+	SIM=full cargo test --profile fast --test sim
 	@echo "make test: all passed"
+
+slow: ## long simulations: 200 days of trouble, and days in which nothing may happen (SEED=n for one)
+	SIM=slow cargo test --profile fast --test sim
 
 bench: tools ## requests per second and CPU beside nginx
 	cargo bench --features real --bench compare

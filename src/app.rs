@@ -8,12 +8,13 @@ use crate::admin::{self, Phase, Readiness, Socket};
 use crate::config::{Config, Listener};
 use crate::domain::Generation;
 use crate::edge::{self, Bound, Order};
-use crate::health::{Published, Stopped, Supervisor};
+use crate::health::{Published, StateFile, Stopped, Supervisor};
 use crate::proxy::Worker;
 use crate::runtime::clock::Clock;
 use crate::runtime::{tasks, thread};
 use crate::telemetry::cells::WorkerIndex;
 use crate::telemetry::control::{Control, Reload};
+use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Workers;
 use std::collections::BTreeMap;
 use std::io;
@@ -36,6 +37,9 @@ pub struct Hotspare {
     sockets: BTreeMap<SocketAddr, Bound>,
     admin: JoinHandle<()>,
     orders: JoinHandle<()>,
+    journal: Journal,
+    state: StateFile,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -93,8 +97,11 @@ impl Hotspare {
         let socket = state_dir::socket(config.state_dir.as_deref()).await?;
 
         let control = Arc::new(Control::new());
-        let supervisor =
-            Supervisor::start(config, workers, clock, control.clone(), fastrand::u64(..)).map_err(Trouble::Thread)?;
+        let records =
+            state_dir::records(config.state_dir.as_deref(), &control, clock).await.map_err(Trouble::Thread)?;
+        let (journal, state) = (records.journal.clone(), records.state.clone());
+        let supervisor = Supervisor::start(config, workers, clock, control.clone(), records, fastrand::u64(..));
+        let supervisor = supervisor.map_err(Trouble::Thread)?;
         let supervisor = Arc::new(supervisor);
         let cells = Arc::new(Workers::new(workers));
         let readiness = Readiness::new();
@@ -118,7 +125,19 @@ impl Hotspare {
 
         let threads = (0..workers).map(|index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, clock));
         let threads = threads.collect::<io::Result<Vec<_>>>().map_err(Trouble::Thread)?;
-        let hotspare = Hotspare { supervisor, control, readiness, cells, workers: threads, sockets, admin, orders };
+        let hotspare = Hotspare {
+            supervisor,
+            control,
+            readiness,
+            cells,
+            workers: threads,
+            sockets,
+            admin,
+            orders,
+            journal,
+            state,
+            clock,
+        };
         for bound in hotspare.sockets.values() {
             hotspare.order(hotspare.shares(bound)?).await;
         }
@@ -192,6 +211,12 @@ impl Hotspare {
         self.orders.abort();
         self.admin.abort();
         let _ = self.admin.await; // it ended because it was told to; only then is its socket removed
+        drop(self.supervisor); // it decides no more, so that what is written last is the last
+        let (journal, state, clock) = (self.journal, self.state, self.clock);
+        let finish = move || state_dir::finish(&journal, &state, clock);
+        if tokio::task::spawn_blocking(finish).await.is_err() {
+            tracing::error!("ending the journal panicked: its last lines may be missing");
+        }
     }
 
     /// Each worker's share of a listener.

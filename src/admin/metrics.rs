@@ -191,7 +191,8 @@ fn standing(view: &View) -> Vec<MetricFamily> {
     for backend in view.backends.iter().map(|backend| &*backend.snapshot) {
         let name = &*backend.name;
         writes.add_states([name], &WRITES_STATES, backend.writes.name());
-        waits.add_states([name], &WAITS, backend.waiting.map_or("", Waiting::name));
+        let present = backend.waiting.map(Waiting::name);
+        WAITS.iter().for_each(|reason| waits.add([name, reason], flag(present == Some(reason))));
         commands.add([name], number(u64::try_from(backend.standing.len()).unwrap_or(u64::MAX)));
         for pool in &backend.pools {
             stale.add([name, &*pool.name], flag(pool.lagging == Lagging::Stale));
@@ -392,9 +393,10 @@ mod tests {
         let typed: HashMap<&str, &str> =
             page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
         let named: HashMap<&str, &str> = names::ALL.iter().map(|metric| (metric.name, metric.kind.name())).collect();
-        // Transitions of endpoints have no series before the first one.
-        let missing: Vec<_> = named.iter().filter(|(name, _)| !typed.contains_key(*name)).collect();
-        assert_eq!(missing, [(&"hotspare_endpoint_transitions_total", &"counter")]);
+        // Transitions of endpoints and operators' commands have no series before the first one.
+        let mut missing: Vec<_> = named.keys().copied().filter(|name| !typed.contains_key(name)).collect();
+        missing.sort_unstable();
+        assert_eq!(missing, ["hotspare_commands_total", "hotspare_endpoint_transitions_total"]);
         for (name, kind) in typed {
             assert_eq!(named.get(name), Some(&kind), "{name}");
         }

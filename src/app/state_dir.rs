@@ -5,6 +5,11 @@
 
 use super::Trouble;
 use crate::admin::{NoSocket, Socket};
+use crate::health::state_file::{self, OnDisk, Remembered};
+use crate::health::{Records, StateFile};
+use crate::runtime::clock::Clock;
+use crate::telemetry::control::Control;
+use crate::telemetry::journal::{Bounds, Entry, Journal, Line};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -34,6 +39,42 @@ pub async fn socket(state_dir: Option<&Path>) -> Result<Option<Socket>, Trouble>
          token. Let the user that hotspare runs as write there, or name another directory, and start it anew"
     );
     Ok(None)
+}
+
+/// The journal and the state file in that directory, and what an earlier process left there.
+///
+/// # Errors
+/// The system gives no thread.
+pub async fn records(state_dir: Option<&Path>, control: &Control, clock: Clock) -> io::Result<Records> {
+    let journal = Journal::start(state_dir, Bounds::default(), control.files())?;
+    let state = StateFile::start(state_dir, control.files())?;
+    let Some(state_dir) = state_dir.map(Path::to_owned) else { return Ok(Records { journal, state, memory: None }) };
+    let (shown, now) = (state_dir.display().to_string(), clock.wall());
+    let reading = tokio::task::spawn_blocking(move || state_file::read(&state_dir, now));
+    let memory = match tokio::time::timeout(PATIENCE, reading).await {
+        Ok(Ok(Remembered::Memory(memory))) => Some(memory),
+        Ok(Ok(Remembered::Nothing | Remembered::Lost(_))) => None, // what is lost was told
+        Ok(Err(panic)) => {
+            tracing::error!("reading the state in {shown} panicked: {panic}; hotspare begins anew");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(
+                "the disk with {shown} does not answer: hotspare begins anew, with the first pools and no commands"
+            );
+            None
+        }
+    };
+    Ok(Records { journal, state, memory })
+}
+
+/// Ends what is written there, waiting no longer than a disk is worth.
+pub fn finish(journal: &Journal, state: &StateFile, clock: Clock) {
+    let last = Line { at: clock.wall(), moment: clock.now(), entry: Entry::Stopped };
+    journal.finish(last, PATIENCE);
+    if state.finish(PATIENCE) == OnDisk::No {
+        tracing::error!("the state is not on disk: the next start knows an older one");
+    }
 }
 
 fn open(state_dir: &Path) -> Result<Socket, NoSocket> {

@@ -4,6 +4,7 @@
 //! Not here: the file it is kept in (`health::state_file`), what the core makes of it (`restore`).
 
 use super::commands::Command;
+use super::setup::Setup;
 use super::units::Name;
 use std::time::Duration;
 
@@ -14,6 +15,34 @@ pub struct Memory {
     pub backends: Vec<BackendMemory>,
     /// Commands that stand, with what is left of their `--for`.
     pub commands: Vec<(Command, Option<Duration>)>,
+}
+
+impl Memory {
+    /// What of it the setup has no more, in words: it is passed over.
+    pub fn gone(&self, setup: &Setup) -> Vec<String> {
+        let mut gone = Vec::new();
+        for BackendMemory { name, serving, pools, .. } in &self.backends {
+            let Some(backend) = setup.backends.iter().find(|backend| backend.name == *name) else {
+                gone.push(format!("backend {name} was remembered and is configured no longer: passed over"));
+                continue;
+            };
+            let known = |pool: &Name| backend.pools.iter().any(|known| known.name == *pool);
+            if !known(serving) {
+                let first = &backend.pools[0].name;
+                gone.push(format!(
+                    "backend {name}: pool {serving} served before and is configured no longer: {first} serves now"
+                ));
+            }
+            for pool in pools.iter().filter(|pool| !known(&pool.name) && pool.diverged == Diverged::Yes) {
+                let pool = &pool.name;
+                gone.push(format!(
+                    "backend {name}: pool {pool} has taken writes that others lack, and is configured no longer: \
+                     they are lost unless it was copied"
+                ));
+            }
+        }
+        gone
+    }
 }
 
 /// What is kept of one backend.

@@ -33,7 +33,7 @@ pub use fingerprints::Fingerprints;
 pub use recent::{Recent, Told};
 pub use signals::{Reporter, Signals};
 pub use state_file::StateFile;
-pub use supervisor::{Act, Answer, Stopped, Supervisor};
+pub use supervisor::{Act, Answer, Records, Stopped, Supervisor};
 pub use tally::{Asking, Tally};
 pub use view::{BackendView, EndpointView, PoolView, Trial, View};
 pub use writers::Writers;

@@ -85,6 +85,8 @@ pub struct Ended {
     pub outcome: Outcome,
     pub began: Moment,
     pub took: Duration,
+    /// How long it could have taken at most.
+    pub timeout: Duration,
 }
 
 /// What came of a probe.
@@ -275,7 +277,7 @@ impl Watched {
     fn ended(&self, number: Number, outcome: Outcome, ended: Moment) -> Option<Ended> {
         let began = self.task.as_ref()?.began;
         let sharers = self.sharing.values().map(|sharing| sharing.sharer.clone()).collect();
-        Some(Ended { number, sharers, outcome, began, took: ended.since(began) })
+        Some(Ended { number, sharers, outcome, began, took: ended.since(began), timeout: self.target.timeout })
     }
 
     fn stop(self) {

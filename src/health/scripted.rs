@@ -10,6 +10,10 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// For what a peer has to say. A test that failed may hold its end open until this one is joined.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What an endpoint does with each connection.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +82,9 @@ impl Endpoint {
                     if stopped.load(SeqCst) {
                         return;
                     }
-                    held.extend(stream.ok().and_then(|stream| play(stream, &heads)));
+                    let Ok(stream) = stream else { continue };
+                    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                    held.extend(play(stream, &heads));
                 }
             }
         });

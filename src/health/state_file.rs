@@ -71,6 +71,11 @@ pub enum OnDisk {
 }
 
 impl StateFile {
+    /// Keeps nothing.
+    pub fn none() -> StateFile {
+        StateFile(None)
+    }
+
     /// Starts the writer for `directory`, which it creates where it is missing; `None` keeps no state.
     ///
     /// # Errors

@@ -17,31 +17,36 @@
 //! Not here: what a failure proves and when to move (`domain`), how and when to probe (`prober`), how a view is made
 //! (`assembly`).
 
+mod chronicle;
 mod handle;
+mod wellness;
 
+pub use chronicle::Records;
 pub use handle::{Act, Stopped, Supervisor};
 
-use super::Published;
 use super::assembly::Assembly;
 use super::notes::{self, Note, Notes};
 use super::prober::{self, Ended, Outcome, Prober, Sharer, targets};
 use super::recent::{Recent, Told};
 use super::signals::{Signals, Slot};
 use super::tally::TallyReader;
+use super::{BackendView, Published};
 use crate::config::Config;
 use crate::domain::{
-    Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Input, Isolation, Lagging, Model,
-    Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness, Transition,
-    Writes,
+    Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Illness, Input, Isolation, Lag, Lagging,
+    Model, Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness,
+    TallyDelta, Transition, Writes,
 };
 use crate::runtime::clock::Clock;
 use crate::telemetry::control::Control;
 use crate::telemetry::words;
+use chronicle::Chronicle;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering::SeqCst, fence};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
+use wellness::Wellness;
 
 /// What somebody waits for.
 enum Asked {
@@ -89,6 +94,8 @@ struct Tools {
 /// All that the supervisor owns.
 struct Task {
     tools: Tools,
+    chronicle: Chronicle,
+    wellness: Wellness,
     config: Arc<Config>,
     generation: Generation,
     model: Model,
@@ -147,19 +154,33 @@ impl Task {
         workers: usize,
         tools: Tools,
         notes: Notes,
+        records: Records,
         first_round: watch::Sender<FirstRound>,
     ) -> Task {
         let now = tools.clock.now();
         let mut model = Model::new();
         let mut told = Vec::new();
         model.apply(now, Input::Reconfigure(config.setup()), &mut told);
-        told.into_iter().for_each(|transition| tools.tell(transition));
+        let Records { journal, state, memory } = records;
+        if let Some(memory) = memory {
+            memory.gone(&config.setup()).iter().for_each(|gone| tracing::warn!("{gone}"));
+            model.apply(now, Input::Restore(memory), &mut told);
+        }
         let snapshot = model.snapshot();
         let mut assembly = Assembly::new(workers, config.clone(), &snapshot);
         let published = Arc::new(Published::new(assembly.make(&snapshot)));
+        let chronicle = Chronicle::new(journal, state, tools.clock);
+        chronicle.save(&told, || model.memory(now));
+        for transition in told {
+            let wall = tools.tell(&transition);
+            chronicle.tell(wall, &transition, &published.load());
+        }
+        let wellness = Wellness::new(now, tools.clock.wall());
         let longest = config.backends.iter().map(|backend| backend.probe.timeout).max().unwrap_or_default();
         Task {
             tools,
+            chronicle,
+            wellness,
             config,
             generation: Generation(1),
             model,
@@ -182,10 +203,12 @@ impl Task {
         prober.start_due(self.now());
         let mut events = 0;
         loop {
+            let wake = self.wake_at(&prober);
             let event = match events {
                 EVENTS_BEFORE_TIME => Event::Time,
-                _ => self.next_event(&mut prober, &mut asked).await,
+                _ => self.next_event(wake, &mut prober, &mut asked).await,
             };
+            self.wellness.look(self.now(), self.tools.clock.wall(), wake);
             events += 1;
             match event {
                 Event::Stop => return,
@@ -197,6 +220,7 @@ impl Task {
                 Event::Asked(Asked::Order(Ordered { order, act, answer })) => {
                     let follows = self.order(&order, act);
                     self.publish();
+                    self.pass_on_asks(&mut prober);
                     // Whoever asked may have gone; what was carried out stays carried out.
                     let _ = answer.send(follows);
                 }
@@ -218,8 +242,8 @@ impl Task {
     }
 
     /// Whatever comes in first, then time.
-    async fn next_event(&self, prober: &mut Prober, asked: &mut mpsc::Receiver<Asked>) -> Event {
-        let wake = self.tools.clock.instant(self.wake_at(prober));
+    async fn next_event(&self, wake: Moment, prober: &mut Prober, asked: &mut mpsc::Receiver<Asked>) -> Event {
+        let wake = self.tools.clock.instant(wake);
         tokio::select! {
             biased;
             asked = asked.recv() => asked.map_or(Event::Stop, Event::Asked),
@@ -248,7 +272,12 @@ impl Task {
         if is_due(&self.model) {
             self.apply(Input::Tick);
         }
+        self.pass_on_asks(prober);
         prober.start_due(now);
+        if self.chronicle.second_is_over(now) {
+            let view = self.published.load();
+            self.chronicle.close_second(now, &view, |endpoint| self.model.scores(endpoint));
+        }
         if self.first_round_until <= now {
             self.first_round.send_replace(FirstRound::Over);
         }
@@ -258,6 +287,10 @@ impl Task {
     fn probe_ended(&mut self, ended: &Ended, prober: &mut Prober) {
         match ended.outcome {
             Outcome::Result(prober::Answer { result, lag }) => {
+                let result = self.wellness.judge(ended.began, ended.timeout, result);
+                if let ProbeResult::Void(_) = result {
+                    self.tools.control.void_probe();
+                }
                 let word = match result {
                     ProbeResult::Passed => "passed",
                     ProbeResult::Failed(failure) => failure.name(),
@@ -265,14 +298,13 @@ impl Task {
                 };
                 ended.backends().into_iter().for_each(|backend| self.tools.control.probe(backend, word, ended.took));
                 self.supply = Supply::Enough;
-                let began = Moment::at(self.now().since_start().saturating_sub(ended.took));
                 for sharer in &ended.sharers {
                     let endpoint = sharer.endpoint;
                     let reader = self.readers.get(&(Slot::of(endpoint), endpoint));
-                    let answered_meanwhile = reader.map_or(0, |reader| reader.tally().answered_since(began));
+                    let answered_meanwhile = reader.map_or(0, |reader| reader.tally().answered_since(ended.began));
                     self.apply(Input::Probe {
                         endpoint,
-                        report: ProbeReport { result, began, answered_meanwhile, lag },
+                        report: ProbeReport { result, began: ended.began, answered_meanwhile, lag },
                     });
                 }
             }
@@ -282,6 +314,11 @@ impl Task {
                     tracing::warn!(?shortage, "short of something of our own: probes are void until that ends");
                 }
                 self.supply = Supply::Short;
+                let result = ProbeResult::Void(Illness::Short);
+                let report = ProbeReport { result, began: ended.began, answered_meanwhile: 0, lag: Lag::Unknown };
+                for sharer in &ended.sharers {
+                    self.apply(Input::Probe { endpoint: sharer.endpoint, report });
+                }
             }
             Outcome::Panicked => {
                 self.tools.control.void_probe();
@@ -292,6 +329,7 @@ impl Task {
         }
         self.publish();
         prober.reschedule(self.now(), ended, |endpoint| self.model.health(endpoint));
+        self.pass_on_asks(prober);
         if prober.first_round_over() {
             self.first_round.send_replace(FirstRound::Over);
         }
@@ -326,6 +364,7 @@ impl Task {
                 self.busy.remove(&key);
             }
             if let Some(delta) = delta {
+                self.write_down(key.1, &delta);
                 self.apply(Input::Tally { endpoint: key.1, delta });
                 self.publish(); // before the next look: a move of writes must be told before it is asked what runs
             }
@@ -372,6 +411,28 @@ impl Task {
         prober.start_due(self.now());
     }
 
+    /// Whom the model wants probed at once.
+    fn pass_on_asks(&mut self, prober: &mut Prober) {
+        let now = self.now();
+        self.model.take_asks().into_iter().for_each(|endpoint| prober.hurry(now, endpoint));
+    }
+
+    /// Keeps what a tally held for the journal, where something speaks against the endpoint.
+    fn write_down(&mut self, endpoint: EndpointId, delta: &TallyDelta) {
+        if !delta.failed.is_empty() {
+            let view = self.published.load();
+            let of = |backend: &&Arc<BackendView>| {
+                backend.snapshot.pools.iter().any(|pool| pool.endpoints.iter().any(|known| known.id == endpoint))
+            };
+            if let Some(backend) = view.backends.iter().find(of) {
+                self.chronicle.mark(self.tools.clock.now(), backend);
+            }
+        }
+        if !delta.failed.is_empty() || self.model.scores(endpoint).is_some() {
+            self.chronicle.note(endpoint, delta);
+        }
+    }
+
     /// What an operator asks for: considered, or carried out. Time first: what is said beforehand is as of now.
     fn order(&mut self, order: &Order, act: Act) -> Answer {
         self.apply(Input::Tick);
@@ -402,7 +463,14 @@ impl Task {
     fn apply(&mut self, input: Input) {
         let mut told = Vec::new();
         self.model.apply(self.now(), input, &mut told);
-        told.into_iter().for_each(|transition| self.tools.tell(transition));
+        if !told.is_empty() {
+            let view = self.published.load();
+            for transition in &told {
+                let wall = self.tools.tell(transition);
+                self.chronicle.tell(wall, transition, &view);
+            }
+            self.chronicle.save(&told, || self.model.memory(self.tools.clock.now()));
+        }
         if cfg!(debug_assertions) {
             self.examine();
         }
@@ -440,16 +508,18 @@ impl Task {
 }
 
 impl Tools {
-    /// Memory, metrics, log: all before the view is swapped.
-    fn tell(&self, transition: Transition) {
-        self.control.transition(&transition);
-        let sentence = words::transition(&transition);
-        if is_good_news(&transition) {
+    /// Memory, metrics, log: all before the view is swapped. Returns when, for people.
+    fn tell(&self, transition: &Transition) -> SystemTime {
+        self.control.transition(transition);
+        let sentence = words::transition(transition);
+        if is_good_news(transition) {
             tracing::info!("{sentence}");
         } else {
             tracing::warn!("{sentence}");
         }
-        self.recent.push(Told { wall: self.clock.wall(), transition });
+        let wall = self.clock.wall();
+        self.recent.push(Told { wall, transition: transition.clone() });
+        wall
     }
 }
 

@@ -129,6 +129,11 @@ enum Phase {
 }
 
 impl Journal {
+    /// Keeps nothing.
+    pub fn none() -> Journal {
+        Journal(None)
+    }
+
     /// Starts the writer for `directory`, which it creates where it is missing; `None` keeps no journal.
     ///
     /// The disk is touched by the writer alone, from the first line on, so this neither waits for it nor fails because of it.
@@ -171,6 +176,10 @@ impl Journal {
     /// other holders is dropped.
     pub fn finish(&self, last: Line, at_most: Duration) {
         self.write(last);
+        self.end(at_most);
+    }
+
+    fn end(&self, at_most: Duration) {
         let Some(queue) = &self.0 else { return };
         queue.life.end();
         // Does not fit: then the thread is not waiting for anything to come, and looks at its phase when the queue is empty.

@@ -1,9 +1,9 @@
 //! The score's arithmetic: points, runs, caps, and what waits for a second path.
 
-use super::super::evidence::{Elsewhere, Weight};
+use super::super::evidence::{Elsewhere, TallyDelta, Weight};
 use super::super::fixtures::{answered, failing, failure, rules, secs};
+use super::super::units::PerClass;
 use super::*;
-use crate::domain::TallyDelta;
 use proptest::prelude::*;
 
 /// In full, as nobody was found to share the fault.
@@ -63,7 +63,7 @@ fn seven_failures_trip_and_five_in_a_row_are_a_verdict_before_that() {
 
 #[test]
 fn a_good_answer_ends_the_run_but_for_what_certainly_came_after_it() {
-    let ends = || TallyDelta { trailing: crate::domain::PerClass::new(1, 0), ..mixed(1, 3) };
+    let ends = || TallyDelta { trailing: PerClass::new(1, 0), ..mixed(1, 3) };
     assert_eq!(noted(&[failing(4), ends()]).run, 2);
     assert_eq!(noted(&[failing(4), ends(), failing(3)]).run, 8);
 }

@@ -104,8 +104,9 @@ async fn one_that_talks_before_it_is_asked_is_malformed() {
 async fn over_tls_the_page_is_asked_for_as_without() {
     let issuer = Issuer::new();
     let endpoint = Endpoint::start_tls(&issuer, "web1.internal", ALIVE);
+    let check = https(&issuer, "web1.internal");
     for _ in 0..3 {
-        assert_eq!(probed(endpoint.address, https(&issuer, "web1.internal"), LONG).await.result, PASSED);
+        assert_eq!(probed(endpoint.address, check.clone(), LONG).await.result, PASSED);
     }
     let heads = endpoint.heads();
     assert!(heads.len() == 3 && heads[0].contains("host: www.example.org"), "{heads:?}");
@@ -139,6 +140,8 @@ async fn an_endpoint_without_tls_fails_by_tls_and_one_with_it_is_no_page() {
     let issuer = Issuer::new();
     let plain = Endpoint::start(Script::Greet("HTTP/1.1 400 Bad Request\r\n\r\n"));
     assert_eq!(probed(plain.address, https(&issuer, "a"), LONG).await.result, failed(ProbeFailure::Tls));
+    let tls = Endpoint::start_tls(&issuer, "a", ALIVE);
+    assert_eq!(probed(tls.address, page(), LONG).await.result, failed(ProbeFailure::Malformed));
 }
 
 #[tokio::test]

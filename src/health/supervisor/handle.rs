@@ -1,6 +1,6 @@
 //! What the rest of the process holds of the supervisor: starts its thread, talks to it, and ends it.
 
-use super::{Answer, Asked, FirstRound, Ordered, Reconfigure, Task, Tools};
+use super::{Answer, Asked, FirstRound, Ordered, Reconfigure, Records, Task, Tools};
 use crate::config::Config;
 use crate::domain::{Generation, Order};
 use crate::health::prober::Prober;
@@ -54,6 +54,7 @@ impl Supervisor {
         workers: usize,
         clock: Clock,
         control: Arc<Control>,
+        records: Records,
         seed: u64,
     ) -> io::Result<Supervisor> {
         let (signals, notes) = Signals::new(workers);
@@ -62,7 +63,7 @@ impl Supervisor {
         let (first_round, first_round_over) = watch::channel(FirstRound::Running);
         let (line, waiting) = mpsc::channel(WAITING);
         let tools = Tools { clock, control, signals: signals.clone(), recent: recent.clone() };
-        let task = Task::new(config, workers, tools, notes, first_round);
+        let task = Task::new(config, workers, tools, notes, records, first_round);
         let published = task.published.clone();
         let runtime =
             move || Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());

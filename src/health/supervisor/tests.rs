@@ -65,7 +65,7 @@ fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
 }
 
 fn start(config: Arc<Config>) -> Supervisor {
-    Supervisor::start(config, 1, Clock::start(), Arc::new(Control::new()), 1).unwrap()
+    Supervisor::start(config, 1, Clock::start(), Arc::new(Control::new()), Records::none(), 1).unwrap()
 }
 
 async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -187,6 +187,22 @@ async fn an_endpoint_that_moves_to_another_address_is_probed_there_at_once() {
     assert!(moved.address == after.address && Arc::ptr_eq(&moved.tally, &tally));
     eventually("probed at its new address", || !after.heads().is_empty()).await;
     assert!(after.heads()[0].contains("host: web.example.org:8080"));
+}
+
+#[tokio::test]
+async fn one_probe_of_what_two_backends_share_is_told_to_both() {
+    let (primary, secondary) = (Endpoint::start(ALIVE), Endpoint::start(ALIVE));
+    let pools = [("new-jersey", primary.address), ("oregon", secondary.address)];
+    let seldom = || Probe { interval: HOUR, ..brisk() };
+    let supervisor = start(config([backend("sites", seldom(), &pools), backend("shop", seldom(), &pools)]));
+    let reporter = supervisor.reporter(WorkerIndex(0));
+    supervisor.first_round().await;
+    assert_eq!((primary.heads().len(), secondary.heads().len()), (1, 1));
+    drop(primary);
+    reporter.ask_verdict(&endpoint(&supervisor.published.load(), 0, 0).tally);
+    let serving = |backend: usize| supervisor.published.load().backends[backend].snapshot.serving;
+    eventually("both moved", || serving(0) == PoolIndex(1) && serving(1) == PoolIndex(1)).await;
+    assert_eq!(secondary.heads().len(), 1, "nobody asked about that one");
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! What a worker counts at an endpoint, as the supervisor reads it.
+
 use super::*;
 use crate::domain::{Askers, Elsewhere, FailedRequest, Pending, TallyDelta, Weight};
 use crate::health::notes::Note;

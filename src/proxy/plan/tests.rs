@@ -1,3 +1,5 @@
+//! Where requests go, and where to next, by what the view says.
+
 use super::*;
 use crate::config::{Backend, Probe, ProbeKind, Timeouts};
 use crate::domain::{

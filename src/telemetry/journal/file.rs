@@ -202,7 +202,7 @@ mod tests {
     fn a_gap_among_the_older_files_is_filled_before_one_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let bounds = Bounds { kept: 3, ..SMALL };
-        fs::write(directory.path().join("journal.1.jsonl"), "newer\n").unwrap();
+        fs::write(directory.path().join("journal.2.jsonl"), "newer\n").unwrap();
         fs::write(directory.path().join("journal.3.jsonl"), "oldest\n").unwrap();
         let mut lines = Lines::new(directory.path(), bounds);
         (0..3).for_each(|number| lines.append(line(number).as_bytes()).unwrap());
