@@ -179,3 +179,75 @@ fn trials(snapshot: &BackendSnapshot) -> Box<[Trial]> {
     }
     trials.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Config};
+    use crate::domain::{Input, Model, Moment, Suspicion};
+
+    /// Two pools of three endpoints.
+    fn config() -> Arc<Config> {
+        let pool = |name: &str, net: u8| {
+            let endpoints: Vec<String> = (1..=3).map(|last| format!("\"10.{net}.0.{last}:80\"")).collect();
+            format!("{{ name = \"{name}\", endpoints = [{}] }}", endpoints.join(", "))
+        };
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:80\"\n[[backend]]\nname = \"sites\"\nprimary = {}\nsecondary = {}\n",
+            pool("a", 1),
+            pool("b", 2)
+        );
+        Arc::new(config::parse("test.toml", &text, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap())
+    }
+
+    /// The view of a snapshot that `change` has changed.
+    fn view(change: impl FnOnce(&mut BackendSnapshot)) -> BackendView {
+        let config = config();
+        let mut model = Model::new();
+        model.apply(Moment::ZERO, Input::Reconfigure(config.setup()), &mut Vec::new());
+        let mut snapshot = model.snapshot();
+        let mut assembly = Assembly::new(1, config, &snapshot);
+        change(Arc::make_mut(&mut snapshot.backends[0]));
+        let view = assembly.make(&snapshot);
+        drop(assembly);
+        Arc::into_inner(view.backends.into_iter().next().unwrap()).unwrap()
+    }
+
+    const SUSPECT: Health = Health::Suspect { by: Suspicion::Doubted, failures: 0 };
+
+    fn probation() -> Health {
+        Health::Probation { trial: crate::domain::Trial::default() }
+    }
+
+    #[test]
+    fn each_endpoint_stands_where_its_health_puts_it_and_a_drained_one_nowhere() {
+        let view = view(|backend| {
+            let [pool, drained] = &mut backend.pools[..] else { panic!("two pools") };
+            (pool.endpoints[0].health, pool.endpoints[1].health) = (SUSPECT, probation());
+            drained.drained = Drained::Yes;
+            drained.endpoints[0].health = probation();
+        });
+        let lists = |pool: usize| {
+            let PoolView { up, suspect, rest, .. } = &view.pools[pool];
+            (up.to_vec(), suspect.to_vec(), rest.to_vec())
+        };
+        assert_eq!(lists(0), (vec![2], vec![0], vec![1]));
+        assert_eq!(lists(1), (vec![], vec![], vec![]));
+        assert_eq!(*view.trials, [Trial { pool: PoolIndex(0), place: 1, by: TrialBy::Request }]);
+    }
+
+    #[test]
+    fn clients_see_a_trials_answer_only_where_they_are_served_and_nothing_may_be_missing() {
+        let trials = |serving: usize, diverged: Diverged| {
+            let view = view(|backend| {
+                backend.serving = PoolIndex(serving);
+                backend.pools[1].diverged = diverged;
+                backend.pools.iter_mut().for_each(|pool| pool.endpoints[0].health = probation());
+            });
+            view.trials.iter().map(|trial| trial.by).collect::<Vec<_>>()
+        };
+        assert_eq!(trials(0, Diverged::No), [TrialBy::Request, TrialBy::Copy]);
+        assert_eq!(trials(1, Diverged::No), [TrialBy::Copy, TrialBy::Request]);
+        assert_eq!(trials(1, Diverged::Yes), [TrialBy::Copy, TrialBy::Copy]);
+    }
+}

@@ -46,8 +46,11 @@ pub struct UploadState {
     last_piece: Cell<Moment>,
     end: Cell<UploadEnd>,
     /// Told when the body is whole.
-    tell: RefCell<Option<Box<dyn FnOnce(Moment)>>>,
+    tell: RefCell<Option<Tell>>,
 }
+
+/// Whom to tell, once.
+type Tell = Box<dyn FnOnce(Moment)>;
 
 impl std::fmt::Debug for UploadState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -53,7 +53,13 @@ async fn an_endpoint_that_answers_nobody_is_asked_last_and_then_taken_out() {
     let primary = Endpoint::start("main").await;
     let secondary = Endpoint::start("spare").await;
     // A second of silence makes it suspect, and ten more would eject it: time to look.
-    let door = Door::builder().primary(&primary).secondary(&secondary).fall(1_000).start().await;
+    let door = Door::builder()
+        .primary(&primary)
+        .secondary(&secondary)
+        .fall(1_000)
+        .failback("stable_for = \"2m\"")
+        .start()
+        .await;
     assert_eq!(answered(&door.client().get("/").await), "main");
     primary.set_otherwise(Act::Silence);
     primary.set_probes(Act::Silence);
@@ -201,8 +207,8 @@ async fn a_trickle_tries_an_endpoint_of_the_serving_pool_and_no_client_is_hurt_b
 async fn a_ramp_moves_clients_one_by_one_and_nobody_who_just_wrote() {
     let mut primary = Endpoint::start("main").await;
     let secondary = Endpoint::start("spare").await;
-    let builder = Door::builder().primary(&primary).secondary(&secondary).backend("own_writes = \"1h\"");
-    let door = builder.failback("stable_for = \"100ms\", after_writes = \"auto\", ramp = \"8s\"").start().await;
+    let builder = Door::builder().primary(&primary).secondary(&secondary).backend("own_writes = \"1m\"");
+    let door = builder.failback("stable_for = \"300ms\", after_writes = \"auto\", ramp = \"8s\"").start().await;
     primary.kill().await;
     door.serves_from("spare").await;
     let writer = door.client_at(101);

@@ -235,6 +235,22 @@ async fn refused_requests_take_an_endpoint_down_before_any_probe_does() {
 }
 
 #[tokio::test]
+async fn requests_that_wait_are_looked_at_though_nothing_ends() {
+    let (primary, secondary) = (Endpoint::start(Script::Silent), Endpoint::start(ALIVE));
+    let pools = [("new-jersey", primary.address), ("oregon", secondary.address)];
+    let supervisor = start(config([backend("sites", Probe { interval: HOUR, ..brisk() }, &pools)]));
+    let reporter = supervisor.reporter(WorkerIndex(0));
+    eventually("the other one is up", || health(&supervisor, 1).name() == "up").await;
+    let tally = endpoint(&supervisor.published.load(), 0, 0).tally.clone();
+    let _places: Vec<_> = (0..5).map(|n| reporter.waits(&tally, asking(n), Moment::ZERO)).collect();
+    serves(&supervisor, 1).await;
+    let cause =
+        |told: &Told| matches!(told.transition.change, Change::Endpoint { .. }).then_some(told.transition.cause);
+    let causes: Vec<Cause> = supervisor.recent().all().iter().filter_map(cause).collect();
+    assert!(causes.contains(&Cause::Stalled) && causes.contains(&Cause::StallConfirmed), "{causes:?}");
+}
+
+#[tokio::test]
 async fn forty_reloads_in_a_row_lose_nothing() {
     let (primary, secondary) = (Endpoint::start(ALIVE), Endpoint::start(ALIVE));
     let pools = [("new-jersey", primary.address), ("oregon", secondary.address)];
