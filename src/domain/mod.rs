@@ -61,6 +61,7 @@ pub use units::{Class, EndpointId, Fingerprint, Generation, Moment, Name, PerCla
 
 /// What happens to the model: the only way to change it.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each tally, and inputs are not kept")]
 pub enum Input {
     /// A probe ended. Of an endpoint that is no longer configured: ignored.
     Probe { endpoint: EndpointId, report: ProbeReport },

@@ -20,10 +20,11 @@ pub fn transition(transition: &Transition) -> String {
     let Transition { at, backend, change, cause, evidence, first_evidence: _ } = transition;
     let what = change_in_words(change, *cause);
     let backend = backend.as_deref().unwrap_or("all backends");
-    match evidence {
-        Evidence::Configured => format!("{backend}: {what} ({})", cause.name()),
-        evidence => format!("{backend}: {what} ({}): {}", cause.name(), Reason { evidence, at: *at }),
+    let cause = cause.name();
+    if *evidence == Evidence::Configured {
+        return format!("{backend}: {what} ({cause})");
     }
+    format!("{backend}: {what} ({cause}): {}", Reason { evidence, at: *at })
 }
 
 fn change_in_words(change: &Change, cause: Cause) -> String {
@@ -58,10 +59,10 @@ fn change_in_words(change: &Change, cause: Cause) -> String {
         Change::WritesLeft { pool, count: left } => {
             format!("{} still running at {pool} when writes moved on", count(*left, "write"))
         }
-        Change::Routing { to: Routing::Panic, .. } => match cause {
-            Cause::NoSignOfLife => "panic: no other pool has shown a sign of life, every endpoint is tried".to_owned(),
-            _ => "panic: no pool is usable, every endpoint is tried".to_owned(), // its only other cause
-        },
+        Change::Routing { to: Routing::Panic, .. } if cause == Cause::NoSignOfLife => {
+            "panic: no other pool has shown a sign of life, every endpoint is tried".to_owned()
+        }
+        Change::Routing { to: Routing::Panic, .. } => "panic: no pool is usable, every endpoint is tried".to_owned(),
         Change::Routing { to: Routing::Held, .. } => "held at a pool that is not usable".to_owned(),
         Change::Routing { to: Routing::Serving, .. } => "a pool is usable again".to_owned(),
         Change::Waiting { to: Some(waiting), .. } => format!("failback waits: {}", waiting.name()),

@@ -13,7 +13,7 @@ enum Step {
     Probe(usize, ProbeResult),
     /// So many in a row.
     Probes(usize, ProbeResult, u32),
-    Tally(usize, TallyDelta),
+    Tally(usize, Box<TallyDelta>),
     Order(Command),
     Wait(Duration),
     ToDeadline,
@@ -46,7 +46,7 @@ impl Step {
         match self.clone() {
             Step::Probe(index, result) => drop(bench.probe(at(index), result)),
             Step::Probes(index, result, times) => bench.probes(at(index), result, times),
-            Step::Tally(index, delta) => drop(bench.tally(at(index), delta)),
+            Step::Tally(index, delta) => drop(bench.tally(at(index), *delta)),
             Step::Order(command) => drop(bench.apply(Input::Order(Order { command, lasts: None, force: Force::No }))),
             Step::Wait(span) => bench.wait(span),
             Step::ToDeadline => {
@@ -124,7 +124,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0usize..9, any_probe()).prop_map(|(at, result)| Step::Probe(at, result)),
         3 => (0usize..9, any_probe(), 1u32..12).prop_map(|(at, result, times)| Step::Probes(at, result, times)),
-        4 => (0usize..9, any_tally()).prop_map(|(at, delta)| Step::Tally(at, delta)),
+        4 => (0usize..9, any_tally()).prop_map(|(at, delta)| Step::Tally(at, Box::new(delta))),
         3 => (0u64..4_000).prop_map(|millis| Step::Wait(Duration::from_millis(millis))),
         1 => (0u64..90).prop_map(|secs| Step::Wait(Duration::from_secs(secs))),
         3 => Just(Step::ToDeadline),
