@@ -137,6 +137,19 @@ impl Backend {
         self.settle(now, out);
     }
 
+    /// It was us who were cut off since then: what was counted is void, and so is an ejection for what was seen since.
+    pub(super) fn void_doubts(&mut self, now: Moment, since: Moment, out: &mut Vec<Transition>) {
+        for pool in 0..self.pools.len() {
+            for endpoint in 0..self.pools[pool].endpoints.len() {
+                if self.pools[pool].endpoints[endpoint].doubt.since().is_some_and(|first| first >= since) {
+                    self.see(now, Place { pool, endpoint }, Seen::CutOff, out);
+                }
+                self.pools[pool].endpoints[endpoint].void_doubts(since);
+            }
+        }
+        self.told = true;
+    }
+
     /// Asks of each failure whose fault it was.
     fn weigh(&mut self, now: Moment, delta: &TallyDelta) -> Vec<Weighed> {
         let pools = &self.pools;

@@ -168,6 +168,8 @@ pub(super) enum Seen {
     Clear,
     /// Time alone.
     TimePassed,
+    /// It was us who were cut off, when what it was ejected for was seen.
+    CutOff,
 }
 
 impl Seen {
@@ -184,7 +186,8 @@ impl Seen {
             | Seen::Silent
             | Seen::Doubtful
             | Seen::Clear
-            | Seen::TimePassed => false,
+            | Seen::TimePassed
+            | Seen::CutOff => false,
         }
     }
 }
@@ -402,7 +405,10 @@ impl Endpoint {
             (H::Probation { .. }, S::Failed(class)) => {
                 (self.eject(now, rules), Some((C::Relapse, self.requests(class, rules))))
             }
-            (H::Down(_) | H::Probation { .. }, S::Proved(_) | S::Silent | S::Doubtful | S::Clear) // late answers to old requests
+            (H::Down(O::Ejected { .. }), S::CutOff) => (UP, Some((C::NobodyAnswers, Evidence::Configured))),
+            (H::Down(O::ByProbes { .. } | O::ByRefusals { .. }), S::CutOff)
+            | (H::Unproven | H::Up { .. } | H::Suspect { .. } | H::Probation { .. }, S::CutOff)
+            | (H::Down(_) | H::Probation { .. }, S::Proved(_) | S::Silent | S::Doubtful | S::Clear) // late answers to old requests
             | (H::Down(_), S::Answered(..) | S::Failed(_))
             | (H::Unproven | H::Up { .. } | H::Suspect { .. }, S::Answered(..) | S::Failed(_) | S::TimePassed)
             | (H::Suspect { by: By::Stalled { .. }, .. }, S::Silent)

@@ -194,9 +194,7 @@ impl Model {
             let backend = &mut self.backends[index];
             backend.isolation = to;
             if let (Isolation::Yes, Some(since)) = (to, since) {
-                let endpoints = backend.pools.iter_mut().flat_map(|pool| &mut pool.endpoints);
-                endpoints.for_each(|endpoint| endpoint.void_doubts(since));
-                backend.told = true;
+                backend.void_doubts(now, since, out);
             }
             backend.settle(now, out);
             self.note_deadline(index);

@@ -124,6 +124,26 @@ fn when_nobody_answers_it_is_us_and_nothing_moves_until_somebody_does() {
 }
 
 #[test]
+fn an_ejection_for_what_was_seen_while_we_were_cut_off_is_void() {
+    let mut bench = two();
+    bench.wait_secs(10);
+    bench.answering(B, SILENT);
+    let began = bench.now;
+    bench.wait(Duration::from_millis(200));
+    bench.tally(A, tally(0, 30, FailureKind::Timeout));
+    assert_eq!(bench.health(A).name(), "down");
+    bench.wait(Duration::from_millis(800));
+    for at in [A, B] {
+        let report = ProbeReport { began, ..report(bench.now, SILENT) };
+        bench.apply(Input::Probe { endpoint: bench.id(at), report });
+    }
+    assert_eq!(bench.model.snapshot().isolation, Isolation::Yes);
+    assert_eq!(bench.health(A).name(), "up");
+    bench.probe(B, PASSED);
+    assert_eq!((bench.serving(), bench.moves().len()), (0, 0));
+}
+
+#[test]
 fn nobody_is_moved_to_a_pool_that_shows_no_sign_of_life() {
     let mut bench = two();
     bench.wait_secs(5);

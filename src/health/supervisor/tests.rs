@@ -202,7 +202,8 @@ async fn one_probe_of_what_two_backends_share_is_told_to_both() {
     reporter.ask_verdict(&endpoint(&supervisor.published.load(), 0, 0).tally);
     let serving = |backend: usize| supervisor.published.load().backends[backend].snapshot.serving;
     eventually("both moved", || serving(0) == PoolIndex(1) && serving(1) == PoolIndex(1)).await;
-    assert_eq!(secondary.heads().len(), 1, "nobody asked about that one");
+    let asked = secondary.heads().len();
+    assert!((2..=4).contains(&asked), "{asked}: for a sign of life, and no more often than for one backend");
 }
 
 #[tokio::test]
