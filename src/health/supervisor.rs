@@ -220,7 +220,6 @@ impl Task {
                 Event::Asked(Asked::Order(Ordered { order, act, answer })) => {
                     let follows = self.order(&order, act);
                     self.publish();
-                    self.pass_on_asks(&mut prober);
                     // Whoever asked may have gone; what was carried out stays carried out.
                     let _ = answer.send(follows);
                 }
@@ -231,14 +230,8 @@ impl Task {
                     self.serve_time(&mut prober);
                 }
             }
-            self.ask(&mut prober);
+            self.pass_on_asks(&mut prober);
         }
-    }
-
-    /// Has those probed at once of whom the model wants to know.
-    fn ask(&mut self, prober: &mut Prober) {
-        let now = self.now();
-        self.model.take_asks().into_iter().for_each(|endpoint| prober.hurry(now, endpoint));
     }
 
     /// Whatever comes in first, then time.
@@ -272,7 +265,6 @@ impl Task {
         if is_due(&self.model) {
             self.apply(Input::Tick);
         }
-        self.pass_on_asks(prober);
         prober.start_due(now);
         if self.chronicle.second_is_over(now) {
             let view = self.published.load();
@@ -329,7 +321,6 @@ impl Task {
         }
         self.publish();
         prober.reschedule(self.now(), ended, |endpoint| self.model.health(endpoint));
-        self.pass_on_asks(prober);
         if prober.first_round_over() {
             self.first_round.send_replace(FirstRound::Over);
         }

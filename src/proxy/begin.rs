@@ -38,3 +38,46 @@ pub fn may_begin(worker: &Worker, planned: &HeldView, backend: &BackendView, end
         Writes::To(_) | Writes::Pausing { .. } | Writes::Refused(_) => Go::Back,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Moment, PoolIndex, ReadOnly, Routing};
+    use crate::health::{Published, View};
+    use crate::proxy::local::tests::{view, worker_of};
+    use crate::proxy::plan::tests::backend;
+    use std::sync::Arc;
+
+    /// Two pools of one endpoint each.
+    fn with(writes: Writes) -> View {
+        let mut backend = backend(&["u", "u"], Routing::Serving);
+        Arc::get_mut(&mut backend.snapshot).unwrap().writes = writes;
+        view([Arc::new(backend)].into())
+    }
+
+    #[test]
+    fn a_write_that_a_newer_view_sends_elsewhere_does_not_begin() {
+        let (first, second) = (Writes::To(PoolIndex(0)), Writes::To(PoolIndex(1)));
+        for (newest, go) in [
+            (first, Go::On), // another view, which changed something else
+            (second, Go::Back),
+            (Writes::Pausing { to: PoolIndex(1), until: Moment::ZERO }, Go::Back),
+            (Writes::Refused(ReadOnly::Commanded), Go::Back),
+        ] {
+            let published = Published::new(with(first));
+            let (worker, _notes) = worker_of(&published);
+            let planned = worker.views.view();
+            let may = || may_begin(&worker, &planned, &planned.backends[0], EndpointId(0));
+            assert_eq!(may(), Go::On);
+            published.store(with(newest));
+            assert_eq!(may(), go, "{newest:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_waited_for_is_counted_as_a_write() {
+        assert_eq!(running(Class::Unsafe, Upgrading::No), Running::Write);
+        assert_eq!(running(Class::Unsafe, Upgrading::Yes), Running::Read, "an upgrade may last for days");
+        assert_eq!(running(Class::Safe, Upgrading::No), Running::Read);
+    }
+}

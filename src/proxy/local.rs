@@ -213,21 +213,30 @@ pub(super) mod tests {
     use crate::health::notes::Notes;
     use crate::health::{Signals, View};
 
-    /// A worker of nothing, and what it tells.
-    pub fn worker() -> (Rc<Worker>, Notes) {
+    /// A view of these backends, and of nothing else.
+    pub fn view(backends: Box<[Arc<BackendView>]>) -> View {
         let config = Config {
             workers: std::num::NonZeroUsize::MIN,
             drain_timeout: Duration::ZERO,
-            admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
             state_dir: None,
+            admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
             listeners: Vec::new(),
             sites: Sites::default(),
             backends: Vec::new(),
         };
-        let view = View { generation: Generation(1), config: Arc::new(config), backends: Box::default() };
+        View { generation: Generation(1), config: Arc::new(config), backends }
+    }
+
+    /// A worker that reads these views, and what it tells.
+    pub fn worker_of(published: &Published) -> (Rc<Worker>, Notes) {
         let (signals, notes) = Signals::new(1);
         let (index, cells) = (WorkerIndex(0), Arc::new(Workers::new(1)));
         let reporter = Reporter::new(index, Arc::new(signals));
-        (Rc::new(Worker::new(index, Clock::start(), &Published::new(view), reporter, cells, 1)), notes)
+        (Rc::new(Worker::new(index, Clock::start(), published, reporter, cells, 1)), notes)
+    }
+
+    /// A worker of nothing, and what it tells.
+    pub fn worker() -> (Rc<Worker>, Notes) {
+        worker_of(&Published::new(view(Box::default())))
     }
 }

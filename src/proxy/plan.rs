@@ -267,4 +267,4 @@ pub fn is_worth_a_wait(backend: &BackendView, class: Class) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

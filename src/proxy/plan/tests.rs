@@ -32,7 +32,7 @@ const NOW: Moment = Moment::at(Duration::from_secs(100));
 /// Pools by what their endpoints are: `u` up, `s` suspect, `d` down, `p` in probation, `x` up and drained, `w` up and
 /// warming up since a moment ago. A pool that begins with `~` is stale; `!`: drained. It is usable if none is down or in
 /// probation. The first pool serves and takes writes. Endpoints are numbered through all pools from 0.
-fn backend(pools: &[&str], routing: Routing) -> BackendView {
+pub fn backend(pools: &[&str], routing: Routing) -> BackendView {
     let mut ids = (0..).map(EndpointId);
     let (mut views, mut snapshots) = (Vec::new(), Vec::new());
     for pool in pools {
