@@ -1,7 +1,7 @@
 //! Schedules of trouble, then peace: every rule is held to at every step, and in the end all must be well.
 
 use crate::draw;
-use crate::scale::{Scale, seeds};
+use crate::scale::{Scale, seeds, span};
 use crate::shrink;
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ fn run(what: &str, seeds: impl Iterator<Item = u64>, hurt: Duration, rates: &[f6
     for seed in seeds {
         let plan = draw::plan(seed, hurt, rates);
         let (found, world) = shrink::run(&plan);
-        if std::env::var_os("TELL").is_some() {
-            panic!("{found:?}")
-        }
         if let Err(broken) = found {
             by_rule.entry(broken.rule).or_default().push(seed);
             if by_rule[broken.rule].len() == 1 || !keep_going {
@@ -45,6 +42,6 @@ fn every_rule_holds_in_two_minutes_of_trouble_and_all_heals() {
 
 #[test]
 fn every_rule_holds_in_a_day_of_trouble_and_all_heals() {
-    let of = seeds(Scale { plain: 0, full: 5, slow: 200 }).map(|seed| seed + 1_000_000);
-    run("a day", of, A_DAY, &[20.0]);
+    let of = seeds(Scale { plain: 1, full: 5, slow: 200 });
+    run("a day", of, span(A_DAY / 12, A_DAY), &[20.0]);
 }

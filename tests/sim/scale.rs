@@ -1,5 +1,7 @@
 //! How much is run: `SIM` says, and `SEED` asks for one seed alone.
 
+use std::time::Duration;
+
 /// How many seeds.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
@@ -22,9 +24,14 @@ impl Scale {
     }
 }
 
-/// Seeds from 0; or the one that `SEED` asks for, which is at least run where a day's are asked for too.
+/// Seeds from 0; or the one that `SEED` asks for.
 pub fn seeds(scale: Scale) -> impl Iterator<Item = u64> {
     let asked = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
     let all = if asked.is_some() { 0..0 } else { 0..scale.count() };
     asked.into_iter().chain(all)
+}
+
+/// As long as is run: shorter for `cargo test`.
+pub fn span(plain: Duration, otherwise: Duration) -> Duration {
+    if std::env::var_os("SIM").is_some() { otherwise } else { plain }
 }

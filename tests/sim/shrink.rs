@@ -71,7 +71,8 @@ pub fn shortest(plan: &Plan, broken: &Broken) -> (Plan, Broken) {
 pub fn report(plan: &Plan, broken: &Broken) -> String {
     let (least, found) = shortest(plan, broken);
     let mut said = format!("seed {}: {broken}\n", plan.seed);
-    let (first, last) = ("the shortest schedule that breaks it", "replay: SEED=");
+    let first = "the shortest schedule that breaks it";
+    let scale = std::env::var("SIM").map(|scale| format!("SIM={scale} ")).unwrap_or_default();
     let _ = writeln!(
         said,
         "{first}: {found}\n  {:?}\n  {:?}\n  {:?} {:?}",
@@ -81,6 +82,6 @@ pub fn report(plan: &Plan, broken: &Broken) -> String {
     for item in &least.items {
         let _ = writeln!(said, "  at {:?}: {:?}", item.at, item.what);
     }
-    let _ = writeln!(said, "{last}{} cargo test --test sim", plan.seed);
+    let _ = writeln!(said, "replay: {scale}SEED={} cargo test --test sim", plan.seed);
     said
 }
