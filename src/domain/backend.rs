@@ -29,6 +29,7 @@ use super::units::{Class, EndpointId, Moment, Name};
 use super::writes::{Looked, WritesState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One backend's state.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub(super) struct Backend {
     pub standing: Vec<Standing>,
     pub findings: Findings,
     pub isolation: Isolation,
+    /// Until then, requests that were answered by nobody prove nothing: they were sent while we were cut off.
+    pub void_until: Moment,
     pub waiting: Option<Waiting>,
     /// When time alone will change something next, at the latest: it may have moved further away since.
     pub deadline: Option<(Moment, Why)>,
@@ -53,6 +56,9 @@ pub(super) struct Backend {
     /// Whether something was told since.
     pub told: bool,
 }
+
+/// A connect that was begun while nobody answered has failed by then.
+const AFTER_ISOLATION: Duration = Duration::from_secs(2);
 
 /// An endpoint's place in its backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +143,13 @@ impl Backend {
         self.settle(now, out);
     }
 
+    /// We are no longer cut off: what was sent meanwhile, and still waits or is yet to fail, is void.
+    pub(super) fn end_isolation(&mut self, now: Moment) {
+        self.void_until = now.after(AFTER_ISOLATION);
+        let endpoints = self.pools.iter_mut().flat_map(|pool| &mut pool.endpoints);
+        endpoints.for_each(|endpoint| endpoint.silence.note_answer(now));
+    }
+
     /// It was us who were cut off since then: what was counted is void, and so is an ejection for what was seen since.
     pub(super) fn void_doubts(&mut self, now: Moment, since: Moment, out: &mut Vec<Transition>) {
         for pool in 0..self.pools.len() {
@@ -164,8 +177,13 @@ impl Backend {
             });
             if good { Witness::Good } else { Witness::Bad }
         };
-        let findings = &mut self.findings;
-        delta.failed.iter().map(|request| findings.weigh(now, *request, witness)).collect()
+        let (findings, is_void) = (&mut self.findings, now < self.void_until);
+        let weighed = delta.failed.iter().map(|request| findings.weigh(now, *request, witness));
+        let voided = weighed.map(|failure| match is_void && !failure.request.kind.is_an_answer() {
+            true => Weighed { halves: 0, ..failure },
+            false => failure,
+        });
+        voided.collect()
     }
 
     fn note_ramp(&mut self, pool: usize, delta: &TallyDelta) {

@@ -96,6 +96,7 @@ fn blank(name: Name, rules: Rules, now: Moment) -> Backend {
         standing: Vec::new(),
         findings: Findings::default(),
         isolation: Isolation::No,
+        void_until: Moment::ZERO,
         waiting: None,
         deadline: None,
         asks: BTreeSet::new(),

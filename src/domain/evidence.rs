@@ -50,6 +50,16 @@ impl FailureKind {
     }
 }
 
+impl FailureKind {
+    /// Whether somebody was there, if only to fail.
+    pub const fn is_an_answer(self) -> bool {
+        match self {
+            FailureKind::Refused | FailureKind::Status | FailureKind::Cut | FailureKind::Malformed => true,
+            FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout => false,
+        }
+    }
+}
+
 /// How many requests failed, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FailureCounts([u32; FailureKind::ALL.len()]);

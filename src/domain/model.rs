@@ -193,8 +193,10 @@ impl Model {
         for index in 0..self.backends.len() {
             let backend = &mut self.backends[index];
             backend.isolation = to;
-            if let (Isolation::Yes, Some(since)) = (to, since) {
-                backend.void_doubts(now, since, out);
+            match (to, since) {
+                (Isolation::Yes, Some(since)) => backend.void_doubts(now, since, out),
+                (Isolation::No, _) => backend.end_isolation(now),
+                (Isolation::Yes, None) => {}
             }
             backend.settle(now, out);
             self.note_deadline(index);

@@ -140,7 +140,11 @@ fn an_ejection_for_what_was_seen_while_we_were_cut_off_is_void() {
     assert_eq!(bench.model.snapshot().isolation, Isolation::Yes);
     assert_eq!(bench.health(A).name(), "up");
     bench.probe(B, PASSED);
-    assert_eq!((bench.serving(), bench.moves().len()), (0, 0));
+    bench.tally(A, tally(0, 30, FailureKind::Connect));
+    assert_eq!((bench.serving(), bench.moves().len()), (0, 0), "begun while we were cut off");
+    bench.wait_secs(2);
+    bench.tally(A, tally(0, 30, FailureKind::Connect));
+    assert_eq!(bench.serving(), 1);
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl Endpoint {
         if good > 0 {
             self.last_well = Some(now);
             self.newest = Newest::Something;
-        } else if delta.failed.iter().any(|failure| is_an_answer(failure.kind)) {
+        } else if delta.failed.iter().any(|failure| failure.kind.is_an_answer()) {
             self.newest = Newest::Something;
         }
         let calm = match self.health {
@@ -329,14 +329,6 @@ impl Endpoint {
     pub(super) fn worst(&self, rules: &Rules) -> Evidence {
         let worse = self.scores[Class::Unsafe].points() > self.scores[Class::Safe].points();
         self.requests(if worse { Class::Unsafe } else { Class::Safe }, rules)
-    }
-}
-
-/// Whether somebody was there, if only to fail.
-fn is_an_answer(kind: FailureKind) -> bool {
-    match kind {
-        FailureKind::Refused | FailureKind::Status | FailureKind::Cut | FailureKind::Malformed => true,
-        FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout => false,
     }
 }
 
