@@ -98,6 +98,7 @@ fn blank(name: Name, rules: Rules, now: Moment) -> Backend {
         isolation: Isolation::No,
         waiting: None,
         deadline: None,
+        decides: None,
         asks: BTreeSet::new(),
         picture: Arc::new(picture),
         told: true,
