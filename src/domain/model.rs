@@ -121,6 +121,15 @@ impl Model {
         check::deadline(self.next_deadline(), self.now)
     }
 
+    /// The same of one backend alone, by its place in the snapshot, since all of a thousand take milliseconds.
+    ///
+    /// # Errors
+    /// As [`check`](Model::check).
+    pub fn check_backend(&self, place: usize) -> Result<(), Breach> {
+        self.backends.get(place).map_or(Ok(()), |backend| check::backend(backend, self.now))?;
+        check::deadline(self.next_deadline(), self.now)
+    }
+
     pub(super) fn now(&self) -> Moment {
         self.now
     }

@@ -17,6 +17,8 @@
 //! (`assembly`).
 
 mod handle;
+#[doc(hidden)]
+pub mod steps;
 
 pub use handle::{Act, Stopped, Supervisor};
 
@@ -28,9 +30,9 @@ use super::signals::{Signals, Slot};
 use super::tally::TallyReader;
 use crate::config::Config;
 use crate::domain::{
-    Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Input, Isolation, Lag, Lagging, Model,
-    Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness, Transition,
-    Writes,
+    Breach, Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Input, Isolation, Lag, Lagging,
+    Model, Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness,
+    Transition, Writes,
 };
 use crate::runtime::clock::Clock;
 use crate::telemetry::control::Control;
@@ -331,22 +333,30 @@ impl Task {
         self.model.apply(self.now(), input, &mut told);
         told.into_iter().for_each(|transition| self.tools.tell(transition));
         if cfg!(debug_assertions) {
-            self.examine();
+            let found = self.model.check();
+            self.note_soundness(found);
         }
     }
 
-    /// Stores the next view if something changed and the model is sound; returns what the model says now.
+    /// Stores the next view if something changed and the model is sound in that; returns what the model says now.
     fn publish(&mut self) -> Snapshot {
         let snapshot = self.model.snapshot();
-        if !self.assembly.is_current(&snapshot) && self.examine() == Soundness::Sound {
+        let changed = self.assembly.changed(&snapshot);
+        if !changed.is_empty() && self.examine(&changed) == Soundness::Sound {
             self.published.store(self.assembly.make(&snapshot));
         }
         snapshot
     }
 
-    fn examine(&mut self) -> Soundness {
+    /// What is about to be published, and no more: nothing else of the view is new.
+    fn examine(&mut self, backends: &[usize]) -> Soundness {
+        let found = backends.iter().try_for_each(|backend| self.model.check_backend(*backend));
+        self.note_soundness(found)
+    }
+
+    fn note_soundness(&mut self, found: Result<(), Breach>) -> Soundness {
         let before = self.soundness;
-        self.soundness = match self.model.check() {
+        self.soundness = match found {
             Ok(()) => Soundness::Sound,
             Err(breach) => {
                 if before == Soundness::Sound {
