@@ -13,9 +13,10 @@ need h2load nghttp2-client
 need nginx nginx
 need promtool prometheus
 need setpriv util-linux
+need valgrind valgrind
 
 if [ -z "$missing" ]; then
-    echo "tools: curl, h2load, nginx, promtool and setpriv are there"
+    echo "tools: curl, h2load, nginx, promtool, setpriv and valgrind are there"
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
