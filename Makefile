@@ -1,6 +1,6 @@
 # The project's few commands. `make` alone lists them.
 
-.PHONY: help demo test slow bench drill deny tools
+.PHONY: help demo test slow bench bench-core drill deny tools
 .DEFAULT_GOAL := help
 
 # Which binary process tests run: release speed without the long link.
@@ -8,7 +8,7 @@ FAST_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/fast/hotspare
 CARGO_DENY := 0.20.2
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## two small data centres and the front door, on this machine alone
 	cargo run --release -- demo
@@ -27,6 +27,9 @@ slow: ## long simulations: 200 days of trouble, and days in which nothing may ha
 bench: tools ## requests per second and CPU beside nginx
 	cargo bench --features real --bench compare
 
+bench-core: tools ## what deciding costs, in time and instructions; ROWS="quiet publish" for some, WRITE=1 into docs/performance.md
+	cargo bench --profile fast --features real --bench core -- $(ROWS) $(if $(WRITE),--write)
+
 drill: ## what users see in each of 23 faults (9 minutes); ROWS="killed frozen" for some, RUNS=3, WRITE=1 into docs/drill.md
 	cargo bench --profile fast --bench drill -- $(ROWS) $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
 
@@ -34,5 +37,5 @@ deny: ## licences, sources and bans of all dependencies; installs cargo-deny whe
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version $(CARGO_DENY)
 	cargo deny check bans licenses sources
 
-tools: ## the outside programs that tests need (nginx, h2load, curl, prometheus, promtool, setpriv)
+tools: ## the outside programs that tests need (nginx, h2load, curl, prometheus, promtool, setpriv, valgrind)
 	@tests/tools.sh

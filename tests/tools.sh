@@ -15,9 +15,10 @@ need nginx nginx
 need prometheus prometheus
 need promtool prometheus
 need setpriv util-linux
+need valgrind valgrind
 
 if [ -z "$missing" ]; then
-    echo "tools: curl, h2load, nginx, prometheus, promtool and setpriv are there"
+    echo "tools: curl, h2load, nginx, prometheus, promtool, setpriv and valgrind are there"
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then

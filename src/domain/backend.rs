@@ -49,6 +49,8 @@ pub(super) struct Backend {
     pub waiting: Option<Waiting>,
     /// When time alone will change something next, at the latest: it may have moved further away since.
     pub deadline: Option<(Moment, Why)>,
+    /// The same of all but its endpoints, as of when it was last settled: what moves those deadlines settles it.
+    pub decides: Option<(Moment, Why)>,
     /// Endpoints that ought to be probed at once.
     pub asks: BTreeSet<EndpointId>,
     /// What was last told of it all; a new one only when something in it changed.
@@ -108,7 +110,7 @@ impl Backend {
         if quiet && !matches!(self.writes.stands, Writes::Pausing { .. }) {
             let alone = Alone::No; // a deadline too many does no harm
             if let Some(soonest) = endpoint.deadline(alone, &self.rules) {
-                self.deadline = Some(self.deadline.map_or(soonest, |deadline| deadline.min(soonest)));
+                self.deadline = Some(self.deadline.filter(|deadline| deadline.0 <= soonest.0).unwrap_or(soonest));
             }
             return;
         }
@@ -205,7 +207,8 @@ impl Backend {
         self.place_writes(now, out);
         self.route(now, out);
         self.ask_for_life(now);
-        self.deadline = self.next_deadline(now);
+        self.decides = self.serving.deadline(self.scene(now)).into_iter().chain(self.writes.deadline()).min();
+        self.deadline = self.next_deadline();
         self.note_waiting(now, out);
         self.paint();
     }
@@ -439,15 +442,21 @@ impl Backend {
         }
     }
 
-    fn next_deadline(&self, now: Moment) -> Option<(Moment, Why)> {
+    /// Whether what was due at `deadline` still is. Most often it was about a silence, and a request has been answered since:
+    /// then there is nothing to settle.
+    pub(super) fn is_due(&mut self, now: Moment) -> bool {
+        self.deadline = self.next_deadline();
+        self.deadline.is_some_and(|(at, _)| at <= now)
+    }
+
+    fn next_deadline(&self) -> Option<(Moment, Why)> {
         let up = self.up();
         let endpoints = self.pools.iter().flat_map(|pool| {
             (0..pool.endpoints.len())
                 .filter_map(move |index| pool.endpoints[index].deadline(pool.alone(index, up), &self.rules))
         });
         let endpoints = endpoints.filter(|_| self.isolation == Isolation::No);
-        let others = self.serving.deadline(self.scene(now)).into_iter().chain(self.writes.deadline());
-        endpoints.chain(others).min()
+        endpoints.chain(self.decides).min()
     }
 
     pub(super) fn scene(&self, now: Moment) -> Scene<'_> {

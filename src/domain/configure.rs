@@ -99,6 +99,7 @@ fn blank(name: Name, rules: Rules, now: Moment) -> Backend {
         void_until: Moment::ZERO,
         waiting: None,
         deadline: None,
+        decides: None,
         asks: BTreeSet::new(),
         picture: Arc::new(picture),
         told: true,

@@ -53,7 +53,7 @@ impl Silence {
     pub(super) fn probe_at(&self, usual: Option<Duration>) -> Option<Moment> {
         let since = self.since()?;
         let asked = self.asked.is_some_and(|asked| asked >= since);
-        (!asked).then(|| since.after(allowed(usual) / 4))
+        (!asked).then(|| since.after(allowed(usual) / 4)) // sooner than `stalls_at`, so whoever asks for both needs only this
     }
 
     /// A probe was asked for.

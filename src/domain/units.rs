@@ -9,36 +9,41 @@ pub type Name = Arc<str>;
 
 /// A point on the process's monotonic clock, counted from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(Duration);
+pub struct Moment(u64);
 
 impl Moment {
     /// When the process started.
-    pub const ZERO: Moment = Moment(Duration::ZERO);
+    pub const ZERO: Moment = Moment(0);
 
     /// The moment that lies `span` after the start of the process.
     pub const fn at(span: Duration) -> Moment {
-        Moment(span)
+        Moment(nanos(span))
     }
 
     /// How long after the start of the process.
     pub const fn since_start(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// How long after `earlier`; zero if it is not.
     pub const fn since(self, earlier: Moment) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// `span` later.
     pub const fn after(self, span: Duration) -> Moment {
-        Moment(self.0.saturating_add(span))
+        Moment(self.0.saturating_add(nanos(span)))
     }
+}
+
+/// At most 584 years.
+const fn nanos(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos() as u64)
 }
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+{:.3}s", self.0.as_secs_f64())
+        write!(f, "+{:.3}s", self.since_start().as_secs_f64())
     }
 }
 

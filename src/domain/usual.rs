@@ -16,12 +16,25 @@ const ENOUGH: u32 = 100;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Usual {
-    minutes: [HeadTimes; MINUTES],
-    /// Which minute since the start of the process each place holds; the newest.
+    /// By minute since the start of the process, the newest and the four before it.
+    minutes: [Counts; MINUTES],
     newest: u64,
+    /// Of all those minutes.
+    sums: Counts,
     /// Answers counted since `p99` was made.
     fresh: u32,
     p99: Option<Duration>,
+}
+
+/// By bucket. They wrap at 2^32: no endpoint gives so many answers in five minutes, and it keeps this loop, which runs with
+/// nearly every tally, to a few vector additions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts(HeadTimes);
+
+impl Counts {
+    fn add(&mut self, more: &HeadTimes) {
+        self.0.0.iter_mut().zip(&more.0).for_each(|(count, more)| *count = count.wrapping_add(*more));
+    }
 }
 
 impl Usual {
@@ -31,12 +44,9 @@ impl Usual {
         if minute != self.newest {
             self.roll(minute);
         }
-        let place = &mut self.minutes[index(minute)].0;
-        let mut added = 0u32;
-        for (count, more) in place.iter_mut().zip(heads.0) {
-            *count = count.saturating_add(more);
-            added = added.saturating_add(more);
-        }
+        self.minutes[index(minute)].add(heads);
+        self.sums.add(heads);
+        let added = heads.0.iter().fold(0u32, |sum, count| sum.wrapping_add(*count));
         self.fresh = self.fresh.saturating_add(added);
         if self.fresh >= ENOUGH {
             self.renew();
@@ -51,28 +61,28 @@ impl Usual {
     fn roll(&mut self, minute: u64) {
         let passed = minute.saturating_sub(self.newest).min(MINUTES as u64);
         for back in 0..passed {
-            self.minutes[index(minute - back)] = HeadTimes::default();
+            self.minutes[index(minute - back)] = Counts::default();
         }
         self.newest = minute;
+        self.sums = Counts::default();
+        self.minutes.iter().for_each(|minute| self.sums.add(&minute.0));
         self.renew();
     }
 
     fn renew(&mut self) {
         self.fresh = 0;
-        let mut sums = [0u64; HeadTimes::BOUNDS.len() + 1];
-        for minute in &self.minutes {
-            sums.iter_mut().zip(minute.0).for_each(|(sum, count)| *sum += u64::from(count));
-        }
-        let total: u64 = sums.iter().sum();
+        let sums = &self.sums.0.0;
+        let total: u64 = sums.iter().map(|count| u64::from(*count)).sum();
         if total < u64::from(ENOUGH) {
             self.p99 = None;
             return;
         }
-        let needed = (total * 99).div_ceil(100);
-        let mut reached = 0;
-        let bucket = sums.iter().position(|count| {
-            reached += count;
-            reached >= needed
+        // From the slowest down: of those there are few.
+        let slower = total - (total * 99).div_ceil(100);
+        let mut counted = 0;
+        let bucket = sums.iter().rposition(|count| {
+            counted += u64::from(*count);
+            counted > slower
         });
         let past_all = HeadTimes::BOUNDS[HeadTimes::BOUNDS.len() - 1];
         let micros = bucket.and_then(|bucket| HeadTimes::BOUNDS.get(bucket)).copied().unwrap_or(past_all);

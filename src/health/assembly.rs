@@ -71,10 +71,13 @@ impl Assembly {
         self.tallies.values()
     }
 
-    /// Whether the newest view still tells the truth.
-    pub(super) fn is_current(&self, snapshot: &Snapshot) -> bool {
-        let mut pairs = self.backends.iter().zip(&snapshot.backends);
-        self.made == Some(self.generation) && pairs.all(|(view, snapshot)| Arc::ptr_eq(&view.snapshot, snapshot))
+    /// The places of the backends of which the newest view does not tell the truth any more; all of them after a reload.
+    pub(super) fn changed(&self, snapshot: &Snapshot) -> Vec<usize> {
+        let is_new = self.made != Some(self.generation);
+        let seen = |at: usize| self.backends.get(at).map(|view| &view.snapshot);
+        let all = snapshot.backends.iter().enumerate();
+        let changed = all.filter(|(at, now)| is_new || seen(*at).is_none_or(|seen| !Arc::ptr_eq(seen, now)));
+        changed.map(|(at, _)| at).collect()
     }
 
     /// The next view. Only what differs from the newest one is made anew.

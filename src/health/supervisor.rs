@@ -19,6 +19,8 @@
 
 mod chronicle;
 mod handle;
+#[doc(hidden)]
+pub mod steps;
 mod wellness;
 
 pub use chronicle::Records;
@@ -33,7 +35,7 @@ use super::tally::TallyReader;
 use super::{BackendView, Published};
 use crate::config::Config;
 use crate::domain::{
-    Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Illness, Input, Isolation, Lag, Lagging,
+    Breach, Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Illness, Input, Isolation, Lag, Lagging,
     Model, Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness,
     TallyDelta, Transition, Writes,
 };
@@ -463,14 +465,16 @@ impl Task {
             self.chronicle.save(&told, || self.model.memory(self.tools.clock.now()));
         }
         if cfg!(debug_assertions) {
-            self.examine();
+            let found = self.model.check();
+            self.note_soundness(found);
         }
     }
 
-    /// Stores the next view if something changed and the model is sound; returns what the model says now.
+    /// Stores the next view if something changed and the model is sound in that; returns what the model says now.
     fn publish(&mut self) -> Snapshot {
         let snapshot = self.model.snapshot();
-        if !self.assembly.is_current(&snapshot) && self.examine() == Soundness::Sound {
+        let changed = self.assembly.changed(&snapshot);
+        if !changed.is_empty() && self.examine(&changed) == Soundness::Sound {
             self.published.store(self.assembly.make(&snapshot));
             // A worker says that a write runs before it looks whether it may; we say where writes go before we look whether
             // any runs. With a fence between the two on both sides at least one of us sees the other: `proxy::begin`.
@@ -479,9 +483,15 @@ impl Task {
         snapshot
     }
 
-    fn examine(&mut self) -> Soundness {
+    /// What is about to be published, and no more: nothing else of the view is new.
+    fn examine(&mut self, backends: &[usize]) -> Soundness {
+        let found = backends.iter().try_for_each(|backend| self.model.check_backend(*backend));
+        self.note_soundness(found)
+    }
+
+    fn note_soundness(&mut self, found: Result<(), Breach>) -> Soundness {
         let before = self.soundness;
-        self.soundness = match self.model.check() {
+        self.soundness = match found {
             Ok(()) => Soundness::Sound,
             Err(breach) => {
                 if before == Soundness::Sound {

@@ -287,6 +287,7 @@ impl Endpoint {
 
     /// When time alone will move it, or asks for a probe.
     pub(in super::super) fn deadline(&self, alone: Alone, rules: &Rules) -> Option<(Moment, Why)> {
+        let asks = self.asks_at().map(|at| (at, Why::SilenceProbe));
         let moves = match self.health {
             Health::Down(Out::Ejected { until, passes }) if passes >= rules.rise => {
                 Some((self.returns_at(until, rules), Why::EjectionOver))
@@ -298,14 +299,16 @@ impl Endpoint {
             Health::Suspect { by: Suspicion::Stalled { since }, .. } => {
                 Some((since.after(rules.confirm), Why::StallConfirmed))
             }
-            Health::Unproven | Health::Up { .. } | Health::Suspect { by: Suspicion::Doubted, .. } => {
-                let stalls = self.silence.stalls_at(self.usual.p99()).filter(|_| alone == Alone::No);
-                stalls.map(|at| (at, Why::SilenceOver))
-            }
+            Health::Unproven | Health::Up { .. } | Health::Suspect { by: Suspicion::Doubted, .. } => match alone {
+                // A silence asks before it stalls. This runs with nearly every tally: no more than is needed.
+                Alone::No if asks.is_none() => {
+                    self.silence.stalls_at(self.usual.p99()).map(|at| (at, Why::SilenceOver))
+                }
+                Alone::No | Alone::Yes => None,
+            },
         };
-        let asks = self.asks_at().map(|at| (at, Why::SilenceProbe));
         let calm = self.errored.calm_at().map(|at| (at, Why::CalmAgain));
-        moves.into_iter().chain(asks).chain(calm).min_by_key(|(at, _)| *at)
+        sooner(sooner(moves, asks), calm)
     }
 
     /// When a probe is to be asked for because of a silence.
@@ -329,6 +332,15 @@ impl Endpoint {
     pub(super) fn worst(&self, rules: &Rules) -> Evidence {
         let worse = self.scores[Class::Unsafe].points() > self.scores[Class::Safe].points();
         self.requests(if worse { Class::Unsafe } else { Class::Safe }, rules)
+    }
+}
+
+/// The earlier of two deadlines; the first if they are at once.
+fn sooner(one: Option<(Moment, Why)>, other: Option<(Moment, Why)>) -> Option<(Moment, Why)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
+        (one, None) => one,
+        (None, other) => other,
     }
 }
 
