@@ -1,7 +1,7 @@
 //! A new config in force, and nobody notices.
 
-use crate::harness::door::free_address;
 use crate::harness::endpoint::ok;
+use crate::harness::ports::free_address;
 use crate::harness::{Act, Door, Endpoint, PATIENCE, eventually};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

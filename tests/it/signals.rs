@@ -1,7 +1,7 @@
 //! The real binary, told to end at awkward moments. A config that is a FIFO with nobody at its other end stands for a disk
 //! or a resolver that does not answer.
 
-use crate::harness::door::free_address;
+use crate::harness::ports::free_address;
 use crate::harness::{Endpoint, PATIENCE, eventually};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;

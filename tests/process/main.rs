@@ -9,6 +9,7 @@ mod commands;
 mod drain;
 mod failover;
 mod harness;
+mod memory;
 mod operator;
 mod outside;
 mod prometheus;

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::endpoint::Endpoint;
 use super::eventually;
+use super::ports::free_address;
 use hotspare::app::Hotspare;
 use hotspare::config::{self, Config};
 use hotspare::domain::{Class, Command, FailureKind, Force, Health, Order};
@@ -39,11 +40,6 @@ struct Certificate {
     der: CertificateDer<'static>,
     chain: String,
     key: String,
-}
-
-/// A port nobody listens on now.
-pub fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Door {

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod door;
 pub mod endpoint;
+#[path = "../../process/harness/ports.rs"]
+pub mod ports;
 
 pub use client::{Client, Raw};
 pub use door::Door;
