@@ -35,9 +35,9 @@ use super::tally::TallyReader;
 use super::{BackendView, Published};
 use crate::config::Config;
 use crate::domain::{
-    Breach, Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Illness, Input, Isolation, Lag, Lagging,
-    Model, Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot, Steadiness,
-    TallyDelta, Transition, Writes,
+    Breach, Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Illness, Input, Isolation, Lag,
+    Lagging, Model, Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot,
+    Steadiness, TallyDelta, Transition, Writes,
 };
 use crate::runtime::clock::Clock;
 use crate::telemetry::control::Control;
