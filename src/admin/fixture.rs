@@ -151,7 +151,7 @@ fn backend(pools: &[Place]) -> Backend {
         own_writes: 10 * second,
         write_wait: 2 * second,
         timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
-        retry: true,
+        rescue: crate::config::Rescue::default(),
     }
 }
 

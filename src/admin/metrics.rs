@@ -17,7 +17,7 @@ use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View}
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BackendCells, ReplyKind, WorkerCells, Workers};
+use crate::telemetry::metrics::{BackendCells, ReplyKind, Rescued, WorkerCells, Workers};
 use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -107,8 +107,9 @@ fn requests(view: &View) -> Vec<MetricFamily> {
         for (i, class) in CLASSES.into_iter().enumerate() {
             by_class.add([name, class], number(cells.sum(|cell| cell.responses[i].get())));
         }
-        rescued.add([name, "retry"], number(cells.sum(|cell| cell.rescued_by_retry.get())));
-        rescued.add([name, "wait"], number(cells.sum(|cell| cell.rescued_by_wait.get())));
+        for by in Rescued::ALL {
+            rescued.add([name, by.name()], number(cells.sum(|cell| cell.rescued[by as usize].get())));
+        }
         duration.add_histogram([name], &Spread::of(cells.iter().map(|cell| &cell.duration)));
     }
     let simple = |metric, read: fn(&PerWorker<BackendCells>) -> f64| {
@@ -123,7 +124,8 @@ fn requests(view: &View) -> Vec<MetricFamily> {
         simple(&names::REQUESTS_IN_FLIGHT, |cells| level(cells, |cell| cell.in_flight.get())),
         simple(&names::REQUEST_BODY_BYTES, |cells| number(cells.sum(|cell| cell.bytes_in.get()))),
         simple(&names::RESPONSE_BODY_BYTES, |cells| number(cells.sum(|cell| cell.bytes_out.get()))),
-        simple(&names::BUDGET_EXHAUSTED, |cells| number(cells.sum(|cell| cell.budget_exhausted.get()))),
+        simple(&names::RETRIES_DENIED, |cells| number(cells.sum(|cell| cell.retries_denied.get()))),
+        simple(&names::HEDGES_DENIED, |cells| number(cells.sum(|cell| cell.hedges_denied.get()))),
         simple(&names::WAITING_WRITES, |cells| level(cells, |cell| cell.waiting.get())),
         simple(&names::COPIES, |cells| number(cells.sum(|cell| cell.copies.get()))),
     ]

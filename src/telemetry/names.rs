@@ -61,8 +61,10 @@ metrics! {
         "Bytes of response bodies that went to clients.";
     RESCUED = Counter "hotspare_requests_rescued_total" "requests" ["backend", "by"]
         "Requests that got a good answer after an attempt had failed, by what saved them.";
-    BUDGET_EXHAUSTED = Counter "hotspare_retry_budget_exhausted_total" "retries" ["backend"]
+    RETRIES_DENIED = Counter "hotspare_retry_budget_exhausted_total" "retries" ["backend"]
         "Retries that were not made because the retry budget was used up.";
+    HEDGES_DENIED = Counter "hotspare_hedge_budget_exhausted_total" "hedges" ["backend"]
+        "Hedges that were not made because the hedge budget was used up.";
     WAITING_WRITES = Gauge "hotspare_waiting_writes" "requests" ["backend"]
         "Unsafe requests that wait now for a verdict about where to send them.";
     COPIES = Counter "hotspare_copies_total" "requests" ["backend"]

@@ -89,7 +89,7 @@ pub fn backend(pools: &[&str], routing: Routing) -> BackendView {
         own_writes: second,
         write_wait: second,
         timeouts: Timeouts { connect: second, head: second, body_idle: second, total: None },
-        retry: true,
+        rescue: crate::config::Rescue::default(),
     };
     let snapshot = BackendSnapshot {
         name: "sites".into(),
@@ -117,7 +117,7 @@ fn tour(mut plan: Plan<'_>, choose: &impl Choose, how: Failed) -> Vec<u32> {
     let mut places = Vec::new();
     while let Some(place) = plan.next(choose) {
         places.push(place.tally.id.0);
-        plan.note_failed(how);
+        plan.note_failed(place.tally.id, how);
     }
     places
 }
