@@ -4,8 +4,10 @@
 
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
+pub mod answer;
 pub mod attempt;
 pub mod begin;
+pub mod blame;
 pub mod body;
 pub mod budget;
 pub mod copies;

@@ -2,37 +2,31 @@
 //! takes its time in `slow`, what is said in `reply`.
 
 use super::Client;
-use super::attempt::{Attempt, By, Hold, Making, Reach, Stood};
+use super::answer::{Answering, prefer};
+use super::attempt::{Attempt, By, Hold, Making, Stood};
 use super::begin::{may_begin, running};
-use super::body::{Body, DownloadLimits, Ending};
+use super::body::Body;
 use super::copies;
 use super::exchange::{Exchange, InFlight, Served};
-use super::headers::{self, Upgrading};
-use super::held::{Extent, Got};
 use super::judge::{self, Answered, Step};
 use super::local::Worker;
-use super::lost;
 use super::pairing::Pairing;
 use super::plan::{self, Choose, Patience, Plan};
 use super::race::{Ended, Race};
 use super::reply::{self, Asker, Reply};
-use super::resume::Resume;
 use super::route::{self, Refusal};
 use super::slow::{News, Slow};
 use super::steer;
-use super::upgrade::Tunnel;
 use super::wait::Waiting;
 use crate::config::Rescue;
 use crate::domain::{Class, EndpointId, FailureKind, Moment, PoolIndex, Weight, Writes};
 use crate::health::view::TrialBy;
 use crate::health::{Asking, BackendView, EndpointView, HeldView};
-use crate::telemetry::metrics::Rescued;
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{Failed, Failure, Go};
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// One request's life. Always answers; a client that goes away drops it, which cancels what runs for it.
 pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<Body> {
@@ -131,36 +125,36 @@ enum Missed {
 /// A request, and what must be known of it until it is answered.
 pub(super) struct InHand<'a> {
     pub(super) worker: &'a Rc<Worker>,
-    client: &'a Client,
+    pub(super) client: &'a Client,
     pub(super) asking: Asking,
     /// The pool that its client's safe requests go to.
-    home: PoolIndex,
+    pub(super) home: PoolIndex,
     pub(super) rescue: Rescue,
     pub(super) exchange: Exchange,
     /// Failures that are not told yet.
     pub(super) pairing: Pairing<'a>,
     /// Until the response takes it over.
     pub(super) served: Option<Served>,
-    began: Moment,
+    pub(super) began: Moment,
     pub(super) race: Race,
     pub(super) slow: Slow,
-    met: Met,
+    pub(super) met: Met,
     /// When all of it must be over.
-    until: Option<Moment>,
+    pub(super) until: Option<Moment>,
 }
 
 /// What a request has met so far.
 #[derive(Default)]
-struct Met {
+pub(super) struct Met {
     /// Where it has been, for a newer view to go on from.
     so_far: plan::SoFar,
-    attempts: u32,
+    pub(super) attempts: u32,
     /// Attempts that failed.
-    failures: u32,
+    pub(super) failures: u32,
     /// Among them answers that broke off before the client had any of them.
-    cut: u32,
+    pub(super) cut: u32,
     /// Whether it had to wait for a verdict.
-    waited: bool,
+    pub(super) waited: bool,
     /// Whether the next attempt is a repetition, which the budget pays for.
     repeats: bool,
     /// The first failing answer: better than any of ours.
@@ -168,16 +162,6 @@ struct Met {
     /// A hedge's answer that is not good enough while a better one may come.
     aside: Option<Answering>,
     last: Option<(Failure, Step)>,
-}
-
-/// An answer with what hangs on it.
-struct Answering {
-    got: Got,
-    answered: Answered,
-    in_flight: InFlight,
-    by: By,
-    /// When the attempt began.
-    began: Moment,
 }
 
 impl InHand<'_> {
@@ -466,94 +450,6 @@ impl InHand<'_> {
         Ok(())
     }
 
-    /// The answer that ends it: what failed before is told, and what still runs is left behind.
-    fn answer(&mut self, backend: &BackendView, answering: Answering) -> Response<Body> {
-        let status = answering.got.answer.response.status();
-        let well = (status.is_success() || status.is_redirection()).then(|| answering.in_flight.endpoint().id());
-        self.pairing.settle(well);
-        let now = self.worker.clock.now();
-        for attempt in self.race.take() {
-            lost::run_on(self.worker, attempt, backend.config.rules.confirm, well, now);
-        }
-        self.send(backend, answering)
-    }
-
-    /// Passes an answer on to the client.
-    fn send(&mut self, backend: &BackendView, answering: Answering) -> Response<Body> {
-        let Answering { got: Got { answer, pieces, extent }, in_flight, answered, began, by } = answering;
-        let (mut response, lease) = (answer.response, answer.lease);
-        let Some(served) = self.served.take() else { unreachable!("a request is answered once") };
-        let worker = self.worker;
-        let now = worker.clock.now();
-        served.count_response(response.status(), self.began, now);
-        if answered == Answered::Well
-            && let Some(rescued) = self.rescued(by)
-        {
-            served.backend.cells().rescued[rescued as usize].add(1);
-        }
-        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let upgrading = if upgraded { self.exchange.upgrading } else { Upgrading::No };
-        let (from, spare) = (self.rescue.resume, self.exchange.spare());
-        let resume = match extent {
-            Extent::Whole => None,
-            Extent::Begun => Resume::of(worker, backend, from, self.asking, spare, &response, pieces.bytes()),
-        };
-        headers::response(response.headers_mut(), upgrading);
-        *response.version_mut() = Version::HTTP_11; // ours, whatever the endpoint's is (RFC 9110, section 2.5)
-        if upgraded {
-            in_flight.endpoint().note_good(&worker.reporter, self.asking, began, now);
-            let endpoint = hyper::upgrade::on(&mut response);
-            let (worker, backend) = (worker.clone(), backend.config.name.clone());
-            *self.client.upgrade.borrow_mut() = Some(Tunnel { endpoint, in_flight, served, worker, backend });
-            return response.map(|_| Body::Empty);
-        }
-        match extent {
-            Extent::Whole => response.map(|_| Body::held(pieces, served)),
-            Extent::Begun => {
-                let limits = DownloadLimits { idle: backend.config.timeouts.body_idle, until: self.until };
-                let asking = self.asking;
-                let ending = Ending { worker: worker.clone(), in_flight, lease, answered, asking, began };
-                response.map(|incoming| Body::passing(pieces, incoming, served, ending, limits, resume))
-            }
-        }
-    }
-
-    /// What saved it, if it had to be saved.
-    fn rescued(&self, by: By) -> Option<Rescued> {
-        match (by, self.met.failures) {
-            (By::Hedge(_), _) => Some(Rescued::Hedge),
-            (By::First, 0) => self.met.waited.then_some(Rescued::Wait),
-            (By::Retry, 0) => Some(Rescued::Retry),
-            (By::First | By::Retry, _) if self.met.waited => Some(Rescued::Wait),
-            (By::First | By::Retry, _) if self.met.cut > 0 => Some(Rescued::Held),
-            (By::First | By::Retry, _) => Some(Rescued::Retry),
-        }
-    }
-
-    /// One line for whoever looks for what became of a request.
-    fn tell_story(&self, done: &Result<Response<Body>, Reply>) {
-        let status = match done {
-            Ok(response) => response.status(),
-            Err(reply) => reply.status,
-        };
-        let Met { attempts, failures, cut, waited, .. } = self.met;
-        let took = self.worker.clock.now().since(self.began);
-        tracing::debug!(status = status.as_u16(), attempts, failures, cut, waited, ?took, "request");
-    }
-
-    /// The time for all of it is over. To blame is the endpoint that let at least half of it pass without an answer, if it had the
-    /// whole request: the last of several may have had no time left, and a slow upload is its client's.
-    fn blame_for(&mut self, total: Duration) {
-        let now = self.worker.clock.now();
-        if self.exchange.upload.end() != UploadEnd::Whole {
-            return;
-        }
-        for attempt in self.race.take().filter(|attempt| now.since(attempt.began) >= total / 2) {
-            attempt.endpoint().count_failure(&self.worker.reporter, FailureKind::Timeout);
-            self.pairing.fail(attempt.endpoint().id(), FailureKind::Timeout, Weight::Full, now);
-        }
-    }
-
     /// What we say when no endpoint gave an answer: the client's fault is said first.
     fn own_reply(&self, failure: Option<&Failure>) -> Reply {
         match self.exchange.upload.end() {
@@ -589,51 +485,6 @@ impl Next {
 /// It may not begin there any more.
 struct Back;
 
-impl Answering {
-    fn of(attempt: Attempt, got: Got) -> Answering {
-        let Attempt { by, in_flight, began, .. } = attempt;
-        Answering { answered: Answered::of(got.answer.response.status()), got, in_flight, by, began }
-    }
-
-    /// Whether it may go to the client while a better one may come.
-    fn is_good_enough(&self) -> bool {
-        let response = &self.got.answer.response;
-        match self.by {
-            By::First | By::Retry | By::Hedge(Reach::Home) => true,
-            By::Hedge(Reach::Away) => judge::is_good_from_away(response.status(), response.headers()),
-        }
-    }
-}
-
-/// A client that goes away is no evidence, unless it had waited for much longer than heads take there: then half as much as if
-/// we had given up ourselves.
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        let upload = &self.exchange.upload;
-        if upload.end() != UploadEnd::Whole {
-            return;
-        }
-        let now = self.worker.clock.now();
-        for attempt in self.race.take().filter(|attempt| attempt.holding_since().is_none()) {
-            let waited = now.since(attempt.began.max(upload.last_piece()));
-            let endpoint = attempt.endpoint();
-            // Mostly it has not even waited for as long as it must at least.
-            if waited >= PATIENT && waited >= allowed(endpoint.usual()) {
-                endpoint.count_failure(&self.worker.reporter, FailureKind::Timeout);
-                self.pairing.fail(endpoint.id(), FailureKind::Timeout, Weight::Half, now);
-            }
-        }
-    }
-}
-
-/// How long a client waits at least before its going away speaks against the endpoint.
-const PATIENT: Duration = Duration::from_secs(1);
-
-/// Eight times what is usual, or what it would be if a second were.
-fn allowed(usual: Option<Duration>) -> Duration {
-    usual.unwrap_or(PATIENT).saturating_mul(8).max(PATIENT)
-}
-
 impl Missed {
     /// The reply, if waiting would not help.
     fn unless_worth_a_wait(&self, backend: &BackendView, class: Class) -> Result<(), Reply> {
@@ -650,15 +501,6 @@ impl Missed {
             Missed::Withdrawn | Missed::Moved => reply::to_failure(None),
             Missed::Reply(reply) => *reply,
         }
-    }
-}
-
-/// Of the failing answer there is and a later one: a 4xx from a place that may not have the page yet must not hide that the page
-/// exists (failover.md, "Best answer").
-fn prefer(best: Option<Answering>, later: Answering) -> Answering {
-    match best {
-        Some(best) if later.got.answer.response.status().is_client_error() => best,
-        Some(_) | None => later,
     }
 }
 
