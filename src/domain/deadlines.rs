@@ -1,38 +1,51 @@
-//! When each backend's next deadline is, so that nobody looks at a thousand of them to find the first.
+//! When each of many is due next, so that nobody looks at thousands of them to find the first.
 //!
 //! Not here: what deadlines are for (`Why`).
 
 use super::units::Moment;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Clone, Debug, Default)]
-pub(super) struct Deadlines {
-    ordered: BTreeSet<(Moment, usize)>,
-    of: Vec<Option<Moment>>,
+/// Who is due when.
+#[derive(Clone, Debug)]
+pub struct Deadlines<Who> {
+    ordered: BTreeSet<(Moment, Who)>,
+    of: BTreeMap<Who, Moment>,
+    /// That of `ordered`: it is asked for far more often than it changes.
+    first: Option<(Moment, Who)>,
 }
 
-impl Deadlines {
-    pub(super) fn set(&mut self, backend: usize, at: Option<Moment>) {
-        if self.of.len() <= backend {
-            self.of.resize(backend + 1, None);
-        }
-        let before = std::mem::replace(&mut self.of[backend], at);
+impl<Who> Default for Deadlines<Who> {
+    fn default() -> Deadlines<Who> {
+        Deadlines { ordered: BTreeSet::new(), of: BTreeMap::new(), first: None }
+    }
+}
+
+impl<Who: Copy + Ord> Deadlines<Who> {
+    /// From now on `who` is due at `at`, or not at all.
+    pub fn set(&mut self, who: Who, at: Option<Moment>) {
+        let before = match at {
+            Some(at) => self.of.insert(who, at),
+            None => self.of.remove(&who),
+        };
         if before == at {
             return;
         }
         if let Some(before) = before {
-            self.ordered.remove(&(before, backend));
+            self.ordered.remove(&(before, who));
         }
         if let Some(at) = at {
-            self.ordered.insert((at, backend));
+            self.ordered.insert((at, who));
         }
+        self.first = self.ordered.first().copied();
     }
 
-    pub(super) fn first(&self) -> Option<(Moment, usize)> {
-        self.ordered.first().copied()
+    /// Who is due first, and when.
+    pub fn first(&self) -> Option<(Moment, Who)> {
+        self.first
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Nobody is due.
+    pub fn clear(&mut self) {
         *self = Deadlines::default();
     }
 }

@@ -77,7 +77,7 @@ impl Bench {
         let setup = setup(rules, pools);
         let mut model = Model::new();
         let mut told = Vec::new();
-        model.apply(Moment::ZERO, Input::Reconfigure(setup.clone()), &mut told);
+        model.apply(Moment::ZERO, &Input::Reconfigure(setup.clone()), &mut told);
         assert_eq!(told, [], "nothing is told at the start");
         let reference = FailbackReference::new(pools.len());
         Bench { model, setup, now: Moment::ZERO, told, reference, answering: BTreeSet::new() }
@@ -151,7 +151,7 @@ impl Bench {
             self.reference = FailbackReference::new(setup.backends[0].pools.len());
         }
         let mut told = Vec::new();
-        self.model.apply(self.now, input, &mut told);
+        self.model.apply(self.now, &input, &mut told);
         self.model.check().unwrap();
         if let (Some((pool, result)), Isolation::No) = (probed, self.model.snapshot().isolation) {
             self.reference.probed(pool, result);
