@@ -49,3 +49,26 @@ impl<Who: Copy + Ord> Deadlines<Who> {
         *self = Deadlines::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::secs;
+    use super::*;
+
+    #[test]
+    fn whatever_is_set_the_first_is_who_is_due_first() {
+        let mut deadlines = Deadlines::default();
+        let mut of = [None; 7];
+        let mut dice = 1_u64;
+        for _ in 0..2_000 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (who, at) = ((dice >> 60) as usize % 7, dice >> 33 & 15);
+            of[who] = (at > 3).then(|| secs(at));
+            deadlines.set(who, of[who]);
+            let first = of.iter().enumerate().filter_map(|(who, at)| at.map(|at| (at, who))).min();
+            assert_eq!(deadlines.first(), first);
+        }
+        deadlines.clear();
+        assert_eq!(deadlines.first(), None);
+    }
+}
