@@ -70,7 +70,7 @@ impl Scene for Publish {
         self.next += 1;
         for _ in 0..3 {
             let report = ProbeReport { result, began: self.steps.now(), answered_meanwhile: 0, lag: Lag::Unknown };
-            self.steps.apply(Input::Probe { endpoint: self.endpoints[at], report });
+            self.steps.apply(&Input::Probe { endpoint: self.endpoints[at], report });
         }
     }
 

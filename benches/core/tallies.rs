@@ -37,18 +37,18 @@ impl World {
         };
         let mut model = Model::new();
         let setup = Setup { backends: (0..backends).map(backend).collect() };
-        model.apply(Moment::ZERO, Input::Reconfigure(setup), &mut Vec::new());
+        model.apply(Moment::ZERO, &Input::Reconfigure(setup), &mut Vec::new());
         let snapshot = model.snapshot();
         let pools = snapshot.backends.iter().flat_map(|backend| &backend.pools);
         let ids = pools.flat_map(|pool| pool.endpoints.iter().map(|endpoint| endpoint.id)).collect();
         let mut world = World { model, now: Moment::at(Duration::from_secs(1)), ids };
         for endpoint in world.ids.clone() {
-            world.apply(Input::Probe { endpoint, report: passed(world.now) });
+            world.apply(&Input::Probe { endpoint, report: passed(world.now) });
         }
         world
     }
 
-    fn apply(&mut self, input: Input) -> Vec<Transition> {
+    fn apply(&mut self, input: &Input) -> Vec<Transition> {
         let mut told = Vec::new(); // costs nothing as long as nothing is told
         self.model.apply(self.now, input, &mut told);
         told
@@ -123,8 +123,9 @@ impl Scene for TenQuiet {
 
     fn run(&mut self, (now, inputs): &mut (Moment, Vec<Input>)) {
         self.world.now = *now;
-        for input in inputs.drain(..) {
-            self.world.apply(input);
+        let mut told = Vec::new();
+        for input in inputs {
+            self.world.model.apply(*now, input, &mut told);
         }
     }
 }
@@ -135,19 +136,18 @@ pub struct One {
     input: Input,
 }
 
-/// A copy of the model, what it is given, and what it tells.
-type Copied = (World, Option<Input>, Vec<Transition>);
+/// A copy of the model, and what it tells.
+type Copied = (World, Vec<Transition>);
 
 impl Scene for One {
     type Ready = Copied;
 
     fn prepare(&mut self) -> Copied {
-        (self.before.clone(), Some(self.input.clone()), Vec::new())
+        (self.before.clone(), Vec::new())
     }
 
-    fn run(&mut self, (world, input, told): &mut Copied) {
-        let input = input.take().expect("each is run once");
-        world.model.apply(world.now, input, told);
+    fn run(&mut self, (world, told): &mut Copied) {
+        world.model.apply(world.now, &self.input, told);
     }
 }
 
@@ -178,10 +178,10 @@ pub fn failover() -> One {
     };
     for at in 0..2 {
         let input = five(&before, at);
-        before.apply(input);
+        before.apply(&input);
     }
     let input = five(&before, 2);
     let moves = |told: &Transition| matches!(told.change, Change::Serving { .. });
-    assert!(before.clone().apply(input.clone()).iter().any(moves), "it is a failover that is measured");
+    assert!(before.clone().apply(&input).iter().any(moves), "it is a failover that is measured");
     One { before, input }
 }

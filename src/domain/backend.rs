@@ -13,7 +13,7 @@
 
 use super::Why;
 use super::commands::Command;
-use super::endpoint::{Alone, Noted, Seen, counts_for_nothing};
+use super::endpoint::{Noted, Seen, counts_for_nothing, sooner};
 use super::errored::Errored;
 use super::evidence::{Elsewhere, ProbeReport, ProbeResult, TallyDelta};
 use super::failback::{self, Ramped, Ramping};
@@ -57,6 +57,8 @@ pub(super) struct Backend {
     pub picture: Arc<BackendSnapshot>,
     /// Whether something was told since.
     pub told: bool,
+    /// Whether the picture is another one than when the model last noted it.
+    pub repainted: bool,
 }
 
 /// A connect that was begun while nobody answered has failed by then.
@@ -67,6 +69,13 @@ const AFTER_ISOLATION: Duration = Duration::from_secs(2);
 pub(super) struct Place {
     pub pool: usize,
     pub endpoint: usize,
+}
+
+/// Whether anything about a backend is to be noted after an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    Nothing,
+    Something,
 }
 
 impl Backend {
@@ -98,7 +107,14 @@ impl Backend {
     }
 
     /// Real requests ended, or how things stand has changed.
-    pub(super) fn tally(&mut self, now: Moment, place: Place, delta: &TallyDelta, out: &mut Vec<Transition>) {
+    #[inline]
+    pub(super) fn tally(
+        &mut self,
+        now: Moment,
+        place: Place,
+        delta: &TallyDelta,
+        out: &mut Vec<Transition>,
+    ) -> Follows {
         let pool = &mut self.pools[place.pool];
         let endpoint = &mut pool.endpoints[place.endpoint];
         let noted = endpoint.note_tally(now, delta);
@@ -108,13 +124,23 @@ impl Backend {
         let calm = self.serving.routing == Routing::Serving && self.serving.ramp.is_none();
         let quiet = noted == Noted::Quiet && calm && self.isolation == Isolation::No;
         if quiet && !matches!(self.writes.stands, Writes::Pausing { .. }) {
-            let alone = Alone::No; // a deadline too many does no harm
-            if let Some(soonest) = endpoint.deadline(alone, &self.rules) {
-                self.deadline = Some(self.deadline.filter(|deadline| deadline.0 <= soonest.0).unwrap_or(soonest));
-            }
-            return;
+            let due = endpoint.silence.deadline();
+            return self.note_silence(due);
         }
         self.tally_in_full(now, place, delta, out);
+        Follows::Something
+    }
+
+    /// All that a quiet tally may bring nearer. A deadline too many does no harm: so nobody asks who is the last one up.
+    fn note_silence(&mut self, due: Option<(Moment, Why)>) -> Follows {
+        match (due, self.deadline) {
+            (Some(due), Some(soonest)) if due.0 >= soonest.0 => Follows::Nothing,
+            (Some(due), Some(_) | None) => {
+                self.deadline = Some(due);
+                Follows::Something
+            }
+            (None, _) => Follows::Nothing,
+        }
     }
 
     fn tally_in_full(&mut self, now: Moment, place: Place, delta: &TallyDelta, out: &mut Vec<Transition>) {
@@ -450,13 +476,16 @@ impl Backend {
     }
 
     fn next_deadline(&self) -> Option<(Moment, Why)> {
-        let up = self.up();
-        let endpoints = self.pools.iter().flat_map(|pool| {
-            (0..pool.endpoints.len())
-                .filter_map(move |index| pool.endpoints[index].deadline(pool.alone(index, up), &self.rules))
-        });
-        let endpoints = endpoints.filter(|_| self.isolation == Isolation::No);
-        endpoints.chain(self.decides).min()
+        let mut next = self.decides;
+        if self.isolation == Isolation::No {
+            let up = self.up();
+            for pool in &self.pools {
+                for (index, endpoint) in pool.endpoints.iter().enumerate() {
+                    next = sooner(next, endpoint.deadline(pool.alone(index, up), &self.rules));
+                }
+            }
+        }
+        next
     }
 
     pub(super) fn scene(&self, now: Moment) -> Scene<'_> {

@@ -20,23 +20,23 @@ impl Backend {
     /// The backend of a setup, with what stands of it from before. `ids` are for what is new. Settling is left to the caller,
     /// who knows what operators said about it.
     pub(super) fn configure(
-        setup: BackendSetup,
+        setup: &BackendSetup,
         before: Option<Backend>,
         ids: &mut impl FnMut() -> EndpointId,
         now: Moment,
         out: &mut Vec<Transition>,
     ) -> Backend {
         let BackendSetup { name, rules, pools: setups } = setup;
-        let mut backend = before.unwrap_or_else(|| blank(name, rules, now));
-        backend.rules = rules;
+        let mut backend = before.unwrap_or_else(|| blank(name.clone(), *rules, now));
+        backend.rules = *rules;
         let pools = std::mem::take(&mut backend.pools);
         let names: Vec<Name> = pools.iter().map(|pool| pool.name.clone()).collect();
         let mut known = by_name(pools, |pool| pool.name.clone());
-        let mut configured = |pool: PoolSetup| {
+        let mut configured = |pool: &PoolSetup| {
             let before = known.remove(&pool.name);
-            configured_pool(pool, before, &rules, ids, now)
+            configured_pool(pool, before, rules, ids, now)
         };
-        backend.pools = setups.into_iter().map(&mut configured).collect();
+        backend.pools = setups.iter().map(&mut configured).collect();
         backend.told = true;
         if !names.is_empty() {
             backend.keep_places(now, &names, out);
@@ -103,11 +103,12 @@ fn blank(name: Name, rules: Rules, now: Moment) -> Backend {
         asks: BTreeSet::new(),
         picture: Arc::new(picture),
         told: true,
+        repainted: true,
     }
 }
 
 fn configured_pool(
-    setup: PoolSetup,
+    setup: &PoolSetup,
     before: Option<Pool>,
     rules: &Rules,
     ids: &mut impl FnMut() -> EndpointId,
@@ -115,24 +116,24 @@ fn configured_pool(
 ) -> Pool {
     let PoolSetup { name, endpoints, writes } = setup;
     let mut pool = before.unwrap_or_else(|| Pool {
-        name,
+        name: name.clone(),
         endpoints: Vec::new(),
-        writes,
+        writes: *writes,
         health: PoolHealth::Up,
         lagging: Lagging::Fresh,
         drained: Drained::No,
         record: Record::default(),
     });
-    pool.writes = writes;
+    pool.writes = *writes;
     let mut known = by_name(std::mem::take(&mut pool.endpoints), |endpoint| endpoint.name.clone());
-    let mut configured = |name: Name| match known.remove(&name) {
+    let mut configured = |name: &Name| match known.remove(name) {
         Some(mut endpoint) => {
             endpoint.adopt(rules);
             endpoint
         }
-        None => Endpoint::new(ids(), name, now),
+        None => Endpoint::new(ids(), name.clone(), now),
     };
-    pool.endpoints = endpoints.into_iter().map(&mut configured).collect();
+    pool.endpoints = endpoints.iter().map(&mut configured).collect();
     pool
 }
 

@@ -30,7 +30,7 @@ use super::snapshot::Drained;
 use super::transition::{Cause, Evidence, Routing};
 use super::units::{Class, EndpointId, HOUR, Moment, Name, PerClass, doubled};
 use super::usual::Usual;
-pub(super) use record::{Alone, Doubt, Newest, Noted, counts_for_nothing};
+pub(super) use record::{Alone, Doubt, Newest, Noted, counts_for_nothing, sooner};
 use std::time::Duration;
 
 /// Good answers to real requests in a row that end probation.

@@ -170,7 +170,7 @@ pub enum Askers {
 
 /// How many heads took how long: counts by upper bound [`HeadTimes::BOUNDS`]; the last is for what is past every bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeadTimes(pub [u32; HeadTimes::BOUNDS.len() + 1]);
+pub struct HeadTimes([u32; HeadTimes::COUNTS + 1]); // and their total after them: added up in one go, with every tally
 
 impl HeadTimes {
     /// In microseconds; those of the exposed histogram of heads.
@@ -178,12 +178,39 @@ impl HeadTimes {
         1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
         10_000_000, 60_000_000,
     ];
+    const COUNTS: usize = HeadTimes::BOUNDS.len() + 1;
 
     /// Counts `count` heads that took `took`.
     pub fn add(&mut self, took: Duration, count: u32) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let at = HeadTimes::BOUNDS.partition_point(|bound| *bound < micros);
-        self.0[at] = self.0[at].saturating_add(count);
+        self.count(at, count);
+    }
+
+    /// Counts what was counted by the same bounds, in their order.
+    pub fn add_counts(&mut self, counts: impl IntoIterator<Item = u32>) {
+        (0..HeadTimes::COUNTS).zip(counts).for_each(|(at, count)| self.count(at, count));
+    }
+
+    fn count(&mut self, at: usize, count: u32) {
+        for at in [at, HeadTimes::COUNTS] {
+            self.0[at] = self.0[at].saturating_add(count);
+        }
+    }
+
+    /// By bound.
+    pub fn by_bound(&self) -> &[u32] {
+        &self.0[..HeadTimes::COUNTS]
+    }
+
+    /// All of them.
+    pub const fn total(&self) -> u32 {
+        self.0[HeadTimes::COUNTS]
+    }
+
+    /// Both together. Wraps at 2^32, which keeps it to a few vector additions.
+    pub(super) fn wrapping_add(&mut self, more: &HeadTimes) {
+        self.0.iter_mut().zip(&more.0).for_each(|(sum, count)| *sum = sum.wrapping_add(*count));
     }
 }
 

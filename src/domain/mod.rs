@@ -43,6 +43,7 @@ mod writes;
 
 pub use check::Breach;
 pub use commands::{Command, Consequence, Force, NothingToDo, Order, PlaceName, Refusal, Scope};
+pub use deadlines::Deadlines;
 pub use endpoint::{Health, Out, Suspicion, Trial};
 pub use evidence::{
     Askers, Elsewhere, FailedRequest, FailureCounts, FailureKind, HeadTimes, Heard, Illness, Lag, Pending,
@@ -61,7 +62,10 @@ pub use units::{Class, EndpointId, Fingerprint, Generation, Moment, Name, PerCla
 
 /// What happens to the model: the only way to change it.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each tally, and inputs are not kept")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation for each tally, and inputs are neither moved nor kept"
+)]
 pub enum Input {
     /// A probe ended. Of an endpoint that is no longer configured: ignored.
     Probe { endpoint: EndpointId, report: ProbeReport },

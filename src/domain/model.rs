@@ -1,12 +1,12 @@
 //! The model: every backend, and the way in and out of the core.
 
-use super::backend::{Backend, Place};
+use super::backend::{Backend, Follows, Place};
 use super::check::{self, Breach};
 use super::commands::{Command, Order};
 use super::configure::by_name;
 use super::deadlines::Deadlines;
 use super::endpoint::{Endpoint, Health, Newest};
-use super::evidence::{Illness, ProbeReport, ProbeResult};
+use super::evidence::{Illness, ProbeReport, ProbeResult, TallyDelta};
 use super::orders::{self, Given, Orders};
 use super::pool::Pool;
 use super::score::in_points;
@@ -15,6 +15,7 @@ use super::snapshot::Snapshot;
 use super::transition::{Cause, Change, CommandStep, Evidence, Isolation, Transition};
 use super::units::{Class, EndpointId, Moment, PerClass};
 use super::{Input, Why};
+use std::collections::BTreeSet;
 
 /// What is known of every backend, and what follows from it. It has one owner, who turns round and round:
 ///
@@ -36,7 +37,11 @@ pub struct Model {
     ids: u32,
     /// The latest time it was told.
     now: Moment,
-    deadlines: Deadlines,
+    deadlines: Deadlines<usize>,
+    /// Endpoints that ought to be probed at once.
+    asks: BTreeSet<EndpointId>,
+    /// How often the snapshot has changed.
+    changes: u64,
     isolation: Isolation,
     /// An endpoint whose newest probe heard something, when last looked.
     heard: Option<EndpointId>,
@@ -53,25 +58,16 @@ impl Model {
     ///
     /// Input comes before time: what is newest known weighs when an old deadline is served late. A `now` before that of an
     /// earlier call counts as that one.
-    pub fn apply(&mut self, now: Moment, input: Input, out: &mut Vec<Transition>) {
+    pub fn apply(&mut self, now: Moment, input: &Input, out: &mut Vec<Transition>) {
         let now = now.max(self.now);
         self.now = now;
         match input {
-            Input::Probe { endpoint, report } => self.probe(now, endpoint, &report, out),
-            // By reference, nor is it moved out of the input: it is large, and there are hundreds of them each second.
-            Input::Tally { endpoint, ref delta } => {
-                if let Some((backend, place)) = self.place(endpoint) {
-                    self.backends[backend].tally(now, place, delta, out);
-                    self.note_deadline(backend);
-                    if self.isolation == Isolation::Yes {
-                        self.review_isolation(now, endpoint, out);
-                    }
-                }
-            }
+            Input::Probe { endpoint, report } => self.probe(now, *endpoint, report, out),
+            Input::Tally { endpoint, delta } => self.tally(now, *endpoint, delta, out),
             Input::Tick => {}
             Input::Order(order) => {
-                if self.consider(&order).is_ok() {
-                    self.carry_out(now, &order, out);
+                if self.consider(order).is_ok() {
+                    self.carry_out(now, order, out);
                 }
             }
             Input::Reconfigure(setup) => self.reconfigure(now, setup, out),
@@ -96,7 +92,12 @@ impl Model {
 
     /// Endpoints that ought to be probed at once, each named once, since the last call.
     pub fn take_asks(&mut self) -> Vec<EndpointId> {
-        self.backends.iter_mut().flat_map(|backend| std::mem::take(&mut backend.asks)).collect()
+        std::mem::take(&mut self.asks).into_iter().collect()
+    }
+
+    /// How often [`snapshot`](Model::snapshot) has changed so far: as long as this is the same, so is that.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// An endpoint's health, with its counters.
@@ -151,6 +152,11 @@ impl Model {
     }
 
     fn place(&self, endpoint: EndpointId) -> Option<(usize, Place)> {
+        // Ids are given one after the other: until an endpoint was taken away, each stands where its id says.
+        let likely = usize::try_from(endpoint.0).ok().and_then(|at| self.places.get(at));
+        if let Some((_, place)) = likely.filter(|(id, _)| *id == endpoint) {
+            return Some(*place);
+        }
         let at = self.places.binary_search_by_key(&endpoint, |(id, _)| *id).ok()?;
         Some(self.places[at].1)
     }
@@ -158,6 +164,16 @@ impl Model {
     fn endpoint(&self, endpoint: EndpointId) -> Option<&Endpoint> {
         let (backend, Place { pool, endpoint }) = self.place(endpoint)?;
         Some(&self.backends[backend].pools[pool].endpoints[endpoint])
+    }
+
+    fn tally(&mut self, now: Moment, endpoint: EndpointId, delta: &TallyDelta, out: &mut Vec<Transition>) {
+        let Some((backend, place)) = self.place(endpoint) else { return };
+        if self.backends[backend].tally(now, place, delta, out) == Follows::Something {
+            self.note(backend);
+        }
+        if self.isolation == Isolation::Yes {
+            self.review_isolation(now, endpoint, out);
+        }
     }
 
     fn probe(&mut self, now: Moment, endpoint: EndpointId, report: &ProbeReport, out: &mut Vec<Transition>) {
@@ -173,7 +189,7 @@ impl Model {
         self.backends[backend].note_probe(now, place, report);
         self.review_isolation(now, endpoint, out);
         self.backends[backend].probe(now, place, report, out);
-        self.note_deadline(backend);
+        self.note(backend);
     }
 
     /// Notices that nobody answers any more, and that somebody does again. `endpoint` is the one that was just heard of.
@@ -192,6 +208,7 @@ impl Model {
         if std::mem::replace(&mut self.isolation, to) == to {
             return;
         }
+        self.changes += 1;
         let endpoints = Evidence::Asked { endpoints: u32::try_from(self.places.len()).unwrap_or(u32::MAX) };
         let cause = match to {
             Isolation::Yes => Cause::NobodyAnswers,
@@ -209,7 +226,7 @@ impl Model {
                 (Isolation::Yes, None) => {}
             }
             backend.settle(now, out);
-            self.note_deadline(index);
+            self.note(index);
         }
     }
 
@@ -240,7 +257,7 @@ impl Model {
             self.orders.instruct(backend);
             if backend.told {
                 backend.settle(now, out);
-                self.note_deadline(index);
+                self.note(index);
             }
         }
     }
@@ -256,26 +273,31 @@ impl Model {
             if self.backends[backend].is_due(now) {
                 self.backends[backend].settle(now, out);
             }
-            self.note_deadline(backend);
+            self.note(backend);
             if self.backends[backend].deadline.is_some_and(|(at, _)| at <= now) {
                 break; // a fault of ours, which `check` tells: it must not keep everything else from running
             }
         }
     }
 
-    fn note_deadline(&mut self, backend: usize) {
-        self.deadlines.set(backend, self.backends[backend].deadline.map(|(at, _)| at));
+    /// What was left by a backend in which something moved: when it is due, whom it asks for, whether it looks different.
+    fn note(&mut self, backend: usize) {
+        let found = &mut self.backends[backend];
+        self.deadlines.set(backend, found.deadline.map(|(at, _)| at));
+        self.asks.append(&mut found.asks);
+        self.changes += u64::from(std::mem::take(&mut found.repainted));
     }
 
     /// What keeps its names keeps its state; ids are for what is new.
-    fn reconfigure(&mut self, now: Moment, setup: Setup, out: &mut Vec<Transition>) {
+    fn reconfigure(&mut self, now: Moment, setup: &Setup, out: &mut Vec<Transition>) {
+        self.changes += 1; // a backend may be gone
         let mut before = by_name(std::mem::take(&mut self.backends), |backend| backend.name.clone());
         let mut new_id = || {
             let id = EndpointId(self.ids);
             self.ids = self.ids.checked_add(1).expect("a process sees fewer than 2^32 endpoints");
             id
         };
-        for setup in setup.backends {
+        for setup in &setup.backends {
             let before = before.remove(&setup.name);
             let mut backend = Backend::configure(setup, before, &mut new_id, now, out);
             backend.isolation = self.isolation;
@@ -294,7 +316,7 @@ impl Model {
             let backend = &mut self.backends[index];
             self.orders.instruct(backend);
             backend.settle(now, out);
-            self.note_deadline(index);
+            self.note(index);
         }
     }
 }

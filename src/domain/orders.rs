@@ -16,9 +16,14 @@ use super::units::{Moment, Name};
 /// So many may stand; each is a few words in the state file and in status.
 pub(super) const STANDING_MAX: usize = 256;
 
-/// All commands that stand, oldest first.
+/// All commands that stand.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Orders(Vec<Given>);
+pub(super) struct Orders {
+    /// Oldest first.
+    given: Vec<Given>,
+    /// When the first of them ends. It is asked for with every input.
+    deadline: Option<Moment>,
+}
 
 /// A command that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,32 +35,38 @@ pub(super) struct Given {
 }
 
 impl Orders {
+    fn of(given: Vec<Given>) -> Orders {
+        Orders { deadline: given.iter().filter_map(|given| given.ends).min(), given }
+    }
+
     pub(super) fn all(&self) -> &[Given] {
-        &self.0
+        &self.given
     }
 
     /// Whether the very same stands.
     pub(super) fn has(&self, command: &Command) -> bool {
-        self.0.iter().any(|given| given.command == *command)
+        self.given.iter().any(|given| given.command == *command)
     }
 
     /// Adds one that stands, in place of an older one that it replaces.
     pub(super) fn add(&mut self, given: Given) {
-        self.0.retain(|before| !replaces(&given.command, &before.command));
-        self.0.push(given);
+        let mut all = std::mem::take(&mut self.given);
+        all.retain(|before| !replaces(&given.command, &before.command));
+        all.push(given);
+        *self = Orders::of(all);
     }
 
     /// Takes out those that `ended` says are over.
     pub(super) fn end(&mut self, ended: impl Fn(&Given) -> bool) -> Vec<Command> {
         let (over, left): (Vec<Given>, Vec<Given>) =
-            std::mem::take(&mut self.0).into_iter().partition(|given| ended(given));
-        self.0 = left;
+            std::mem::take(&mut self.given).into_iter().partition(|given| ended(given));
+        *self = Orders::of(left);
         over.into_iter().map(|given| given.command).collect()
     }
 
     /// When the next `--for` ends.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        self.0.iter().filter_map(|given| given.ends).min()
+        self.deadline
     }
 
     /// Tells a backend what was said about it and about what is in it.
@@ -67,7 +78,7 @@ impl Orders {
             pool.drained = Drained::No;
             pool.endpoints.iter_mut().for_each(|endpoint| endpoint.drained = Drained::No);
         }
-        for Given { command, force, since, ends } in &self.0 {
+        for Given { command, force, since, ends } in &self.given {
             let mut concerns = true;
             match command {
                 Command::Failover { backend: name, to: Some(to) } if *name == backend.name => {

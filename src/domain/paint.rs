@@ -17,6 +17,7 @@ impl Backend {
             let picture = self.paint_anew();
             if *self.picture != picture {
                 self.picture = Arc::new(picture);
+                self.repainted = true;
             }
         }
     }

@@ -23,20 +23,20 @@ impl Model {
     }
 
     /// Takes in what was kept. Names that are configured no longer are passed over.
-    pub(super) fn restore(&mut self, now: Moment, memory: Memory, out: &mut Vec<Transition>) {
-        for (command, left) in memory.commands.into_iter().take(STANDING_MAX) {
+    pub(super) fn restore(&mut self, now: Moment, memory: &Memory, out: &mut Vec<Transition>) {
+        for (command, left) in memory.commands.iter().take(STANDING_MAX) {
             match command {
                 Command::Failover { .. } | Command::Hold { .. } | Command::Drain { .. } | Command::ReadOnly { .. } => {
                     let ends = left.map(|left| now.after(left));
-                    self.orders_mut().add(Given { command, force: Force::No, since: now, ends });
+                    self.orders_mut().add(Given { command: command.clone(), force: Force::No, since: now, ends });
                 }
                 // Those do not stand.
                 Command::Failback { .. } | Command::Ack { .. } | Command::Release { .. } | Command::Undrain { .. } => {}
             }
         }
-        for kept in memory.backends {
+        for kept in &memory.backends {
             if let Some(backend) = self.backends_mut().iter_mut().find(|backend| backend.name == kept.name) {
-                recall(backend, &kept, now, out);
+                recall(backend, kept, now, out);
             }
         }
         self.instruct(now, out);

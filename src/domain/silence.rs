@@ -7,6 +7,7 @@
 //!
 //! Not here: what a stall leads to (`endpoint`); who waits (`health::tally` counts).
 
+use super::Why;
 use super::evidence::{Askers, Pending};
 use super::units::Moment;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const UNKNOWN: Duration = Duration::from_secs(1);
 /// Times what is usual.
 const FACTOR: u32 = 8;
 
-/// Who waits at one endpoint, and when it last answered anything.
+/// Who waits at one endpoint, when it last answered anything, and how long silence is allowed there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Silence {
     pub pending: Option<Pending>,
@@ -28,9 +29,42 @@ pub(super) struct Silence {
     answered: Moment,
     /// When a probe was last asked for.
     asked: Option<Moment>,
+    patience: Patience,
+}
+
+/// Kept, since it changes far less often than it is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    allowed: Duration,
+    /// A probe is asked for after so long.
+    quarter: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience::of(None)
+    }
+}
+
+impl Patience {
+    /// Where heads usually take `usual` (99 of 100).
+    fn of(usual: Option<Duration>) -> Patience {
+        let allowed = usual.map_or(UNKNOWN, |usual| usual.saturating_mul(FACTOR).max(LEAST));
+        Patience { allowed, quarter: allowed / 4 }
+    }
 }
 
 impl Silence {
+    /// 99 of 100 heads take at most `usual` now.
+    pub(super) fn adopt(&mut self, usual: Option<Duration>) {
+        self.patience = Patience::of(usual);
+    }
+
+    /// How long silence is allowed.
+    pub(super) fn allowed(&self) -> Duration {
+        self.patience.allowed
+    }
+
     /// Something was answered.
     pub(super) fn note_answer(&mut self, at: Moment) {
         self.answered = self.answered.max(at);
@@ -45,15 +79,28 @@ impl Silence {
     }
 
     /// When it is stalled if nothing is answered until then.
-    pub(super) fn stalls_at(&self, usual: Option<Duration>) -> Option<Moment> {
-        Some(self.since()?.after(allowed(usual)))
+    pub(super) fn stalls_at(&self) -> Option<Moment> {
+        Some(self.since()?.after(self.patience.allowed))
     }
 
     /// When a probe is due because of the silence; `None` once it was asked for.
-    pub(super) fn probe_at(&self, usual: Option<Duration>) -> Option<Moment> {
+    pub(super) fn probe_at(&self) -> Option<Moment> {
         let since = self.since()?;
-        let asked = self.asked.is_some_and(|asked| asked >= since);
-        (!asked).then(|| since.after(allowed(usual) / 4)) // sooner than `stalls_at`, so whoever asks for both needs only this
+        (!self.has_asked(since)).then(|| since.after(self.patience.quarter))
+    }
+
+    /// What is due next if nothing is answered until then: to ask by a probe, and after that to find it stalled.
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<(Moment, Why)> {
+        let since = self.since()?;
+        Some(match self.has_asked(since) {
+            false => (since.after(self.patience.quarter), Why::SilenceProbe),
+            true => (since.after(self.patience.allowed), Why::SilenceOver),
+        })
+    }
+
+    fn has_asked(&self, since: Moment) -> bool {
+        self.asked.is_some_and(|asked| asked >= since)
     }
 
     /// A probe was asked for.
@@ -68,11 +115,6 @@ impl Silence {
     }
 }
 
-/// How long silence is allowed where heads usually take `usual` (99 of 100).
-pub(super) fn allowed(usual: Option<Duration>) -> Duration {
-    usual.map_or(UNKNOWN, |usual| usual.saturating_mul(FACTOR).max(LEAST))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::secs;
@@ -85,10 +127,11 @@ mod tests {
 
     #[test]
     fn five_of_several_askers_stall_it_and_four_or_one_asker_do_not() {
-        let usual = Some(Duration::from_millis(5));
-        assert_eq!(waiting(5, 1, Askers::Several).stalls_at(usual), Some(secs(1).after(LEAST)));
-        assert_eq!(waiting(4, 1, Askers::Several).stalls_at(usual), None);
-        assert_eq!(waiting(500, 1, Askers::One).stalls_at(usual), None);
+        let mut several = waiting(5, 1, Askers::Several);
+        several.adopt(Some(Duration::from_millis(5)));
+        assert_eq!(several.stalls_at(), Some(secs(1).after(LEAST)));
+        assert_eq!(waiting(4, 1, Askers::Several).stalls_at(), None);
+        assert_eq!(waiting(500, 1, Askers::One).stalls_at(), None);
     }
 
     #[test]
@@ -96,11 +139,12 @@ mod tests {
         let mut silence = waiting(5, 1, Askers::Several);
         silence.note_answer(secs(3));
         silence.note_answer(secs(2));
-        assert_eq!(silence.stalls_at(None), Some(secs(4)));
+        assert_eq!(silence.stalls_at(), Some(secs(4)));
     }
 
     #[test]
     fn a_slow_site_is_allowed_eight_times_what_is_usual() {
+        let allowed = |usual| Patience::of(usual).allowed;
         assert_eq!(allowed(Some(Duration::from_millis(500))), Duration::from_secs(4));
         assert_eq!(allowed(Some(Duration::from_millis(1))), LEAST);
         assert_eq!(allowed(None), UNKNOWN);
@@ -109,10 +153,10 @@ mod tests {
     #[test]
     fn a_probe_is_asked_for_once_a_silence_after_a_quarter_of_the_time() {
         let mut silence = waiting(5, 1, Askers::Several);
-        assert_eq!(silence.probe_at(None), Some(secs(1).after(LEAST)));
+        assert_eq!(silence.probe_at(), Some(secs(1).after(LEAST)));
         silence.note_asked(secs(2));
-        assert_eq!(silence.probe_at(None), None);
+        assert_eq!(silence.probe_at(), None);
         silence.note_answer(secs(3));
-        assert_eq!(silence.probe_at(None), Some(secs(3).after(LEAST)));
+        assert_eq!(silence.probe_at(), Some(secs(3).after(LEAST)));
     }
 }

@@ -9,89 +9,90 @@ use super::evidence::HeadTimes;
 use super::units::Moment;
 use std::time::Duration;
 
-const MINUTE: u64 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 const MINUTES: usize = 5;
 /// Fewer answers say nothing.
 const ENOUGH: u32 = 100;
 
-#[derive(Clone, Debug, Default)]
+/// Counts wrap at 2^32: no endpoint gives so many answers in five minutes.
+#[derive(Clone, Debug)]
 pub(super) struct Usual {
-    /// By minute since the start of the process, the newest and the four before it.
-    minutes: [Counts; MINUTES],
-    newest: u64,
-    /// Of all those minutes.
-    sums: Counts,
-    /// Answers counted since `p99` was made.
+    /// The present minute, and when it ends.
+    newest: HeadTimes,
+    ends: Moment,
+    /// The minutes before it, the latest first, and all of them together.
+    before: [HeadTimes; MINUTES - 1],
+    sums: HeadTimes,
+    /// Answers counted since `p99` was last looked at.
     fresh: u32,
-    p99: Option<Duration>,
+    /// The number of its bound.
+    p99: Option<usize>,
 }
 
-/// By bucket. They wrap at 2^32: no endpoint gives so many answers in five minutes, and it keeps this loop, which runs with
-/// nearly every tally, to a few vector additions.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts(HeadTimes);
+/// Whether something else is usual now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    No,
+    Yes,
+}
 
-impl Counts {
-    fn add(&mut self, more: &HeadTimes) {
-        self.0.0.iter_mut().zip(&more.0).for_each(|(count, more)| *count = count.wrapping_add(*more));
+impl Default for Usual {
+    fn default() -> Usual {
+        let (newest, before, sums) = (HeadTimes::default(), Default::default(), HeadTimes::default());
+        Usual { newest, ends: Moment::at(MINUTE), before, sums, fresh: 0, p99: None }
     }
 }
 
 impl Usual {
-    /// Counts heads.
-    pub(super) fn note(&mut self, now: Moment, heads: &HeadTimes) {
-        let minute = now.since_start().as_secs() / MINUTE;
-        if minute != self.newest {
-            self.roll(minute);
+    /// Counts heads. This runs with nearly every tally: no more than is needed.
+    #[inline]
+    pub(super) fn note(&mut self, now: Moment, heads: &HeadTimes) -> Changed {
+        if now >= self.ends {
+            self.begin_minute(now);
         }
-        self.minutes[index(minute)].add(heads);
-        self.sums.add(heads);
-        let added = heads.0.iter().fold(0u32, |sum, count| sum.wrapping_add(*count));
-        self.fresh = self.fresh.saturating_add(added);
-        if self.fresh >= ENOUGH {
-            self.renew();
+        self.newest.wrapping_add(heads);
+        self.fresh = self.fresh.saturating_add(heads.total());
+        if self.fresh < ENOUGH {
+            return Changed::No;
         }
+        self.fresh = 0;
+        let p99 = self.find_p99();
+        if std::mem::replace(&mut self.p99, p99) == p99 { Changed::No } else { Changed::Yes }
     }
 
     /// 99 of 100 heads take at most this long; `None` until enough were seen.
     pub(super) fn p99(&self) -> Option<Duration> {
-        self.p99
+        let past_all = HeadTimes::BOUNDS[HeadTimes::BOUNDS.len() - 1];
+        self.p99.map(|at| Duration::from_micros(HeadTimes::BOUNDS.get(at).copied().unwrap_or(past_all)))
     }
 
-    fn roll(&mut self, minute: u64) {
-        let passed = minute.saturating_sub(self.newest).min(MINUTES as u64);
-        for back in 0..passed {
-            self.minutes[index(minute - back)] = Counts::default();
+    /// Minutes are those since the start of the process.
+    fn begin_minute(&mut self, now: Moment) {
+        let passed = now.since(self.ends).as_secs() / MINUTE.as_secs();
+        for _ in 0..=passed.min(MINUTES as u64) {
+            self.before.rotate_right(1);
+            self.before[0] = std::mem::take(&mut self.newest);
         }
-        self.newest = minute;
-        self.sums = Counts::default();
-        self.minutes.iter().for_each(|minute| self.sums.add(&minute.0));
-        self.renew();
+        self.ends = self.ends.after(MINUTE * u32::try_from(passed + 1).unwrap_or(u32::MAX));
+        self.sums = HeadTimes::default();
+        self.before.iter().for_each(|minute| self.sums.wrapping_add(minute));
+        self.fresh = ENOUGH; // what fell off changes it too
     }
 
-    fn renew(&mut self) {
-        self.fresh = 0;
-        let sums = &self.sums.0.0;
-        let total: u64 = sums.iter().map(|count| u64::from(*count)).sum();
-        if total < u64::from(ENOUGH) {
-            self.p99 = None;
-            return;
+    fn find_p99(&self) -> Option<usize> {
+        let mut sums = self.sums;
+        sums.wrapping_add(&self.newest);
+        if sums.total() < ENOUGH {
+            return None;
         }
         // From the slowest down: of those there are few.
-        let slower = total - (total * 99).div_ceil(100);
-        let mut counted = 0;
-        let bucket = sums.iter().rposition(|count| {
-            counted += u64::from(*count);
+        let slower = sums.total() / 100;
+        let mut counted = 0u32;
+        sums.by_bound().iter().rposition(|count| {
+            counted = counted.saturating_add(*count);
             counted > slower
-        });
-        let past_all = HeadTimes::BOUNDS[HeadTimes::BOUNDS.len() - 1];
-        let micros = bucket.and_then(|bucket| HeadTimes::BOUNDS.get(bucket)).copied().unwrap_or(past_all);
-        self.p99 = Some(Duration::from_micros(micros));
+        })
     }
-}
-
-fn index(minute: u64) -> usize {
-    usize::try_from(minute % MINUTES as u64).expect("less than five")
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ mod tests {
     fn view(change: impl FnOnce(&mut BackendSnapshot)) -> BackendView {
         let config = config();
         let mut model = Model::new();
-        model.apply(Moment::ZERO, Input::Reconfigure(config.setup()), &mut Vec::new());
+        model.apply(Moment::ZERO, &Input::Reconfigure(config.setup()), &mut Vec::new());
         let mut snapshot = model.snapshot();
         let mut assembly = Assembly::new(1, config, &snapshot);
         change(Arc::make_mut(&mut snapshot.backends[0]));

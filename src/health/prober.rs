@@ -11,7 +11,7 @@ use super::probe::lag::Said;
 use super::probe::{Heard, Target, probe};
 use super::schedule::{Pace, Schedule, Spread};
 use crate::config::Config;
-use crate::domain::{EndpointId, Health, Lag, Moment, Name, ProbeResult, Snapshot};
+use crate::domain::{Deadlines, EndpointId, Health, Lag, Moment, Name, ProbeResult, Snapshot};
 use crate::runtime::clock::Clock;
 use crate::upstream::Shortage;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,6 +29,10 @@ pub struct Prober {
     places: BTreeMap<EndpointId, Number>,
     /// How many numbers were given out.
     numbers: u64,
+    /// When the next probe of each of `watched` is due, where none runs.
+    due: Deadlines<Number>,
+    /// Endpoints of which no probe has ended yet.
+    unprobed: usize,
     running: JoinSet<Finished>,
 }
 
@@ -116,8 +120,8 @@ impl Ended {
 impl Prober {
     /// Knows no endpoint yet. `rng` spreads the probes.
     pub fn new(clock: Clock, rng: fastrand::Rng) -> Prober {
-        let (watched, places) = (BTreeMap::new(), BTreeMap::new());
-        Prober { clock, rng, watched, places, numbers: 0, running: JoinSet::new() }
+        let (watched, places, due) = (BTreeMap::new(), BTreeMap::new(), Deadlines::default());
+        Prober { clock, rng, watched, places, numbers: 0, due, unprobed: 0, running: JoinSet::new() }
     }
 
     /// From now on these are probed and no others. What stays as it was keeps its schedule; what is reached or asked in
@@ -144,29 +148,32 @@ impl Prober {
             watched.sharing.insert(endpoint, Sharing { sharer, schedule });
             self.places.insert(endpoint, number);
         }
+        (self.due, self.unprobed) = (Deadlines::default(), 0);
         for (number, watched) in &mut self.watched {
             watched.carry_on(before.remove(number), now);
+            self.due.set(*number, watched.due());
+            self.unprobed += watched.unprobed();
         }
         before.into_values().for_each(Watched::stop);
     }
 
     /// When the next probe is due; `None` while all run, or there is no endpoint.
     pub fn next_due(&self) -> Option<Moment> {
-        self.watched.values().filter_map(Watched::due).min()
+        self.due.first().map(|(due, _)| due)
     }
 
     /// Starts what is due.
     pub fn start_due(&mut self, now: Moment) {
-        for (number, watched) in &mut self.watched {
-            if watched.due().is_some_and(|due| due <= now) {
-                watched.sharing.values_mut().for_each(|sharing| sharing.schedule.begin(now));
-                let (number, target, clock) = (*number, watched.target.clone(), self.clock);
-                let task = self.running.spawn_local(async move {
-                    let heard = probe(&target, clock).await;
-                    Finished { number, heard, ended: clock.now() }
-                });
-                watched.task = Some(Running { began: now, task });
-            }
+        while let Some((_, number)) = self.due.first().filter(|(due, _)| *due <= now) {
+            self.due.set(number, None); // while it runs, and so this comes to an end
+            let Some(watched) = self.watched.get_mut(&number) else { continue };
+            watched.sharing.values_mut().for_each(|sharing| sharing.schedule.begin(now));
+            let (target, clock) = (watched.target.clone(), self.clock);
+            let task = self.running.spawn_local(async move {
+                let heard = probe(&target, clock).await;
+                Finished { number, heard, ended: clock.now() }
+            });
+            watched.task = Some(Running { began: now, task });
         }
     }
 
@@ -217,26 +224,30 @@ impl Prober {
         let spread = Spread::draw(&mut self.rng);
         let Some(watched) = self.watched.get_mut(&ended.number) else { return };
         watched.task = None;
+        self.unprobed -= watched.unprobed();
         for (endpoint, Sharing { schedule, .. }) in &mut watched.sharing {
             match (ended.outcome, health(*endpoint)) {
                 (Outcome::Result(answer), Some(health)) => schedule.end(now, answer.result, health, spread),
                 (Outcome::Result(_) | Outcome::Short(_) | Outcome::Panicked, _) => schedule.void(now, spread),
             }
         }
+        self.unprobed += watched.unprobed();
+        self.due.set(ended.number, watched.due());
     }
 
     /// Somebody waits for a verdict on that endpoint.
     pub fn hurry(&mut self, now: Moment, endpoint: EndpointId) {
-        let watched = self.places.get(&endpoint).and_then(|number| self.watched.get_mut(number));
-        if let Some(sharing) = watched.and_then(|watched| watched.sharing.get_mut(&endpoint)) {
+        let Some(number) = self.places.get(&endpoint) else { return };
+        let Some(watched) = self.watched.get_mut(number) else { return };
+        if let Some(sharing) = watched.sharing.get_mut(&endpoint) {
             sharing.schedule.hurry(now);
+            self.due.set(*number, watched.due());
         }
     }
 
     /// Whether every endpoint has been probed.
     pub fn first_round_over(&self) -> bool {
-        let mut all = self.watched.values().flat_map(|watched| watched.sharing.values());
-        all.all(|sharing| sharing.schedule.has_history())
+        self.unprobed == 0
     }
 }
 
@@ -247,6 +258,11 @@ impl Watched {
 
     fn due(&self) -> Option<Moment> {
         self.sharing.values().filter_map(|sharing| sharing.schedule.due()).min()
+    }
+
+    /// Of how many that share it no probe has ended yet.
+    fn unprobed(&self) -> usize {
+        self.sharing.values().filter(|sharing| !sharing.schedule.has_history()).count()
     }
 
     /// The endpoint's schedule, for where it goes on.

@@ -9,7 +9,6 @@ use super::notes::{self, Note, Notes, Told};
 use super::tally::{Asking, Place, Tally};
 use crate::domain::{EndpointId, FailureKind, Moment};
 use crate::telemetry::cells::{PerWorker, WorkerIndex};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
@@ -33,12 +32,37 @@ impl Slot {
         Slot(u16::try_from(bit).expect("the remainder of a division by a u16 fits one"))
     }
 
+    fn at(bit: usize) -> Slot {
+        Slot(u16::try_from(bit).expect("there are 4,096 bits"))
+    }
+
     fn word(self) -> usize {
         usize::from(self.0 / 64)
     }
 
     fn mask(self) -> u64 {
         1 << (self.0 % 64)
+    }
+}
+
+/// Some of the slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Slots([u64; WORDS]);
+
+impl Slots {
+    pub(super) const NONE: Slots = Slots([0; WORDS]);
+
+    /// Adds those of `more`.
+    pub(super) fn add(&mut self, more: &Slots) {
+        self.0.iter_mut().zip(&more.0).for_each(|(word, more)| *word |= more);
+    }
+
+    /// In their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Slot> {
+        let words = self.0.iter().enumerate().filter(|(_, word)| **word != 0);
+        words.flat_map(|(at, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| Slot::at(64 * at + bit))
+        })
     }
 }
 
@@ -66,16 +90,10 @@ impl Marks {
         }
     }
 
-    fn take(&self, slots: &mut BTreeSet<Slot>) {
-        for (at, word) in (0..SLOTS / 64).zip(&self.0) {
-            if word.load(Relaxed) == 0 {
-                continue;
-            }
-            let mut bits = word.swap(0, Acquire);
-            while bits != 0 {
-                let bit = u16::try_from(bits.trailing_zeros()).expect("a u64 has 64 bits");
-                slots.insert(Slot(at * 64 + bit));
-                bits &= bits - 1;
+    fn take(&self, slots: &mut Slots) {
+        for (taken, word) in slots.0.iter_mut().zip(&self.0) {
+            if word.load(Relaxed) != 0 {
+                *taken |= word.swap(0, Acquire);
             }
         }
     }
@@ -107,15 +125,15 @@ impl Signals {
     }
 
     /// Slots in which some worker counted something since the last call.
-    pub(super) fn take_touched(&self) -> BTreeSet<Slot> {
-        let mut slots = BTreeSet::new();
+    pub(super) fn take_touched(&self) -> Slots {
+        let mut slots = Slots::NONE;
         self.touched.iter().for_each(|marks| marks.take(&mut slots));
         slots
     }
 
     /// Slots for which a verdict was asked since the last call.
-    pub(super) fn take_asked(&self) -> BTreeSet<Slot> {
-        let mut slots = BTreeSet::new();
+    pub(super) fn take_asked(&self) -> Slots {
+        let mut slots = Slots::NONE;
         self.asked.take(&mut slots);
         slots
     }
@@ -207,10 +225,9 @@ mod tests {
         for (at, tally) in tallies.iter().enumerate() {
             good(&reporters[at % 2], tally);
         }
-        let slots: Vec<u16> = signals.take_touched().into_iter().map(|slot| slot.0).collect();
+        let slots: Vec<u16> = signals.take_touched().iter().map(|slot| slot.0).collect();
         assert_eq!(slots, [0, 1, 63, 64, 4_095]); // 4,097 shares the bit of 1
-        assert!(signals.take_touched().is_empty());
-        assert!(signals.take_asked().is_empty());
+        assert_eq!((signals.take_touched(), signals.take_asked()), (Slots::NONE, Slots::NONE));
     }
 
     /// The marks alone must lead a reader to every count: nothing is read that is not marked, or was in the last round.
@@ -223,9 +240,10 @@ mod tests {
         let reporter = Reporter::new(WorkerIndex(0), signals.clone());
         let done = AtomicBool::new(false);
         let mut count = 0;
-        let mut look = |again: &mut BTreeSet<Slot>| {
+        let mut look = |again: &mut Slots| {
             let touched = signals.take_touched();
-            if touched.union(again).next().is_some() {
+            again.add(&touched);
+            if *again != Slots::NONE {
                 count += reader.news().map_or(0, |delta| delta.good[Class::Safe]);
             }
             *again = touched;
@@ -236,7 +254,7 @@ mod tests {
                 (0..ROUNDS).for_each(|_| good(&reporter, &tally));
                 done.store(true, Release);
             });
-            let mut again = BTreeSet::new();
+            let mut again = Slots::NONE;
             while !done.load(Acquire) {
                 look(&mut again);
             }

@@ -30,7 +30,7 @@ use super::assembly::Assembly;
 use super::notes::{self, Note, Notes};
 use super::prober::{self, Ended, Outcome, Prober, Sharer, targets};
 use super::recent::{Recent, Told};
-use super::signals::{Signals, Slot};
+use super::signals::{Signals, Slot, Slots};
 use super::tally::TallyReader;
 use super::{BackendView, Published};
 use crate::config::Config;
@@ -110,7 +110,13 @@ struct Task {
     /// Where requests waited or unsafe ones ran at the last look: looked at in each round.
     busy: BTreeSet<Key>,
     /// Touched in this round or at a wake-up since: looked at once more in the next (why: `Marks::mark_unless_seen`).
-    again: BTreeSet<Slot>,
+    again: Slots,
+    /// Endpoints of which the model must hear that nothing runs there: writes wait to go elsewhere.
+    awaited: BTreeSet<Key>,
+    /// The endpoints whose tallies are looked at; empty between two looks, kept for its room.
+    looked_at: Vec<Key>,
+    /// The generation, and the state of the model, that were last compared with the view: it tells the truth of them.
+    compared: Option<(Generation, u64)>,
     next_round: Moment,
     first_round: watch::Sender<FirstRound>,
     first_round_until: Moment,
@@ -162,11 +168,11 @@ impl Task {
         let now = tools.clock.now();
         let mut model = Model::new();
         let mut told = Vec::new();
-        model.apply(now, Input::Reconfigure(config.setup()), &mut told);
+        model.apply(now, &Input::Reconfigure(config.setup()), &mut told);
         let Records { journal, state, memory } = records;
         if let Some(memory) = memory {
             memory.gone(&config.setup()).iter().for_each(|gone| tracing::warn!("{gone}"));
-            model.apply(now, Input::Restore(memory), &mut told);
+            model.apply(now, &Input::Restore(memory), &mut told);
         }
         let snapshot = model.snapshot();
         let mut assembly = Assembly::new(workers, config.clone(), &snapshot);
@@ -192,7 +198,10 @@ impl Task {
             notes,
             readers: BTreeMap::new(),
             busy: BTreeSet::new(),
-            again: BTreeSet::new(),
+            again: Slots::NONE,
+            awaited: BTreeSet::new(),
+            looked_at: Vec::new(),
+            compared: None,
             next_round: now,
             first_round,
             first_round_until: now.after(longest),
@@ -265,7 +274,7 @@ impl Task {
             self.read_workers(Look::Round, prober);
         }
         if is_due(&self.model) {
-            self.apply(Input::Tick);
+            self.apply(&Input::Tick);
         }
         prober.start_due(now);
         if self.chronicle.second_is_over(now) {
@@ -296,7 +305,7 @@ impl Task {
                     let endpoint = sharer.endpoint;
                     let reader = self.readers.get(&(Slot::of(endpoint), endpoint));
                     let answered_meanwhile = reader.map_or(0, |reader| reader.tally().answered_since(ended.began));
-                    self.apply(Input::Probe {
+                    self.apply(&Input::Probe {
                         endpoint,
                         report: ProbeReport { result, began: ended.began, answered_meanwhile, lag },
                     });
@@ -311,7 +320,7 @@ impl Task {
                 let result = ProbeResult::Void(Illness::Short);
                 let report = ProbeReport { result, began: ended.began, answered_meanwhile: 0, lag: Lag::Unknown };
                 for sharer in &ended.sharers {
-                    self.apply(Input::Probe { endpoint: sharer.endpoint, report });
+                    self.apply(&Input::Probe { endpoint: sharer.endpoint, report });
                 }
             }
             Outcome::Panicked => {
@@ -330,25 +339,25 @@ impl Task {
 
     /// Reads the tallies that workers touched, and passes on which verdicts they wait for.
     fn read_workers(&mut self, look: Look, prober: &mut Prober) {
-        let mut due = self.take_notes(); // before the tallies: what their workers counted before them is there then
-        let awaited = self.awaited();
+        let mut due = std::mem::take(&mut self.looked_at);
+        self.take_notes(&mut due); // before the tallies: what their workers counted before them is there then
+        let awaited = self.awaited.clone(); // as of now: it may change with every tally
         let touched = self.tools.signals.take_touched();
-        let slots: BTreeSet<Slot> = match look {
-            Look::Between => {
-                self.again.extend(&touched);
-                touched
-            }
+        let mut slots = touched.clone();
+        match look {
+            Look::Between => self.again.add(&touched),
             Look::Round => {
                 due.extend(&self.busy);
                 due.extend(&awaited);
-                let before = std::mem::replace(&mut self.again, touched.clone());
-                touched.union(&before).copied().collect()
+                slots.add(&std::mem::replace(&mut self.again, touched));
             }
-        };
-        for slot in slots {
+        }
+        for slot in slots.iter() {
             due.extend(self.readers.range(all_of(slot)).map(|(key, _)| *key));
         }
-        for key in due {
+        due.sort_unstable();
+        due.dedup();
+        for key in due.drain(..) {
             let Some(reader) = self.readers.get_mut(&key) else { continue };
             let delta = if awaited.contains(&key) { Some(reader.look()) } else { reader.news() };
             if reader.is_busy() {
@@ -358,21 +367,21 @@ impl Task {
             }
             if let Some(delta) = delta {
                 self.write_down(key.1, &delta);
-                self.apply(Input::Tally { endpoint: key.1, delta });
+                self.apply(&Input::Tally { endpoint: key.1, delta });
                 self.publish(); // before the next look: a move of writes must be told before it is asked what runs
             }
         }
+        self.looked_at = due;
         let now = self.now();
-        for slot in self.tools.signals.take_asked() {
+        for slot in self.tools.signals.take_asked().iter() {
             self.readers.range(all_of(slot)).for_each(|((_, endpoint), _)| prober.hurry(now, *endpoint));
         }
         self.publish();
     }
 
-    /// Hands the failures that workers told of to their readers, and says whose they are. At most as many as can wait, so
-    /// that a storm of them gets its next turn after the deadlines.
-    fn take_notes(&mut self) -> BTreeSet<Key> {
-        let mut of = BTreeSet::new();
+    /// Hands the failures that workers told of to their readers, and adds whose they are to `of`. At most as many as can wait,
+    /// so that a storm of them gets its next turn after the deadlines.
+    fn take_notes(&mut self, of: &mut Vec<Key>) {
         for _ in 0..notes::WAITING {
             let Ok(note) = self.notes.try_recv() else { break };
             let Note { endpoint, .. } = note;
@@ -380,22 +389,13 @@ impl Task {
             // One that is no longer configured is nobody's concern.
             if let Some(reader) = self.readers.get_mut(&key) {
                 reader.add(note);
-                of.insert(key);
+                of.push(key);
             }
         }
-        of
-    }
-
-    /// Endpoints of which the model must hear that nothing runs there: writes wait to go elsewhere.
-    fn awaited(&self) -> BTreeSet<Key> {
-        let backends = &self.model.snapshot().backends;
-        let pausing = backends.iter().filter(|backend| matches!(backend.writes, Writes::Pausing { .. }));
-        let endpoints = pausing.flat_map(|backend| &backend.pools).flat_map(|pool| &pool.endpoints);
-        endpoints.map(|endpoint| (Slot::of(endpoint.id), endpoint.id)).collect()
     }
 
     fn reconfigure(&mut self, config: Arc<Config>, prober: &mut Prober) {
-        self.apply(Input::Reconfigure(config.setup()));
+        self.apply(&Input::Reconfigure(config.setup()));
         self.generation = Generation(self.generation.0 + 1);
         self.assembly.adopt(self.generation, config.clone(), &self.model.snapshot());
         self.config = config;
@@ -428,11 +428,11 @@ impl Task {
 
     /// What an operator asks for: considered, or carried out. Time first: what is said beforehand is as of now.
     fn order(&mut self, order: &Order, act: Act) -> Answer {
-        self.apply(Input::Tick);
+        self.apply(&Input::Tick);
         let consequences = self.model.consider(order)?;
         match act {
             Act::Consider => {}
-            Act::CarryOut => self.apply(Input::Order(order.clone())),
+            Act::CarryOut => self.apply(&Input::Order(order.clone())),
         }
         Ok(consequences)
     }
@@ -453,7 +453,7 @@ impl Task {
         prober.watch(self.now(), targets(&self.config, &snapshot));
     }
 
-    fn apply(&mut self, input: Input) {
+    fn apply(&mut self, input: &Input) {
         let mut told = Vec::new();
         self.model.apply(self.now(), input, &mut told);
         if !told.is_empty() {
@@ -470,17 +470,24 @@ impl Task {
         }
     }
 
-    /// Stores the next view if something changed and the model is sound in that; returns what the model says now.
-    fn publish(&mut self) -> Snapshot {
+    /// Stores the next view if something changed and the model is sound in that. Nearly always nothing did.
+    fn publish(&mut self) {
+        let present = Some((self.generation, self.model.changes()));
+        if self.compared == present {
+            return;
+        }
         let snapshot = self.model.snapshot();
+        self.awaited = awaited(&snapshot);
         let changed = self.assembly.changed(&snapshot);
-        if !changed.is_empty() && self.examine(&changed) == Soundness::Sound {
+        if changed.is_empty() {
+            self.compared = present;
+        } else if self.examine(&changed) == Soundness::Sound {
+            self.compared = present;
             self.published.store(self.assembly.make(&snapshot));
             // A worker says that a write runs before it looks whether it may; we say where writes go before we look whether
             // any runs. With a fence between the two on both sides at least one of us sees the other: `proxy::begin`.
             fence(SeqCst);
         }
-        snapshot
     }
 
     /// What is about to be published, and no more: nothing else of the view is new.
@@ -542,6 +549,13 @@ fn is_good_news(transition: &Transition) -> bool {
         Change::Isolation { to } => *to == Isolation::No,
         Change::Probing { to } => to.is_none(),
     }
+}
+
+/// The endpoints of backends in which writes wait to go elsewhere.
+fn awaited(snapshot: &Snapshot) -> BTreeSet<Key> {
+    let pausing = snapshot.backends.iter().filter(|backend| matches!(backend.writes, Writes::Pausing { .. }));
+    let endpoints = pausing.flat_map(|backend| &backend.pools).flat_map(|pool| &pool.endpoints);
+    endpoints.map(|endpoint| (Slot::of(endpoint.id), endpoint.id)).collect()
 }
 
 /// The keys of every endpoint that shares the slot.

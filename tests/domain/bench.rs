@@ -61,6 +61,12 @@ pub fn writes(good: u32, failed: u32, kind: FailureKind) -> TallyDelta {
 /// (pool, endpoint), by rank.
 pub type At = (usize, usize);
 
+/// Whether two snapshots are one.
+fn same(one: &Snapshot, other: &Snapshot) -> bool {
+    let backends = one.backends.len() == other.backends.len() && one.isolation == other.isolation;
+    backends && one.backends.iter().zip(&other.backends).all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
 pub struct Bench {
     pub model: Model,
     pub setup: Setup,
@@ -77,7 +83,7 @@ impl Bench {
         let setup = setup(rules, pools);
         let mut model = Model::new();
         let mut told = Vec::new();
-        model.apply(Moment::ZERO, Input::Reconfigure(setup.clone()), &mut told);
+        model.apply(Moment::ZERO, &Input::Reconfigure(setup.clone()), &mut told);
         assert_eq!(told, [], "nothing is told at the start");
         let reference = FailbackReference::new(pools.len());
         Bench { model, setup, now: Moment::ZERO, told, reference, answering: BTreeSet::new() }
@@ -151,8 +157,13 @@ impl Bench {
             self.reference = FailbackReference::new(setup.backends[0].pools.len());
         }
         let mut told = Vec::new();
-        self.model.apply(self.now, input, &mut told);
+        let stood = (self.model.snapshot(), self.model.changes());
+        self.model.apply(self.now, &input, &mut told);
         self.model.check().unwrap();
+        assert!(
+            same(&stood.0, &self.model.snapshot()) || stood.1 != self.model.changes(),
+            "a change that is not counted"
+        );
         if let (Some((pool, result)), Isolation::No) = (probed, self.model.snapshot().isolation) {
             self.reference.probed(pool, result);
         }

@@ -59,7 +59,7 @@ impl World {
     }
 
     fn apply(&mut self, now: Moment, input: Input) {
-        self.model.apply(now, input, &mut self.told);
+        self.model.apply(now, &input, &mut self.told);
     }
 
     /// How often the serving pool changes in so long.

@@ -40,7 +40,7 @@ fn one_percent_of_noise_at_5000_requests_a_second_ejects_nobody_in_ten_minutes()
         let mut told = Vec::new();
         for n in 0..10 * 60 * 20 {
             let now = Moment::at(Duration::from_millis(50 * n));
-            bench.model.apply(now, Input::Tally { endpoint, delta: dice.delta(250, 1) }, &mut told);
+            bench.model.apply(now, &Input::Tally { endpoint, delta: dice.delta(250, 1) }, &mut told);
             assert_eq!(told, [], "seed {seed}");
         }
         bench.model.check().unwrap();

@@ -255,7 +255,7 @@ fn reconfigured_endpoints_keep_their_health_and_new_ones_get_ids_never_used_befo
     let before = bench.snapshot();
     let mut told = Vec::new();
     let late = Input::Tally { endpoint: gone, delta: tally(0, 99, FailureKind::Refused) };
-    bench.model.apply(bench.now, late, &mut told);
+    bench.model.apply(bench.now, &late, &mut told);
     assert_eq!((told, Arc::ptr_eq(&before, &bench.snapshot())), (vec![], true), "late news of one that is gone");
 }
 
@@ -277,7 +277,7 @@ fn the_serving_pool_is_kept_by_name_and_chosen_anew_when_it_is_gone() {
     without.backends[0].pools[0] =
         PoolSetup { name: "p2".into(), endpoints: vec!["p2e0".into()], writes: PoolWrites::After(Duration::ZERO) };
     let mut told = Vec::new();
-    bench.model.apply(bench.now, Input::Reconfigure(without), &mut told);
+    bench.model.apply(bench.now, &Input::Reconfigure(without), &mut told);
     bench.model.check().unwrap();
     let change = Change::Serving { from: "p1".into(), to: "p2".into() };
     assert_eq!((told.len(), &told[0].change, told[0].cause), (1, &change, Cause::Reconfigured));
@@ -300,10 +300,10 @@ fn backends_do_not_touch_each_other() {
     both.backends.push(BackendSetup { name: "other".into(), ..both.backends[0].clone() });
     let mut model = Model::new();
     let mut told = Vec::new();
-    model.apply(Moment::ZERO, Input::Reconfigure(both), &mut told);
+    model.apply(Moment::ZERO, &Input::Reconfigure(both), &mut told);
     let before = model.snapshot();
     let endpoint = before.backends[1].pools[0].endpoints[0].id;
-    model.apply(Moment::ZERO, Input::Probe { endpoint, report: report(Moment::ZERO, FAILED) }, &mut told);
+    model.apply(Moment::ZERO, &Input::Probe { endpoint, report: report(Moment::ZERO, FAILED) }, &mut told);
     let after = model.snapshot();
     assert!(Arc::ptr_eq(&before.backends[0], &after.backends[0]));
     assert!(told.len() == 3 && told.iter().all(|transition| transition.backend.as_deref() == Some("other")));
@@ -317,7 +317,7 @@ fn a_clock_that_steps_back_counts_as_standing_still() {
     let mut told = Vec::new();
     bench.model.apply(
         Moment::ZERO,
-        Input::Probe { endpoint: bench.id(B), report: report(Moment::ZERO, FAILED) },
+        &Input::Probe { endpoint: bench.id(B), report: report(Moment::ZERO, FAILED) },
         &mut told,
     );
     bench.model.check().unwrap();

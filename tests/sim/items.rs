@@ -145,7 +145,7 @@ impl World {
         self.model = Model::new();
         self.watch.restarts(self.now);
         let mut told = Vec::new();
-        self.model.apply(self.now, Input::Reconfigure(setup_of(&self.plan, &self.configured)), &mut told);
+        self.model.apply(self.now, &Input::Reconfigure(setup_of(&self.plan, &self.configured)), &mut told);
         self.meet_endpoints();
         self.apply(Input::Restore(memory.clone()), Given::Restore);
         let after = self.view.snapshot.clone();

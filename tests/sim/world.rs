@@ -131,7 +131,7 @@ impl World {
         let now = Moment::at(Duration::from_secs(1));
         let mut model = Model::new();
         let mut told = Vec::new();
-        model.apply(now, Input::Reconfigure(setup_of(&plan, &configured)), &mut told);
+        model.apply(now, &Input::Reconfigure(setup_of(&plan, &configured)), &mut told);
         let snapshot = model.snapshot();
         let view = View::new(snapshot.backends[0].clone(), Isolation::No, Vec::new());
         let mut world = World {
@@ -230,7 +230,7 @@ impl World {
         }
         self.steps += 1;
         self.told.clear();
-        self.model.apply(self.now, input, &mut self.told);
+        self.model.apply(self.now, &input, &mut self.told);
         if self.tells {
             for transition in &self.told {
                 eprintln!("{} {:?} {:?} {:?}", transition.at, transition.change, transition.cause, transition.evidence);
@@ -361,7 +361,7 @@ impl World {
         }
         let mut copy = self.model.clone();
         let mut told = Vec::new();
-        copy.apply(early, Input::Reconfigure(setup_of(&self.plan, &self.configured)), &mut told);
+        copy.apply(early, &Input::Reconfigure(setup_of(&self.plan, &self.configured)), &mut told);
         // A write that ends is quiet; what it does to `after_writes` is told with the next probe.
         let of_writes = |waiting: &Option<Waiting>| matches!(waiting, Some(Waiting::AfterWrites { .. }));
         let may_be_late = |told: &Transition| match &told.change {

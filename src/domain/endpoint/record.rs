@@ -3,12 +3,12 @@
 //! Not here: what a verdict does to its health (the machine in `endpoint`).
 
 use super::super::Why;
-use super::super::evidence::{FailureKind, HeadTimes, Heard, ProbeReport, ProbeResult, TallyDelta};
+use super::super::evidence::{FailureKind, Heard, ProbeReport, ProbeResult, TallyDelta};
 use super::super::score::{Weighed, half_of_trip};
 use super::super::setup::{OnIntermittent, Rules};
-use super::super::silence::allowed;
 use super::super::transition::{Evidence, Steadiness};
 use super::super::units::{Class, Moment};
+use super::super::usual::Changed;
 use super::{Endpoint, Health, NO_CANDIDATE, Out, PROVEN_BY_PROBES, Score, Seen, Suspicion, Verdict};
 
 /// What an open hedge may yet add to the score, in thousandths of a point: half of what a failure does.
@@ -59,6 +59,7 @@ pub(in super::super) enum Noted {
 
 impl Endpoint {
     /// How things stand there, and the good answers: all that most deltas hold.
+    #[inline]
     pub(in super::super) fn note_tally(&mut self, now: Moment, delta: &TallyDelta) -> Noted {
         self.silence.pending = delta.pending;
         if let Some(at) = delta.last_head {
@@ -77,8 +78,8 @@ impl Endpoint {
             Health::Unproven | Health::Up { .. } => self.doubt == Doubt::None,
             Health::Suspect { .. } | Health::Down(_) | Health::Probation { .. } => false,
         };
-        if calm && delta.heads != HeadTimes::default() {
-            self.usual.note(now, &delta.heads);
+        if calm && delta.heads.total() > 0 && self.usual.note(now, &delta.heads) == Changed::Yes {
+            self.silence.adopt(self.usual.p99());
         }
         if calm && delta.failed.is_empty() && hedges == 0 && delta.open_hedges == 0 {
             Noted::Quiet
@@ -240,7 +241,7 @@ impl Endpoint {
     }
 
     fn due_while_up(&self, now: Moment, alone: Alone, rules: &Rules) -> Option<Seen> {
-        let stalled = self.silence.stalls_at(self.usual.p99()).is_some_and(|at| at <= now);
+        let stalled = self.silence.stalls_at().is_some_and(|at| at <= now);
         let suspicion = match self.health {
             Health::Suspect { by, .. } => Some(by),
             Health::Unproven | Health::Up { .. } | Health::Down(_) | Health::Probation { .. } => None,
@@ -286,9 +287,10 @@ impl Endpoint {
     }
 
     /// When time alone will move it, or asks for a probe.
+    #[inline]
     pub(in super::super) fn deadline(&self, alone: Alone, rules: &Rules) -> Option<(Moment, Why)> {
-        let asks = self.asks_at().map(|at| (at, Why::SilenceProbe));
-        let moves = match self.health {
+        let asks = || self.asks_at().map(|at| (at, Why::SilenceProbe));
+        let next = match self.health {
             Health::Down(Out::Ejected { until, passes }) if passes >= rules.rise => {
                 Some((self.returns_at(until, rules), Why::EjectionOver))
             }
@@ -297,31 +299,30 @@ impl Endpoint {
             }
             Health::Down(_) | Health::Probation { .. } => None,
             Health::Suspect { by: Suspicion::Stalled { since }, .. } => {
-                Some((since.after(rules.confirm), Why::StallConfirmed))
+                sooner(Some((since.after(rules.confirm), Why::StallConfirmed)), asks())
             }
             Health::Unproven | Health::Up { .. } | Health::Suspect { by: Suspicion::Doubted, .. } => match alone {
-                // A silence asks before it stalls. This runs with nearly every tally: no more than is needed.
-                Alone::No if asks.is_none() => {
-                    self.silence.stalls_at(self.usual.p99()).map(|at| (at, Why::SilenceOver))
-                }
-                Alone::No | Alone::Yes => None,
+                Alone::No => self.silence.deadline(),
+                Alone::Yes => asks(),
             },
         };
-        let calm = self.errored.calm_at().map(|at| (at, Why::CalmAgain));
-        sooner(sooner(moves, asks), calm)
+        match self.errored.calm_at() {
+            None => next,
+            calm @ Some(_) => sooner(next, calm.map(|at| (at, Why::CalmAgain))),
+        }
     }
 
     /// When a probe is to be asked for because of a silence.
     pub(in super::super) fn asks_at(&self) -> Option<Moment> {
         match self.health {
-            Health::Unproven | Health::Up { .. } | Health::Suspect { .. } => self.silence.probe_at(self.usual.p99()),
+            Health::Unproven | Health::Up { .. } | Health::Suspect { .. } => self.silence.probe_at(),
             Health::Down(_) | Health::Probation { .. } => None,
         }
     }
 
     pub(super) fn stall(&self, now: Moment) -> Evidence {
         let (pending, oldest, silent) = self.silence.numbers(now);
-        Evidence::Stall { pending, oldest, silent, allowed: allowed(self.usual.p99()) }
+        Evidence::Stall { pending, oldest, silent, allowed: self.silence.allowed() }
     }
 
     pub(super) fn requests(&self, class: Class, rules: &Rules) -> Evidence {
@@ -335,10 +336,10 @@ impl Endpoint {
     }
 }
 
-/// The earlier of two deadlines; the first if they are at once.
-fn sooner(one: Option<(Moment, Why)>, other: Option<(Moment, Why)>) -> Option<(Moment, Why)> {
+/// The earlier of two deadlines.
+pub(in super::super) fn sooner(one: Option<(Moment, Why)>, other: Option<(Moment, Why)>) -> Option<(Moment, Why)> {
     match (one, other) {
-        (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
+        (Some(one), Some(other)) => Some(one.min(other)),
         (one, None) => one,
         (None, other) => other,
     }

@@ -47,7 +47,16 @@ async fn next(prober: &mut Prober, clock: Clock) -> Ended {
     prober.start_due(clock.now());
     let ended = prober.next_ended().await;
     prober.reschedule(clock.now(), &ended, |_| Some(UP));
+    check(prober);
     ended
+}
+
+/// What is kept at hand is what looking at all of them would find.
+fn check(prober: &Prober) {
+    let all = || prober.watched.values();
+    assert_eq!(prober.next_due(), all().filter_map(Watched::due).min());
+    let probed = all().flat_map(|watched| watched.sharing.values()).all(|sharing| sharing.schedule.has_history());
+    assert_eq!(prober.first_round_over(), probed);
 }
 
 #[test]
@@ -134,6 +143,7 @@ fn the_quickest_need_of_those_who_share_sets_the_time() {
         let far = clock.now().after(Duration::from_secs(1));
         assert!(prober.next_due().is_some_and(|due| due > far));
         prober.hurry(clock.now(), EndpointId(2));
+        check(&prober);
         assert!(prober.next_due().is_some_and(|due| due < far));
         while prober.next_due().is_some_and(|due| due > clock.now()) {
             tokio::task::yield_now().await;
@@ -150,7 +160,9 @@ fn who_joins_a_probe_that_runs_is_told_of_it_and_who_leaves_is_not() {
         let same = |id| at(id, target("/", alive.address));
         prober.watch(clock.now(), [same(1), same(2)]);
         prober.start_due(clock.now());
+        check(&prober);
         prober.watch(clock.now(), [same(2), same(3), at(1, target("/", refusing_address()))]);
+        check(&prober);
         let mut outcomes = BTreeMap::new();
         for _ in 0..2 {
             let ended = next(&mut prober, clock).await;
@@ -188,6 +200,7 @@ fn what_stays_as_it_was_is_not_disturbed() {
         next(&mut prober, clock).await;
         let due = prober.next_due();
         prober.watch(clock.now(), same());
+        check(&prober);
         assert_eq!(prober.next_due(), due);
         assert_eq!(alive.heads().len(), 1);
     });
@@ -205,6 +218,7 @@ fn a_new_pace_keeps_the_schedule_but_starts_a_probe_that_ran_anew() {
         next(&mut prober, clock).await;
         assert_eq!(prober.next_due().map(|due| due > clock.now()), Some(true));
         prober.watch(clock.now(), paced(4));
+        check(&prober);
         assert!(prober.next_due().is_some_and(|due| due <= clock.now()), "the one that hangs");
         prober.start_due(clock.now());
         assert!(prober.next_due().is_some_and(|due| due > clock.now()), "the other one is not due yet");

@@ -49,7 +49,7 @@ impl Steps {
         for endpoint in ids {
             let (result, began, lag) = (ProbeResult::Passed, clock.now(), Lag::Unknown);
             let report = ProbeReport { result, began, answered_meanwhile: 0, lag };
-            steps.apply(Input::Probe { endpoint, report });
+            steps.apply(&Input::Probe { endpoint, report });
         }
         steps.publish();
         Ok(steps)
@@ -72,7 +72,7 @@ impl Steps {
     }
 
     /// Has the model take something in, and tells what follows.
-    pub fn apply(&mut self, input: Input) {
+    pub fn apply(&mut self, input: &Input) {
         self.task.apply(input);
     }
 

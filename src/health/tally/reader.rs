@@ -120,10 +120,8 @@ impl TallyReader {
 impl Seen {
     fn read_heads(&mut self, cell: &TallyCell, heads: &mut HeadTimes) {
         let (counts, _) = cell.head.read();
-        for ((sum, seen), count) in heads.0.iter_mut().zip(&mut self.heads).zip(counts) {
-            *sum = sum.saturating_add(narrow(count.wrapping_sub(*seen)));
-            *seen = count;
-        }
+        let seen = self.heads.iter_mut().zip(counts);
+        heads.add_counts(seen.map(|(seen, count)| narrow(count.wrapping_sub(std::mem::replace(seen, count)))));
     }
 }
 
