@@ -11,10 +11,11 @@ use super::status::{
 use super::{Phase, State};
 use crate::config::Listener;
 use crate::domain::{
-    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Illness, Lagging,
-    Moment, Out, PoolHealth, PoolSnapshot, ReadOnly, Routing, Standing, Steadiness, Waiting, Writes,
+    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Illness, Isolation,
+    Lagging, Moment, Out, PoolHealth, PoolSnapshot, ReadOnly, Routing, Standing, Steadiness, Waiting, Writes,
 };
 use crate::health::{BackendView, EndpointView, PoolView, Told, View};
+use crate::telemetry::control::Control;
 use crate::telemetry::words;
 use std::time::{Duration, SystemTime};
 
@@ -37,9 +38,10 @@ pub fn picture(state: &State) -> Status {
         listeners: view.config.listeners.iter().map(|found| now.listener(found)).collect(),
         recent: state.recent.all().iter().rev().take(RECENT).map(|told| now.transition(told)).collect(),
     };
-    status.problems = problems(&status, &view, now);
+    status.problems = problems(&status, &view, &state.control, now);
     status
 }
+
 /// The moment of the picture, on both clocks.
 #[derive(Clone, Copy)]
 struct Now {
@@ -192,6 +194,7 @@ impl Now {
             words: self.remarks(endpoint, words),
             drained: endpoint.drained == Drained::Yes,
             intermittent: endpoint.steadiness == Steadiness::Intermittent,
+            lag_seconds: endpoint.lag.map(|behind| behind.as_secs_f64()),
             since: self.wall_at(endpoint.since),
             for_seconds: self.ago(endpoint.since).as_secs_f64(),
             in_flight: sum_of(&view.tally.cells, in_flight_at),
@@ -275,11 +278,12 @@ impl Now {
 }
 
 /// What is wrong, worst first: users refused, users on the spare, less in reserve, trouble to come.
-fn problems(status: &Status, view: &View, now: Now) -> Vec<String> {
+fn problems(status: &Status, view: &View, control: &Control, now: Now) -> Vec<String> {
     let mut problems: Vec<(Severity, String)> = Vec::new();
     if status.readiness != Phase::Ready.name() {
         problems.push((Severity::Refused, format!("not ready: {}", status.readiness)));
     }
+    of_ourselves(control, &mut problems);
     for backend in &view.backends {
         of_backend(&backend.snapshot, now, &mut problems);
     }
@@ -310,6 +314,21 @@ enum Severity {
     OnTheSpare,
     LessInReserve,
     ToCome,
+}
+
+/// Where the trouble is held to be this machine's own. Said before what is wrong with any backend, since all of that may follow from it.
+fn of_ourselves(control: &Control, problems: &mut Vec<(Severity, String)>) {
+    if control.isolation() == Isolation::Yes {
+        let words = "nobody answers this machine, not one endpoint of any pool: look at its own network, not at the pools; nothing \
+                     moves until somebody does, by command neither";
+        problems.push((Severity::Refused, words.to_owned()));
+    }
+    if let Some(illness) = control.illness() {
+        let what = words::illness(illness);
+        let words =
+            format!("probes count for nothing now, for this machine is ill: {what}; what requests meet still counts");
+        problems.push((Severity::LessInReserve, words));
+    }
 }
 
 fn of_backend(backend: &BackendSnapshot, now: Now, problems: &mut Vec<(Severity, String)>) {
@@ -468,6 +487,32 @@ mod tests {
             backend.pools[1].endpoints[0].health = Health::Down(Out::ByProbes { passes: 0 });
         }));
         assert_eq!(picture(&state).problems, ["sites: pool oregon is down: 0 of 1 endpoint up"]);
+    }
+
+    #[test]
+    fn trouble_of_our_own_is_a_problem_until_it_ends() {
+        let state = ready(view(SITES));
+        let tell = |change: Change| {
+            state.control.transition(&Transition {
+                at: Moment::ZERO,
+                backend: None,
+                first_evidence: None,
+                change,
+                cause: Cause::NobodyAnswers,
+                evidence: Evidence::Configured,
+            });
+            picture(&state).problems
+        };
+        let ill = tell(Change::Probing { to: Some(Illness::Short) });
+        assert!(
+            matches!(&ill[..], [only] if only.contains("descriptors, local ports or memory have run out")),
+            "{ill:?}"
+        );
+        let cut_off = tell(Change::Isolation { to: Isolation::Yes });
+        assert!(cut_off[0].starts_with("nobody answers this machine, not one endpoint of any pool"), "{cut_off:?}");
+        assert_eq!(cut_off[1..], ill);
+        tell(Change::Probing { to: None });
+        assert_eq!(tell(Change::Isolation { to: Isolation::No }), [] as [&str; 0]);
     }
 
     #[test]

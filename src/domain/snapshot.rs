@@ -265,6 +265,9 @@ pub struct EndpointSnapshot {
     pub steadiness: Steadiness,
     /// Up from probation: gets its full share of requests only from then on, and a growing one from `since`.
     pub warm_at: Option<Moment>,
+    /// How far behind it says it is, to within a second or a tenth, so that not each probe makes a new view; `None` if it does not
+    /// say, or is not heard any more.
+    pub lag: Option<Duration>,
 }
 
 impl PoolSnapshot {

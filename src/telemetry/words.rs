@@ -9,8 +9,8 @@ pub use orders::{consequence, refusal};
 
 use super::control::{Moved, moved};
 use crate::domain::{
-    Cause, Change, CommandStep, Diverged, Evidence, FailureCounts, FailureKind, Health, Isolation, Lagging, Moment,
-    Out, ProbeFailure, RampStep, ReadOnly, Routing, Steadiness, Suspicion, Transition, Writes,
+    Cause, Change, CommandStep, Diverged, Evidence, FailureCounts, FailureKind, Health, Illness, Isolation, Lagging,
+    Moment, Out, ProbeFailure, RampStep, ReadOnly, Routing, Steadiness, Suspicion, Transition, Writes,
 };
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime};
@@ -118,6 +118,15 @@ pub fn health(health: Health) -> &'static str {
         Health::Down(Out::ByRefusals { .. }) => "down (refuses connections)",
         Health::Down(Out::Ejected { .. }) => "down (ejected: requests failed)",
         Health::Probation { .. } => "probation",
+    }
+}
+
+/// What is wrong with this process, and where to look.
+pub fn illness(illness: Illness) -> &'static str {
+    match illness {
+        Illness::Late => "hotspare got its turn too late: look for what takes the CPU",
+        Illness::Short => "descriptors, local ports or memory have run out: the log says which",
+        Illness::ClockJumped => "its clock jumped, as after a sleep or a pause",
     }
 }
 
