@@ -11,8 +11,8 @@ use super::status::{
 use super::{Phase, State};
 use crate::config::Listener;
 use crate::domain::{
-    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Illness, Isolation,
-    Lagging, Moment, Out, PoolHealth, PoolSnapshot, ReadOnly, Routing, Standing, Steadiness, Waiting, Writes,
+    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Isolation, Lagging,
+    Moment, Out, PoolHealth, PoolSnapshot, Routing, Standing, Steadiness, Waiting, Writes,
 };
 use crate::health::{BackendView, EndpointView, PoolView, Told, View};
 use crate::telemetry::control::Control;
@@ -29,7 +29,7 @@ pub fn picture(state: &State) -> Status {
     let mut status = Status {
         schema: SCHEMA,
         release: env!("CARGO_PKG_VERSION").to_owned(),
-        now: time(now.wall),
+        now: words::time(now.wall),
         uptime_seconds: now.moment.since_start().as_secs_f64(),
         readiness: state.readiness.get().name().to_owned(),
         generation: view.generation.0,
@@ -55,7 +55,7 @@ impl Now {
     }
 
     fn wall_at(self, moment: Moment) -> String {
-        time(self.wall.checked_sub(self.ago(moment)).unwrap_or(SystemTime::UNIX_EPOCH))
+        words::time(self.wall.checked_sub(self.ago(moment)).unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
     fn backend(self, view: &BackendView) -> BackendStatus {
@@ -79,29 +79,17 @@ impl Now {
 
     fn writes(self, backend: &BackendSnapshot) -> WritesStatus {
         let serving = &backend.pools[backend.serving.0].name;
-        let (reason, left, words) = match backend.writes {
-            Writes::To(pool) => (None, None, format!("go to {}", backend.pools[pool.0].name)),
-            Writes::Pausing { to, until } => {
-                let words = format!("wait for those that run elsewhere, then go to {}", backend.pools[to.0].name);
-                (None, Some(until), words)
+        let words = match backend.writes {
+            Writes::To(pool) => format!("go to {}", backend.pools[pool.0].name),
+            Writes::Pausing { to, .. } => {
+                format!("wait for those that run elsewhere, then go to {}", backend.pools[to.0].name)
             }
-            Writes::Refused(why) => {
-                let until = match why {
-                    ReadOnly::NotYet { until } => Some(until),
-                    ReadOnly::Commanded
-                    | ReadOnly::Pool
-                    | ReadOnly::FailingBack
-                    | ReadOnly::CatchingUp
-                    | ReadOnly::UntilAck => None,
-                };
-                let words = format!("are refused at {serving}: {}", words::read_only(why));
-                (Some(why.name().to_owned()), until, words)
-            }
+            Writes::Refused(why) => format!("are refused at {serving}: {}", words::read_only(why)),
         };
         WritesStatus {
             state: backend.writes.name().to_owned(),
-            reason,
-            left_seconds: left.map(|until| until.since(self.moment).as_secs_f64()),
+            reason: backend.writes.reason().map(|why| why.name().to_owned()),
+            left_seconds: backend.writes.until().map(|until| until.since(self.moment).as_secs_f64()),
             words,
         }
     }
@@ -178,11 +166,11 @@ impl Now {
 
     fn endpoint(self, endpoint: &EndpointSnapshot, view: &EndpointView) -> EndpointStatus {
         let (out, words) = match endpoint.health {
-            Health::Down(Out::Ejected { until, .. }) if until > self.moment => {
+            Health::Down(out @ Out::Ejected { until, .. }) if until > self.moment => {
                 let left = words::span(until.since(self.moment));
-                (Some("ejected"), format!("{}, for {left} more", words::health(endpoint.health)))
+                (Some(out), format!("{}, for {left} more", words::health(endpoint.health)))
             }
-            Health::Down(out) => (Some(way_out(out)), words::health(endpoint.health).to_owned()),
+            Health::Down(out) => (Some(out), words::health(endpoint.health).to_owned()),
             Health::Unproven | Health::Up { .. } | Health::Suspect { .. } | Health::Probation { .. } => {
                 (None, words::health(endpoint.health).to_owned())
             }
@@ -190,7 +178,7 @@ impl Now {
         EndpointStatus {
             name: endpoint.name.to_string(),
             health: endpoint.health.name().to_owned(),
-            out: out.map(str::to_owned),
+            out: out.map(|out| out.name().to_owned()),
             words: self.remarks(endpoint, words),
             drained: endpoint.drained == Drained::Yes,
             intermittent: endpoint.steadiness == Steadiness::Intermittent,
@@ -225,7 +213,7 @@ impl Now {
                 .map(|certificate| CertificateStatus {
                     file: certificate.file.to_string(),
                     names: certificate.names.iter().map(|name| name.to_string()).collect(),
-                    not_after: time(certificate.not_after),
+                    not_after: words::time(certificate.not_after),
                     left_seconds: self.left(certificate.not_after),
                 })
                 .collect(),
@@ -243,34 +231,32 @@ impl Now {
     fn transition(self, told: &Told) -> TransitionStatus {
         let transition = &told.transition;
         let backend = transition.backend.as_deref().unwrap_or("").to_owned();
-        let (what, who, from, to) = match &transition.change {
-            Change::Endpoint { pool, endpoint, from, to, .. } => {
-                ("endpoint", format!("{pool}/{endpoint}"), from.name(), to.name())
+        let who = match &transition.change {
+            Change::Endpoint { pool, endpoint, .. } | Change::Steadiness { pool, endpoint, .. } => {
+                format!("{pool}/{endpoint}")
             }
-            Change::Pool { pool, from, to } => ("pool", pool.to_string(), from.name(), to.name()),
-            Change::Serving { from, to } => ("serving", backend.clone(), &**from, &**to),
-            Change::Routing { from, to } => ("routing", backend.clone(), from.name(), to.name()),
-            Change::Steadiness { pool, endpoint, to, .. } => {
-                ("steadiness", format!("{pool}/{endpoint}"), "", to.name())
-            }
-            Change::Lag { pool, to } => ("lag", pool.to_string(), "", to.name()),
-            Change::Diverged { pool, to } => ("diverged", pool.to_string(), "", to.name()),
-            Change::Ramp { from, to, .. } => ("ramp", backend.clone(), &**from, &**to),
-            Change::Writes { from, to, .. } => ("writes", backend.clone(), from.name(), to.name()),
-            Change::WritesLeft { pool, .. } => ("writes_left", pool.to_string(), "", ""),
-            Change::Waiting { from, to } => ("waiting", backend.clone(), waiting(*from), waiting(*to)),
-            Change::Command { command, .. } => ("command", command.to_string(), "", ""),
-            Change::Isolation { to } => ("isolation", backend.clone(), "", to.name()),
-            Change::Probing { to } => ("probing", backend.clone(), "", to.map_or("sound", Illness::name)),
+            Change::Pool { pool, .. }
+            | Change::Lag { pool, .. }
+            | Change::Diverged { pool, .. }
+            | Change::WritesLeft { pool, .. } => pool.to_string(),
+            Change::Command { command, .. } => command.to_string(),
+            Change::Serving { .. }
+            | Change::Routing { .. }
+            | Change::Ramp { .. }
+            | Change::Writes { .. }
+            | Change::Waiting { .. }
+            | Change::Isolation { .. }
+            | Change::Probing { .. } => backend.clone(),
         };
+        let (from, to) = transition.change.from_to();
         TransitionStatus {
-            at: time(told.wall),
+            at: words::time(told.wall),
             ago_seconds: self.ago(transition.at).as_secs_f64(),
             backend,
-            what: what.to_owned(),
+            what: transition.change.name().to_owned(),
             who,
-            from: from.to_owned(),
-            to: to.to_owned(),
+            from: from.unwrap_or_default().to_owned(),
+            to: to.unwrap_or_default().to_owned(),
             cause: transition.cause.name().to_owned(),
             words: words::transition(transition),
         }
@@ -397,31 +383,11 @@ fn up(pool: &PoolSnapshot) -> String {
     format!("{up} of {} up", words::count(of, "endpoint"))
 }
 
-fn waiting(waiting: Option<Waiting>) -> &'static str {
-    waiting.map_or("", Waiting::name)
-}
-
-fn way_out(out: Out) -> &'static str {
-    match out {
-        Out::ByProbes { .. } => "probes",
-        Out::ByRefusals { .. } => "refusals",
-        Out::Ejected { .. } => "ejected",
-    }
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-fn time(at: SystemTime) -> String {
-    match jiff::Timestamp::try_from(at) {
-        Ok(timestamp) => format!("{timestamp:.3}"),
-        Err(_) => "outside the calendar".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{SITES, state, view, with_snapshot};
     use super::*;
-    use crate::domain::{Cause, Evidence, FailureKind, PoolIndex, Transition};
+    use crate::domain::{Cause, Evidence, FailureKind, Illness, PoolIndex, Transition};
     use crate::telemetry::cells::WorkerIndex;
 
     fn ready(view: View) -> State {
