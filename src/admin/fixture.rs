@@ -53,6 +53,7 @@ pub fn view(pools: &[Place]) -> View {
                 drained: Drained::No,
                 steadiness: Steadiness::Steady,
                 warm_at: None,
+                lag: None,
             });
         }
         let up = (0..endpoints.len()).collect();

@@ -188,6 +188,7 @@ fn standing(view: &View) -> Vec<MetricFamily> {
     let mut commands = Family::new(&names::COMMANDS_STANDING);
     let mut intermittent = Family::new(&names::ENDPOINT_INTERMITTENT);
     let mut drained = Family::new(&names::ENDPOINT_DRAINED);
+    let mut lag = Family::new(&names::ENDPOINT_LAG);
     let mut stale = Family::new(&names::POOL_STALE);
     let mut diverged = Family::new(&names::POOL_DIVERGED);
     for backend in view.backends.iter().map(|backend| &*backend.snapshot) {
@@ -203,10 +204,13 @@ fn standing(view: &View) -> Vec<MetricFamily> {
                 let labels = [name, &*pool.name, &*endpoint.name];
                 intermittent.add(labels, flag(endpoint.steadiness == Steadiness::Intermittent));
                 drained.add(labels, flag(endpoint.drained == Drained::Yes));
+                if let Some(behind) = endpoint.lag {
+                    lag.add(labels, behind.as_secs_f64());
+                }
             }
         }
     }
-    [writes, waits, commands, intermittent, drained, stale, diverged].map(Family::done).into()
+    [writes, waits, commands, intermittent, drained, lag, stale, diverged].map(Family::done).into()
 }
 
 fn connections(workers: &Workers) -> Vec<MetricFamily> {
@@ -329,6 +333,7 @@ mod tests {
             backend.serving = PoolIndex(1);
             backend.pools[0].health = PoolHealth::Down;
             backend.pools[0].endpoints[0].health = Health::Down(Out::ByProbes { passes: 0 });
+            backend.pools[1].endpoints[0].lag = Some(Duration::from_millis(2_500));
             backend.pools[0].endpoints[1].health =
                 Health::Down(Out::Ejected { until: Moment::at(Duration::from_secs(9)), passes: 0 });
         });
@@ -382,11 +387,13 @@ mod tests {
             r#"hotspare_reloads_total{result="rejected"} 1"#,
             r#"hotspare_replies_total{kind="unknown_site"} 4"#,
             r#"hotspare_loop_lag_seconds{worker="1"} 0.0015"#,
+            r#"hotspare_endpoint_lag_seconds{backend="sites",pool="oregon",endpoint="10.2.0.11:8080"} 2.5"#,
             r#"hotspare_certificate_expiry_timestamp_seconds{file="certs/site.pem"} 4102444800"#,
             "hotspare_config_generation 7",
         ] {
             assert_has(&page, line);
         }
+        assert_eq!(page.matches("hotspare_endpoint_lag_seconds{").count(), 1, "what is not known is not there");
     }
 
     #[test]

@@ -99,6 +99,8 @@ metrics! {
         "1 while the endpoint fails now and then.";
     ENDPOINT_DRAINED = Gauge "hotspare_endpoint_drained" "0 or 1" ["backend", "pool", "endpoint"]
         "1 while an operator keeps new requests away.";
+    ENDPOINT_LAG = Gauge "hotspare_endpoint_lag_seconds" "seconds" ["backend", "pool", "endpoint"]
+        "How far behind the endpoint says it is, to within a second or a tenth.";
     POOL_STALE = Gauge "hotspare_pool_stale" "0 or 1" ["backend", "pool"]
         "1 while the pool is behind by more than max_lag, or does not say.";
     POOL_DIVERGED = Gauge "hotspare_pool_diverged" "0 or 1" ["backend", "pool"]

@@ -70,6 +70,7 @@ pub fn backend(pools: &[&str], routing: Routing) -> BackendView {
             drained: if *state == 'x' { Drained::Yes } else { Drained::No },
             steadiness: Steadiness::Steady,
             warm_at: (*state == 'w').then_some(Moment::at(Duration::from_secs(109))),
+            lag: None,
         });
         snapshots.push(PoolSnapshot {
             name: "p".into(),
