@@ -173,9 +173,10 @@ pub enum Askers {
     Several,
 }
 
-/// How many heads took how long: counts by upper bound [`HeadTimes::BOUNDS`]; the last is for what is past every bound.
+/// How many heads took how long: counts by upper bound [`HeadTimes::BOUNDS`], then of what is past every bound; and after them all
+/// together, so that it is added up with them in one go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeadTimes([u32; HeadTimes::COUNTS + 1]); // and their total after them: added up in one go, with every tally
+pub struct HeadTimes([u32; HeadTimes::COUNTS + 1]);
 
 impl HeadTimes {
     /// In microseconds; those of the exposed histogram of heads.
@@ -203,7 +204,7 @@ impl HeadTimes {
         }
     }
 
-    /// By bound.
+    /// By bound, and past every bound.
     pub fn by_bound(&self) -> &[u32] {
         &self.0[..HeadTimes::COUNTS]
     }

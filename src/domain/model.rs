@@ -23,7 +23,8 @@ use std::time::Duration;
 /// 1. [`apply`](Model::apply) each input there is, and [`Input::Tick`] when the deadline comes and there is none;
 /// 2. tell the transitions it left (journal, metrics, log);
 /// 3. probe at once whom [`take_asks`](Model::take_asks) names;
-/// 4. publish [`snapshot`](Model::snapshot): backends in which nothing changed are the same `Arc` as before;
+/// 4. publish [`snapshot`](Model::snapshot): backends in which nothing changed are the same `Arc` as before, and nothing
+///    did in any as long as [`changes`](Model::changes) stands;
 /// 5. set the timer to [`next_deadline`](Model::next_deadline), or off.
 ///
 /// A new model is empty; [`Input::Reconfigure`] tells it what there is. [`check`](Model::check) may be asked at any time.
