@@ -1,13 +1,15 @@
 //! What clients are told when there is no answer to pass on: in which words, which form, and what it gives away.
 
-use crate::harness::client::request;
+use crate::harness::client::{Version, request};
 use crate::harness::door::Builder;
 use crate::harness::endpoint::{ok, response, status};
 use crate::harness::{Act, Door, Endpoint};
 use bytes::Bytes;
 use hotspare::domain::Command;
 use http::{HeaderMap, Request, Response};
+use http_body::Body as _;
 use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
 const SITE: &str = "[[site]]\nhosts = [\"localhost\"]\nbackend = \"sites\"\n";
 const PAGES: &str = "error_page = \"sorry.html\"\nread_only_page = \"just-reading.html\"\n";
@@ -17,7 +19,11 @@ const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*
 
 /// Probes and tallies decide nothing, so that each request meets what the endpoint does.
 fn calm(primary: &Endpoint) -> Builder {
-    Door::builder().primary(primary).fall(1_000).backend("tally = { trip = 1000, consecutive = 1000 }")
+    Door::builder()
+        .primary(primary)
+        .fall(1_000)
+        .failback("stable_for = \"10m\", after_writes = \"auto\"")
+        .backend("tally = { trip = 1000, consecutive = 1000 }")
 }
 
 /// One with pages of its own.
@@ -171,6 +177,17 @@ async fn grpc_is_told_unavailable_in_the_head_alone_whatever_pages_there_are() {
     for reply in both(&door, &calling("/echo.Echo/Say")).await {
         assert!(told(&reply).contains("read-only"));
     }
+    // "Trailers-Only": what ends the stream is the head, and there is no body, not even an empty one.
+    let stream = TokioIo::new(door.client().connect("localhost", Version::H2).await);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let running = tokio::spawn(connection);
+    let mut call = calling("/echo.Echo/Say");
+    *call.uri_mut() = "https://localhost/echo.Echo/Say".parse().unwrap();
+    call.headers_mut().remove("host");
+    let reply = sender.send_request(call).await.unwrap();
+    assert!(reply.body().is_end_stream());
+    assert!(!reply.headers().contains_key("content-length"), "{:?}", reply.headers());
+    running.abort();
     door.stop().await;
 }
 
