@@ -224,7 +224,7 @@ impl Rest {
         let connect_timeout = backend.config.timeouts.connect;
         let target = Target { address: place.address, kept: &local.kept, connect_timeout, head_timeout };
         let waiting = HeadWait::begin(worker, &local, self.asking, &upload, began);
-        let request = self.spare.for_rest(self.passed, &self.same.tag).request();
+        let request = self.spare.request_for_rest(self.passed, &self.same.tag);
         let sent = upstream::client::send(target, request, &upload, Reuse::Any, began, worker.clock, || Go::On).await;
         drop(waiting);
         let now = worker.clock.now();

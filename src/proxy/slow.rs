@@ -52,8 +52,11 @@ impl InHand<'_> {
             return pairing;
         }
         let Some(newest) = self.race.newest() else { return pairing };
-        let look = self.slow.changes.is_none().then(|| newest.began.after(race::LOOK_AFTER));
-        [pairing, look, self.hedge_due(), self.release_due()].into_iter().flatten().min()
+        if self.slow.changes.is_none() {
+            let look = newest.began.after(race::LOOK_AFTER); // before all else that may be due
+            return Some(pairing.map_or(look, |pairing| pairing.min(look)));
+        }
+        [pairing, self.hedge_due(), self.release_due()].into_iter().flatten().min()
     }
 
     /// Whether it can be somewhere else too.
