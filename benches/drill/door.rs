@@ -1,8 +1,7 @@
-//! The front door under drill: the real binary with `hotspare.toml`, its admin listener, and what it said of its decisions.
+//! The front door under drill: the real binary with `hotspare.toml`, its admin listener, and where it wrote down its decisions.
 
-use crate::Stop;
 use anyhow::{Context, bail};
-use hotspare::admin::status::{Status, TransitionStatus};
+use hotspare::admin::status::Status;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 use std::ffi::OsString;
@@ -11,8 +10,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::RecvTimeoutError;
-use std::thread::{JoinHandle, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// As the file says.
@@ -20,13 +18,13 @@ pub const ADDRESS: SocketAddr = SocketAddr::new(HERE, 7443);
 const ADMIN: SocketAddr = SocketAddr::new(HERE, 7900);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 90, 1));
 const CONFIG: &str = include_str!("hotspare.toml");
+/// Where the file says that its journal lies, from where it lies itself.
+const STATE: &str = "state";
 /// What a reload changes, and what into.
 const CHANGES: (&str, &str) = ("drain_timeout = \"5s\"", "drain_timeout = \"6s\"");
 
 /// To start, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two looks at `/status`, which tells the last 20 transitions.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A running Hotspare.
 #[derive(Debug)]
@@ -104,8 +102,8 @@ impl Door {
         Ok(rescued)
     }
 
-    /// Closes it; an error if it was gone before, had not read every config, or complained of itself.
-    pub fn close(mut self) -> anyhow::Result<()> {
+    /// Closes it, and says where its journal is; an error if it was gone before, had not read every config, or complained of itself.
+    pub fn close(mut self) -> anyhow::Result<PathBuf> {
         if let Some(status) = self.child.try_wait()? {
             bail!("hotspare ended in the middle of the drill ({status}). It said:\n{}", self.said());
         }
@@ -122,7 +120,7 @@ impl Door {
         match ended {
             None => bail!("hotspare did not end on SIGTERM. It said:\n{said}"),
             Some(_) if said.contains("panicked") => bail!("hotspare panicked:\n{said}"),
-            Some(_) => Ok(()),
+            Some(_) => Ok(self.config.with_file_name(STATE)),
         }
     }
 }
@@ -141,25 +139,6 @@ pub fn become_hotspare(command: &[OsString]) -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))
-}
-
-/// Looks at `/status` until told to stop; then every transition it saw, oldest first.
-pub fn watch(stop: Stop) -> JoinHandle<Vec<TransitionStatus>> {
-    std::thread::spawn(move || {
-        let mut seen: Vec<TransitionStatus> = Vec::new();
-        let mut look = || {
-            for told in status().map(|status| status.recent).unwrap_or_default().into_iter().rev() {
-                if !seen.iter().any(|known| (&known.at, &known.words) == (&told.at, &told.words)) {
-                    seen.push(told);
-                }
-            }
-        };
-        while stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-            look();
-        }
-        look();
-        seen
-    })
 }
 
 fn status() -> anyhow::Result<Status> {

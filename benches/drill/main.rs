@@ -11,6 +11,7 @@
 mod door;
 mod endpoint;
 mod fault;
+mod journal;
 mod manner;
 mod place;
 mod request;
@@ -28,14 +29,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 use sums::{Sums, Traces};
 use visitors::Invitation;
-
-/// Whoever holds the other end tells a thread to stop by letting it go.
-pub type Stop = Receiver<()>;
 
 #[derive(Parser)]
 #[command(about = "What users see while their data centre is in trouble")]
@@ -142,8 +139,6 @@ fn run(fault: &Fault) -> anyhow::Result<Sums> {
         oregon: DataCentre::open(Place::Oregon, directory.path())?,
     };
     let mut door = Door::open(directory.path())?;
-    let (watching, stop) = sync_channel(0);
-    let watcher = door::watch(stop);
 
     let soon = Duration::from_millis(100);
     let (begin, struck) = (Instant::now() + soon, SystemTime::now() + soon + FROM);
@@ -167,9 +162,7 @@ fn run(fault: &Fault) -> anyhow::Result<Sums> {
     }
     let report = crowd.join().expect("visitors do not panic")?;
     let rescued = door.rescued()?;
-    drop(watching);
-    let transitions = watcher.join().expect("a watcher does not panic");
-    door.close()?;
+    let decisions = journal::read(&door.close()?)?;
 
     let mut runs: BTreeMap<u64, usize> = places.new_jersey.runs()?;
     for (id, times) in places.oregon.runs()? {
@@ -177,5 +170,5 @@ fn run(fault: &Fault) -> anyhow::Result<Sums> {
     }
     let broken_pages =
         fault.course.iter().any(|(_, action)| matches!(action, Action::Trouble(_, Trouble::BrokenPages)));
-    Ok(Sums::of(&Traces { broken_pages, met, report, transitions, struck, rescued, runs }))
+    Ok(Sums::of(&Traces { broken_pages, met, report, decisions, struck, rescued, runs }))
 }

@@ -1,9 +1,9 @@
-//! From notes and transitions to the numbers of a row.
+//! From notes and decisions to the numbers of a row.
 
 use crate::fault::{FROM, UNTIL};
+use crate::journal::{Decision, why};
 use crate::site;
 use crate::visitors::{Kind, Note, Outcome, Report};
-use hotspare::admin::status::TransitionStatus;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -25,8 +25,8 @@ pub struct Sums {
     pub failover: Option<Duration>,
     /// Of the serving pool, failover and failback alike.
     pub changes: usize,
-    /// What Hotspare said of why.
-    pub cause: String,
+    /// Why, as the journal has it.
+    pub why: String,
     /// How the failed ones looked to users, for the terminal.
     pub looks: BTreeMap<Look, usize>,
     /// Ids of writes that ran more than once.
@@ -54,7 +54,7 @@ pub struct Traces {
     pub met: u64,
     pub report: Report,
     /// Oldest first, of the whole run.
-    pub transitions: Vec<TransitionStatus>,
+    pub decisions: Vec<Decision>,
     /// When the fault began.
     pub struck: SystemTime,
     pub rescued: u64,
@@ -91,8 +91,7 @@ impl Sums {
             count.failed += 1;
             *looks.entry((method, note.outcome.clone())).or_default() += 1;
         }
-        let serving: Vec<&TransitionStatus> =
-            traces.transitions.iter().filter(|moved| moved.what == "serving").collect();
+        let serving: Vec<&Decision> = traces.decisions.iter().filter(|decision| decision.is("serving")).collect();
         Sums {
             gets,
             posts,
@@ -101,9 +100,9 @@ impl Sums {
             max: notes.iter().map(|note| note.took).max().unwrap_or_default(),
             met: traces.met,
             rescued: traces.rescued,
-            failover: serving.first().and_then(|first| wall(first)?.duration_since(traces.struck).ok()),
+            failover: serving.first().and_then(|first| first.at()?.duration_since(traces.struck).ok()),
             changes: serving.len(),
-            cause: cause(&traces.transitions),
+            why: why(&traces.decisions),
             looks,
             twice: traces.runs.iter().filter(|(_, times)| **times > 1).map(|(id, _)| *id).collect(),
             lost,
@@ -127,29 +126,4 @@ fn p99(times: impl Iterator<Item = Duration>) -> Duration {
     times.sort_unstable();
     let rank = (times.len() * 99).div_ceil(100);
     times.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
-fn wall(moved: &TransitionStatus) -> Option<SystemTime> {
-    moved.at.parse::<jiff::Timestamp>().ok()?.try_into().ok()
-}
-
-/// Why the serving pool first changed: what was said of the endpoint whose health brought it about. If it never changed: what was
-/// said of panic, or of the first endpoint that changed, and of which.
-fn cause(transitions: &[TransitionStatus]) -> String {
-    let is_endpoint = |moved: &&TransitionStatus| moved.what == "endpoint" && moved.from != "unproven";
-    let first = transitions.iter().position(|moved| moved.what == "serving");
-    let (told, whose) = match first {
-        Some(at) => (transitions[..=at].iter().rev().find(is_endpoint), None),
-        None => {
-            let panic = transitions.iter().find(|moved| moved.what == "routing");
-            let told = panic.or_else(|| transitions.iter().find(is_endpoint));
-            (told, told.map(|told| &told.who))
-        }
-    };
-    let Some(told) = told else { return "nothing changed".to_owned() };
-    let reason = told.words.rsplit_once(&format!("({}): ", told.cause)).map_or(&*told.words, |(_, reason)| reason);
-    match whose {
-        Some(who) => format!("no failover, but {who} {}: {}: {reason}", told.to, told.cause),
-        None => format!("{}: {reason}", told.cause),
-    }
 }

@@ -13,7 +13,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/drill.md");
 const BEGIN: &str = "<!-- drill: begin -->\n";
 const END: &str = "<!-- drill: end -->";
 const HEADER: &str = "\
-| fault | failed GET / POST | p99 during the fault, max | rescued | failover after | changes | why, as told by `/status` |
+| fault | failed GET / POST | p99 during the fault, max | rescued | failover after | changes | why, as the journal has it |
 |---|---|---|---|---|---|---|
 ";
 /// Above this the client was too busy to be believed to the last millisecond.
@@ -25,7 +25,7 @@ pub fn header() -> &'static str {
 
 /// A row of the table.
 pub fn row(fault: &Fault, sums: &Sums) -> String {
-    let Sums { gets, posts, hopeless, p99, max, rescued, failover, changes, cause, .. } = sums;
+    let Sums { gets, posts, hopeless, p99, max, rescued, failover, changes, why, .. } = sums;
     let hopeless = if *hopeless > 0 { format!(" (and {hopeless} that fail everywhere)") } else { String::new() };
     let failover = failover.map_or("–".to_owned(), seconds);
     format!(
@@ -35,7 +35,7 @@ pub fn row(fault: &Fault, sums: &Sums) -> String {
         posts.failed,
         seconds(*p99),
         seconds(*max),
-        cause.replace('|', "/"),
+        why.replace('|', "/"),
     )
 }
 

@@ -53,6 +53,7 @@ pub fn view(pools: &[Place]) -> View {
                 drained: Drained::No,
                 steadiness: Steadiness::Steady,
                 warm_at: None,
+                lag: None,
             });
         }
         let up = (0..endpoints.len()).collect();
@@ -151,7 +152,7 @@ fn backend(pools: &[Place]) -> Backend {
         own_writes: 10 * second,
         write_wait: 2 * second,
         timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
-        retry: true,
+        rescue: crate::config::Rescue::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View}
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BackendCells, ReplyKind, WorkerCells, Workers};
+use crate::telemetry::metrics::{BackendCells, ReplyKind, Rescued, WorkerCells, Workers};
 use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -107,8 +107,9 @@ fn requests(view: &View) -> Vec<MetricFamily> {
         for (i, class) in CLASSES.into_iter().enumerate() {
             by_class.add([name, class], number(cells.sum(|cell| cell.responses[i].get())));
         }
-        rescued.add([name, "retry"], number(cells.sum(|cell| cell.rescued_by_retry.get())));
-        rescued.add([name, "wait"], number(cells.sum(|cell| cell.rescued_by_wait.get())));
+        for by in Rescued::ALL {
+            rescued.add([name, by.name()], number(cells.sum(|cell| cell.rescued[by as usize].get())));
+        }
         duration.add_histogram([name], &Spread::of(cells.iter().map(|cell| &cell.duration)));
     }
     let simple = |metric, read: fn(&PerWorker<BackendCells>) -> f64| {
@@ -123,7 +124,8 @@ fn requests(view: &View) -> Vec<MetricFamily> {
         simple(&names::REQUESTS_IN_FLIGHT, |cells| level(cells, |cell| cell.in_flight.get())),
         simple(&names::REQUEST_BODY_BYTES, |cells| number(cells.sum(|cell| cell.bytes_in.get()))),
         simple(&names::RESPONSE_BODY_BYTES, |cells| number(cells.sum(|cell| cell.bytes_out.get()))),
-        simple(&names::BUDGET_EXHAUSTED, |cells| number(cells.sum(|cell| cell.budget_exhausted.get()))),
+        simple(&names::RETRIES_DENIED, |cells| number(cells.sum(|cell| cell.retries_denied.get()))),
+        simple(&names::HEDGES_DENIED, |cells| number(cells.sum(|cell| cell.hedges_denied.get()))),
         simple(&names::WAITING_WRITES, |cells| level(cells, |cell| cell.waiting.get())),
         simple(&names::COPIES, |cells| number(cells.sum(|cell| cell.copies.get()))),
     ]
@@ -186,6 +188,7 @@ fn standing(view: &View) -> Vec<MetricFamily> {
     let mut commands = Family::new(&names::COMMANDS_STANDING);
     let mut intermittent = Family::new(&names::ENDPOINT_INTERMITTENT);
     let mut drained = Family::new(&names::ENDPOINT_DRAINED);
+    let mut lag = Family::new(&names::ENDPOINT_LAG);
     let mut stale = Family::new(&names::POOL_STALE);
     let mut diverged = Family::new(&names::POOL_DIVERGED);
     for backend in view.backends.iter().map(|backend| &*backend.snapshot) {
@@ -201,10 +204,13 @@ fn standing(view: &View) -> Vec<MetricFamily> {
                 let labels = [name, &*pool.name, &*endpoint.name];
                 intermittent.add(labels, flag(endpoint.steadiness == Steadiness::Intermittent));
                 drained.add(labels, flag(endpoint.drained == Drained::Yes));
+                if let Some(behind) = endpoint.lag {
+                    lag.add(labels, behind.as_secs_f64());
+                }
             }
         }
     }
-    [writes, waits, commands, intermittent, drained, stale, diverged].map(Family::done).into()
+    [writes, waits, commands, intermittent, drained, lag, stale, diverged].map(Family::done).into()
 }
 
 fn connections(workers: &Workers) -> Vec<MetricFamily> {
@@ -327,6 +333,7 @@ mod tests {
             backend.serving = PoolIndex(1);
             backend.pools[0].health = PoolHealth::Down;
             backend.pools[0].endpoints[0].health = Health::Down(Out::ByProbes { passes: 0 });
+            backend.pools[1].endpoints[0].lag = Some(Duration::from_millis(2_500));
             backend.pools[0].endpoints[1].health =
                 Health::Down(Out::Ejected { until: Moment::at(Duration::from_secs(9)), passes: 0 });
         });
@@ -380,11 +387,13 @@ mod tests {
             r#"hotspare_reloads_total{result="rejected"} 1"#,
             r#"hotspare_replies_total{kind="unknown_site"} 4"#,
             r#"hotspare_loop_lag_seconds{worker="1"} 0.0015"#,
+            r#"hotspare_endpoint_lag_seconds{backend="sites",pool="oregon",endpoint="10.2.0.11:8080"} 2.5"#,
             r#"hotspare_certificate_expiry_timestamp_seconds{file="certs/site.pem"} 4102444800"#,
             "hotspare_config_generation 7",
         ] {
             assert_has(&page, line);
         }
+        assert_eq!(page.matches("hotspare_endpoint_lag_seconds{").count(), 1, "what is not known is not there");
     }
 
     #[test]

@@ -11,10 +11,11 @@ use super::status::{
 use super::{Phase, State};
 use crate::config::Listener;
 use crate::domain::{
-    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Illness, Lagging,
-    Moment, Out, PoolHealth, PoolSnapshot, ReadOnly, Routing, Standing, Steadiness, Waiting, Writes,
+    AfterWrites, BackendSnapshot, Change, Diverged, Drained, EndpointSnapshot, Enforced, Health, Isolation, Lagging,
+    Moment, Out, PoolHealth, PoolSnapshot, Routing, Standing, Steadiness, Waiting, Writes,
 };
 use crate::health::{BackendView, EndpointView, PoolView, Told, View};
+use crate::telemetry::control::Control;
 use crate::telemetry::words;
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +29,7 @@ pub fn picture(state: &State) -> Status {
     let mut status = Status {
         schema: SCHEMA,
         release: env!("CARGO_PKG_VERSION").to_owned(),
-        now: time(now.wall),
+        now: words::time(now.wall),
         uptime_seconds: now.moment.since_start().as_secs_f64(),
         readiness: state.readiness.get().name().to_owned(),
         generation: view.generation.0,
@@ -37,9 +38,10 @@ pub fn picture(state: &State) -> Status {
         listeners: view.config.listeners.iter().map(|found| now.listener(found)).collect(),
         recent: state.recent.all().iter().rev().take(RECENT).map(|told| now.transition(told)).collect(),
     };
-    status.problems = problems(&status, &view, now);
+    status.problems = problems(&status, &view, &state.control, now);
     status
 }
+
 /// The moment of the picture, on both clocks.
 #[derive(Clone, Copy)]
 struct Now {
@@ -53,7 +55,7 @@ impl Now {
     }
 
     fn wall_at(self, moment: Moment) -> String {
-        time(self.wall.checked_sub(self.ago(moment)).unwrap_or(SystemTime::UNIX_EPOCH))
+        words::time(self.wall.checked_sub(self.ago(moment)).unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
     fn backend(self, view: &BackendView) -> BackendStatus {
@@ -77,29 +79,17 @@ impl Now {
 
     fn writes(self, backend: &BackendSnapshot) -> WritesStatus {
         let serving = &backend.pools[backend.serving.0].name;
-        let (reason, left, words) = match backend.writes {
-            Writes::To(pool) => (None, None, format!("go to {}", backend.pools[pool.0].name)),
-            Writes::Pausing { to, until } => {
-                let words = format!("wait for those that run elsewhere, then go to {}", backend.pools[to.0].name);
-                (None, Some(until), words)
+        let words = match backend.writes {
+            Writes::To(pool) => format!("go to {}", backend.pools[pool.0].name),
+            Writes::Pausing { to, .. } => {
+                format!("wait for those that run elsewhere, then go to {}", backend.pools[to.0].name)
             }
-            Writes::Refused(why) => {
-                let until = match why {
-                    ReadOnly::NotYet { until } => Some(until),
-                    ReadOnly::Commanded
-                    | ReadOnly::Pool
-                    | ReadOnly::FailingBack
-                    | ReadOnly::CatchingUp
-                    | ReadOnly::UntilAck => None,
-                };
-                let words = format!("are refused at {serving}: {}", words::read_only(why));
-                (Some(why.name().to_owned()), until, words)
-            }
+            Writes::Refused(why) => format!("are refused at {serving}: {}", words::read_only(why)),
         };
         WritesStatus {
             state: backend.writes.name().to_owned(),
-            reason,
-            left_seconds: left.map(|until| until.since(self.moment).as_secs_f64()),
+            reason: backend.writes.reason().map(|why| why.name().to_owned()),
+            left_seconds: backend.writes.until().map(|until| until.since(self.moment).as_secs_f64()),
             words,
         }
     }
@@ -176,11 +166,11 @@ impl Now {
 
     fn endpoint(self, endpoint: &EndpointSnapshot, view: &EndpointView) -> EndpointStatus {
         let (out, words) = match endpoint.health {
-            Health::Down(Out::Ejected { until, .. }) if until > self.moment => {
+            Health::Down(out @ Out::Ejected { until, .. }) if until > self.moment => {
                 let left = words::span(until.since(self.moment));
-                (Some("ejected"), format!("{}, for {left} more", words::health(endpoint.health)))
+                (Some(out), format!("{}, for {left} more", words::health(endpoint.health)))
             }
-            Health::Down(out) => (Some(way_out(out)), words::health(endpoint.health).to_owned()),
+            Health::Down(out) => (Some(out), words::health(endpoint.health).to_owned()),
             Health::Unproven | Health::Up { .. } | Health::Suspect { .. } | Health::Probation { .. } => {
                 (None, words::health(endpoint.health).to_owned())
             }
@@ -188,10 +178,11 @@ impl Now {
         EndpointStatus {
             name: endpoint.name.to_string(),
             health: endpoint.health.name().to_owned(),
-            out: out.map(str::to_owned),
+            out: out.map(|out| out.name().to_owned()),
             words: self.remarks(endpoint, words),
             drained: endpoint.drained == Drained::Yes,
             intermittent: endpoint.steadiness == Steadiness::Intermittent,
+            lag_seconds: endpoint.lag.map(|behind| behind.as_secs_f64()),
             since: self.wall_at(endpoint.since),
             for_seconds: self.ago(endpoint.since).as_secs_f64(),
             in_flight: sum_of(&view.tally.cells, in_flight_at),
@@ -222,7 +213,7 @@ impl Now {
                 .map(|certificate| CertificateStatus {
                     file: certificate.file.to_string(),
                     names: certificate.names.iter().map(|name| name.to_string()).collect(),
-                    not_after: time(certificate.not_after),
+                    not_after: words::time(certificate.not_after),
                     left_seconds: self.left(certificate.not_after),
                 })
                 .collect(),
@@ -240,34 +231,32 @@ impl Now {
     fn transition(self, told: &Told) -> TransitionStatus {
         let transition = &told.transition;
         let backend = transition.backend.as_deref().unwrap_or("").to_owned();
-        let (what, who, from, to) = match &transition.change {
-            Change::Endpoint { pool, endpoint, from, to, .. } => {
-                ("endpoint", format!("{pool}/{endpoint}"), from.name(), to.name())
+        let who = match &transition.change {
+            Change::Endpoint { pool, endpoint, .. } | Change::Steadiness { pool, endpoint, .. } => {
+                format!("{pool}/{endpoint}")
             }
-            Change::Pool { pool, from, to } => ("pool", pool.to_string(), from.name(), to.name()),
-            Change::Serving { from, to } => ("serving", backend.clone(), &**from, &**to),
-            Change::Routing { from, to } => ("routing", backend.clone(), from.name(), to.name()),
-            Change::Steadiness { pool, endpoint, to, .. } => {
-                ("steadiness", format!("{pool}/{endpoint}"), "", to.name())
-            }
-            Change::Lag { pool, to } => ("lag", pool.to_string(), "", to.name()),
-            Change::Diverged { pool, to } => ("diverged", pool.to_string(), "", to.name()),
-            Change::Ramp { from, to, .. } => ("ramp", backend.clone(), &**from, &**to),
-            Change::Writes { from, to, .. } => ("writes", backend.clone(), from.name(), to.name()),
-            Change::WritesLeft { pool, .. } => ("writes_left", pool.to_string(), "", ""),
-            Change::Waiting { from, to } => ("waiting", backend.clone(), waiting(*from), waiting(*to)),
-            Change::Command { command, .. } => ("command", command.to_string(), "", ""),
-            Change::Isolation { to } => ("isolation", backend.clone(), "", to.name()),
-            Change::Probing { to } => ("probing", backend.clone(), "", to.map_or("sound", Illness::name)),
+            Change::Pool { pool, .. }
+            | Change::Lag { pool, .. }
+            | Change::Diverged { pool, .. }
+            | Change::WritesLeft { pool, .. } => pool.to_string(),
+            Change::Command { command, .. } => command.to_string(),
+            Change::Serving { .. }
+            | Change::Routing { .. }
+            | Change::Ramp { .. }
+            | Change::Writes { .. }
+            | Change::Waiting { .. }
+            | Change::Isolation { .. }
+            | Change::Probing { .. } => backend.clone(),
         };
+        let (from, to) = transition.change.from_to();
         TransitionStatus {
-            at: time(told.wall),
+            at: words::time(told.wall),
             ago_seconds: self.ago(transition.at).as_secs_f64(),
             backend,
-            what: what.to_owned(),
+            what: transition.change.name().to_owned(),
             who,
-            from: from.to_owned(),
-            to: to.to_owned(),
+            from: from.unwrap_or_default().to_owned(),
+            to: to.unwrap_or_default().to_owned(),
             cause: transition.cause.name().to_owned(),
             words: words::transition(transition),
         }
@@ -275,11 +264,12 @@ impl Now {
 }
 
 /// What is wrong, worst first: users refused, users on the spare, less in reserve, trouble to come.
-fn problems(status: &Status, view: &View, now: Now) -> Vec<String> {
+fn problems(status: &Status, view: &View, control: &Control, now: Now) -> Vec<String> {
     let mut problems: Vec<(Severity, String)> = Vec::new();
     if status.readiness != Phase::Ready.name() {
         problems.push((Severity::Refused, format!("not ready: {}", status.readiness)));
     }
+    of_ourselves(control, &mut problems);
     for backend in &view.backends {
         of_backend(&backend.snapshot, now, &mut problems);
     }
@@ -310,6 +300,21 @@ enum Severity {
     OnTheSpare,
     LessInReserve,
     ToCome,
+}
+
+/// Where the trouble is held to be this machine's own. Said before what is wrong with any backend, since all of that may follow from it.
+fn of_ourselves(control: &Control, problems: &mut Vec<(Severity, String)>) {
+    if control.isolation() == Isolation::Yes {
+        let words = "nobody answers this machine, not one endpoint of any pool: look at its own network, not at the pools; nothing \
+                     moves until somebody does, by command neither";
+        problems.push((Severity::Refused, words.to_owned()));
+    }
+    if let Some(illness) = control.illness() {
+        let what = words::illness(illness);
+        let words =
+            format!("probes count for nothing now, for this machine is ill: {what}; what requests meet still counts");
+        problems.push((Severity::LessInReserve, words));
+    }
 }
 
 fn of_backend(backend: &BackendSnapshot, now: Now, problems: &mut Vec<(Severity, String)>) {
@@ -378,31 +383,11 @@ fn up(pool: &PoolSnapshot) -> String {
     format!("{up} of {} up", words::count(of, "endpoint"))
 }
 
-fn waiting(waiting: Option<Waiting>) -> &'static str {
-    waiting.map_or("", Waiting::name)
-}
-
-fn way_out(out: Out) -> &'static str {
-    match out {
-        Out::ByProbes { .. } => "probes",
-        Out::ByRefusals { .. } => "refusals",
-        Out::Ejected { .. } => "ejected",
-    }
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-fn time(at: SystemTime) -> String {
-    match jiff::Timestamp::try_from(at) {
-        Ok(timestamp) => format!("{timestamp:.3}"),
-        Err(_) => "outside the calendar".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{SITES, state, view, with_snapshot};
     use super::*;
-    use crate::domain::{Cause, Evidence, FailureKind, PoolIndex, Transition};
+    use crate::domain::{Cause, Evidence, FailureKind, Illness, PoolIndex, Transition};
     use crate::telemetry::cells::WorkerIndex;
 
     fn ready(view: View) -> State {
@@ -468,6 +453,32 @@ mod tests {
             backend.pools[1].endpoints[0].health = Health::Down(Out::ByProbes { passes: 0 });
         }));
         assert_eq!(picture(&state).problems, ["sites: pool oregon is down: 0 of 1 endpoint up"]);
+    }
+
+    #[test]
+    fn trouble_of_our_own_is_a_problem_until_it_ends() {
+        let state = ready(view(SITES));
+        let tell = |change: Change| {
+            state.control.transition(&Transition {
+                at: Moment::ZERO,
+                backend: None,
+                first_evidence: None,
+                change,
+                cause: Cause::NobodyAnswers,
+                evidence: Evidence::Configured,
+            });
+            picture(&state).problems
+        };
+        let ill = tell(Change::Probing { to: Some(Illness::Short) });
+        assert!(
+            matches!(&ill[..], [only] if only.contains("descriptors, local ports or memory have run out")),
+            "{ill:?}"
+        );
+        let cut_off = tell(Change::Isolation { to: Isolation::Yes });
+        assert!(cut_off[0].starts_with("nobody answers this machine, not one endpoint of any pool"), "{cut_off:?}");
+        assert_eq!(cut_off[1..], ill);
+        tell(Change::Probing { to: None });
+        assert_eq!(tell(Change::Isolation { to: Isolation::No }), [] as [&str; 0]);
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub struct EndpointStatus {
     pub words: String,
     pub drained: bool,
     pub intermittent: bool,
+    /// How far behind it says it is, to within a second or a tenth; null while that is not known.
+    pub lag_seconds: Option<f64>,
     pub since: String,
     pub for_seconds: f64,
     /// Attempts whose response has not ended.

@@ -196,6 +196,7 @@ mod tests {
             words: words.to_owned(),
             drained: false,
             intermittent: false,
+            lag_seconds: None,
             since: String::new(),
             for_seconds: 134.9,
             in_flight: 0,

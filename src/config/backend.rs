@@ -3,6 +3,7 @@
 use super::forms::{self, HostPort};
 use super::probe::{self, Probing, Speaks};
 use super::problem::{Form, Report, What};
+use super::rescue::{self, Rescue};
 use super::rules;
 use super::table::{Field, Seen, Table, Value};
 use super::trust::{self, PoolTls, Roots, Trust};
@@ -75,7 +76,7 @@ fn one(
     let pools = pools(report, table, probe.as_ref(), found);
     let min_up = table.or("min_up", 50, |value| value.percent(1..=100));
     let min_dwell = table.or("min_dwell", Duration::from_secs(5), |value| value.duration(HOLD_DOWN));
-    let retry = table.or("retry", true, Value::flag);
+    let rescue = rescue::read(table, Rescue::default());
     let timeouts = table.nested("timeouts", timeouts);
     let failback = table.nested("failback", |table| rules::failback(table, probe.as_ref()));
     let tally = table.nested("tally", rules::tally);
@@ -116,7 +117,7 @@ fn one(
             own_writes: own_writes?.value,
             write_wait: write_wait?.value,
             timeouts: timeouts?,
-            retry: retry?.value,
+            rescue: rescue?,
         })
     };
     let backend = backend();

@@ -17,6 +17,7 @@ mod parse;
 mod probe;
 pub mod problem;
 mod render;
+mod rescue;
 mod rules;
 pub mod sites;
 mod table;
@@ -33,6 +34,7 @@ pub use parse::{Surroundings, parse, parse_in};
 pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind, ProbeMethod};
 use problem::Place;
 pub use problem::{Color, Problems};
+pub use rescue::{Rescue, ResumeFrom, Retry};
 use rustls::pki_types::ServerName;
 pub use sites::Sites;
 use std::net::SocketAddr;
@@ -133,8 +135,8 @@ pub struct Backend {
     /// How long a write waits at most for a pool that takes it; longer than `rules.write_drain`.
     pub write_wait: Duration,
     pub timeouts: Timeouts,
-    /// Whether a safe request that failed is tried again elsewhere.
-    pub retry: bool,
+    /// What is done for requests that meet trouble, where their site does not say otherwise.
+    pub rescue: Rescue,
 }
 
 /// One pool.

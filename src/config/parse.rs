@@ -1,11 +1,13 @@
 //! The file's text to a [`Config`]: the top level, `[[site]]`, and what must fit together across tables. One table
 //! each: `listener`, `backend`. How a table is read: `table`.
 
+use super::backend::{self, Backends};
 use super::problem::{Form, Problems, Report, What};
+use super::rescue::{self, Rescue};
 use super::sites::{Site, Sites};
 use super::table::{self, Field, Seen, Table};
 use super::token::{self, SecretFile};
-use super::{Admin, Backend, Config, backend, forms, listener, trust, units};
+use super::{Admin, Backend, Config, forms, listener, trust, units};
 use crate::domain::Name;
 use rustls::pki_types::CertificateDer;
 use std::io;
@@ -115,7 +117,7 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
     let admin_address = admin.as_ref().map(|(address, _)| address.value);
     let listeners = listener::read(report, surroundings, top, admin_address);
     let backends = backend::read(report, surroundings, top);
-    let sites = sites(report, top, backends.names.as_deref());
+    let sites = sites(report, top, &backends);
 
     let (sites, (admin_address, token)) = (sites?, admin?);
     Some(Config {
@@ -129,9 +131,12 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
     })
 }
 
-/// All sites, and that no two are for the same hosts and path. `backends` is `None` where not all names are known.
-fn sites(report: &Report, top: &mut Table<'_>, backends: Option<&[Name]>) -> Option<Vec<Site>> {
-    let known: Arc<[Name]> = backends.unwrap_or_default().into();
+/// All sites, and that no two are for the same hosts and path.
+fn sites(report: &Report, top: &mut Table<'_>, backends: &Backends) -> Option<Vec<Site>> {
+    let Backends { names, all } = backends;
+    let known: Arc<[Name]> = names.as_deref().unwrap_or_default().into();
+    // Of a backend that could not be read nobody will ask.
+    let rescue = |place: usize| all.as_ref().map_or_else(Rescue::default, |all| all[place].rescue);
     let mut routes = Seen::new(report);
     let read = top.each("site", "[[site]]", |table| {
         let path = table.or("path", "/", |value| value.text(Form::PathPrefix, forms::path_prefix));
@@ -150,13 +155,21 @@ fn sites(report: &Report, top: &mut Table<'_>, backends: Option<&[Name]>) -> Opt
         let backend = table.required("backend", "backend = \"sites\", the name of a [[backend]]", |value| {
             let name = value.string(Form::Text)?;
             let place = known.iter().position(|known| **known == *name);
-            if place.is_none() && backends.is_some_and(|names| !names.is_empty()) {
+            if place.is_none() && names.as_ref().is_some_and(|names| !names.is_empty()) {
                 value.note(What::UnknownBackend { name: name.to_owned(), known: Arc::clone(&known) });
             }
             place
         });
         let max_body = table.optional("max_body", |value| value.size(0..=u64::MAX));
-        Some(Site { hosts: hosts?.value, path: path?.value.into(), backend: backend?.value, max_body: max_body?.value })
+        let otherwise = backend.as_ref().map_or_else(Rescue::default, |backend| rescue(backend.value));
+        let rescue = rescue::read(table, otherwise);
+        Some(Site {
+            hosts: hosts?.value,
+            path: path?.value.into(),
+            backend: backend?.value,
+            max_body: max_body?.value,
+            rescue: rescue?,
+        })
     })?;
     if !read.is_empty() {
         return read.into_iter().collect();
@@ -164,7 +177,8 @@ fn sites(report: &Report, top: &mut Table<'_>, backends: Option<&[Name]>) -> Opt
     if known.len() > 1 {
         report.add(None, What::NoSite { backends: known.len() });
     }
-    Some(vec![Site { hosts: vec!["*".into()], path: "/".into(), backend: 0, max_body: None }])
+    let rescue = if known.is_empty() { Rescue::default() } else { rescue(0) };
+    Some(vec![Site { hosts: vec!["*".into()], path: "/".into(), backend: 0, max_body: None, rescue }])
 }
 
 /// Probes that were told no host ask for the first exact host of their backend's first site.

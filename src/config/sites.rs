@@ -1,5 +1,6 @@
 //! Which site a request is for: by host (exact, then the longest wildcard, then `*`), then by the longest path prefix.
 
+use super::rescue::Rescue;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub struct Site {
     pub backend: usize,
     /// The largest request body in bytes; `None`: unlimited. Past it: 413.
     pub max_body: Option<u64>,
+    pub rescue: Rescue,
 }
 
 /// The compiled table.
@@ -104,7 +106,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn site(hosts: &[&str], path: &str, backend: usize) -> Site {
-        Site { hosts: hosts.iter().map(|host| (*host).into()).collect(), path: path.into(), backend, max_body: None }
+        let hosts = hosts.iter().map(|host| (*host).into()).collect();
+        Site { hosts, path: path.into(), backend, max_body: None, rescue: Rescue::default() }
     }
 
     fn backend(sites: &Sites, host: &str, path: &str) -> Result<usize, &'static str> {

@@ -237,6 +237,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether a table stands there, where something else might.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.inner.get_ref(), DeValue::Table(_))
+    }
+
     /// A whole number within `range`.
     pub(super) fn count<T>(&self, range: RangeInclusive<T>) -> Option<T>
     where

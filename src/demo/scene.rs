@@ -16,6 +16,7 @@ use crate::config;
 use crate::domain::{Name, Percent, Routing};
 use crate::health::BackendView;
 use crate::runtime::clock::Clock;
+use crate::telemetry::metrics::BackendCells;
 use anyhow::{Context, anyhow};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -129,9 +130,7 @@ impl Scene {
 
 /// Requests that had failed once and yet ended well.
 fn rescued(hotspare: &Hotspare) -> u64 {
-    let saved = |backend: &Arc<BackendView>| {
-        backend.cells.sum(|cells| cells.rescued_by_retry.get() + cells.rescued_by_wait.get())
-    };
+    let saved = |backend: &Arc<BackendView>| backend.cells.sum(BackendCells::rescued);
     hotspare.published().load().backends.iter().map(saved).sum()
 }
 

@@ -81,7 +81,10 @@ pub(super) enum Follows {
 impl Backend {
     /// What a probe's end means for everything but health.
     pub(super) fn note_probe(&mut self, now: Moment, place: Place, report: &ProbeReport) {
-        self.pools[place.pool].endpoints[place.endpoint].note_probe(now, report);
+        let endpoint = &mut self.pools[place.pool].endpoints[place.endpoint];
+        let shown = endpoint.lag.shown();
+        endpoint.note_probe(now, report);
+        self.told |= endpoint.lag.shown() != shown;
     }
 
     /// A probe ended, which was noted.

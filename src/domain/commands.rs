@@ -41,6 +41,14 @@ pub enum PlaceName {
     Endpoint(Name),
 }
 
+/// What a command is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject<'a> {
+    Backend(&'a Name),
+    AllBackends,
+    Place(&'a PlaceName),
+}
+
 /// Whether a command is carried out although it costs users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
@@ -173,6 +181,36 @@ impl Command {
             Command::Release { .. } => "release",
             Command::Undrain { .. } => "undrain",
         }
+    }
+
+    pub(super) const fn subject(&self) -> Subject<'_> {
+        match self {
+            Command::Failover { backend, .. }
+            | Command::Failback { backend }
+            | Command::ReadOnly { backend }
+            | Command::Ack { backend }
+            | Command::Hold { scope: Scope::Backend(backend) }
+            | Command::Release { scope: Scope::Backend(backend) } => Subject::Backend(backend),
+            Command::Hold { scope: Scope::All } | Command::Release { scope: Scope::All } => Subject::AllBackends,
+            Command::Drain { place } | Command::Undrain { place } => Subject::Place(place),
+        }
+    }
+
+    /// The command that ends it, of several the narrowest; `None` for one that is done once and does not stand.
+    pub fn undo(&self) -> Option<Command> {
+        match self {
+            Command::Failover { backend, .. } | Command::ReadOnly { backend } => {
+                Some(Command::Release { scope: Scope::Backend(backend.clone()) })
+            }
+            Command::Hold { scope } => Some(Command::Release { scope: scope.clone() }),
+            Command::Drain { place } => Some(Command::Undrain { place: place.clone() }),
+            Command::Failback { .. } | Command::Ack { .. } | Command::Release { .. } | Command::Undrain { .. } => None,
+        }
+    }
+
+    /// Whether it stands until something ends it.
+    pub(super) fn stands(&self) -> bool {
+        self.undo().is_some()
     }
 }
 

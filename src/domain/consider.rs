@@ -4,7 +4,7 @@
 //! Not here: what commands mean (`commands`), how they are carried out (`orders`).
 
 use super::backend::Backend;
-use super::commands::{Command, Consequence, Force, NothingToDo, Order, PlaceName, Refusal, Scope};
+use super::commands::{Command, Consequence, Force, NothingToDo, Order, PlaceName, Refusal, Scope, Subject};
 use super::memory::{Diverged, WritesMemory};
 use super::model::Model;
 use super::orders::{self, STANDING_MAX};
@@ -45,8 +45,8 @@ impl Model {
         match &order.command {
             Command::Failover { backend, to } => self.fault_of_failover(backend, to.as_ref(), order),
             Command::Failback { backend } => self.fault_of_failback(backend),
-            Command::Hold { scope } => self.scope(scope).and_then(|()| self.not_standing(&order.command)),
-            Command::ReadOnly { backend } => self.named(backend).and_then(|_| self.not_standing(&order.command)),
+            Command::Hold { scope } => self.scope(scope), // given again, it has a new end, like a drain
+            Command::ReadOnly { backend } => self.named(backend).map(drop),
             Command::Ack { backend } => {
                 let found = self.named(backend)?;
                 let others = found.pools.iter().enumerate().filter(|(index, _)| *index != found.serving.pool);
@@ -58,7 +58,7 @@ impl Model {
                 Ok(())
             }
             Command::Release { scope } => self.scope(scope).and_then(|()| self.something_ends(&order.command)),
-            Command::Drain { place } => self.named_place(place).and_then(|()| self.not_standing(&order.command)),
+            Command::Drain { place } => self.named_place(place),
             Command::Undrain { place } => {
                 // What is configured no longer can be undrained all the same.
                 self.something_ends(&order.command).or_else(|nothing| self.named_place(place).and(Err(nothing)))
@@ -80,10 +80,13 @@ impl Model {
             None => found.next_pool(),
         };
         let pool = &found.pools[target];
-        let resolved = Command::Failover { backend: backend.clone(), to: Some(pool.name.clone()) };
-        self.not_standing(&resolved)?;
         if target == found.serving.pool {
-            return Ok(());
+            let (backend, pool) = (backend.clone(), pool.name.clone());
+            let resolved = Command::Failover { backend: backend.clone(), to: Some(pool.clone()) };
+            return match self.orders().has(&resolved) {
+                true => Err(Refusal::NothingToDo { what: NothingToDo::Serves { backend, pool } }),
+                false => Ok(()),
+            };
         }
         if found.commanded.hold.is_some() {
             return Err(Refusal::Held { backend: backend.clone() });
@@ -125,32 +128,8 @@ impl Model {
     }
 
     fn named_place(&self, place: &PlaceName) -> Result<(), Refusal> {
-        let mut pools = self.backends().iter().flat_map(|backend| &backend.pools);
-        let there = match place {
-            PlaceName::Pool(name) => pools.any(|pool| pool.name == *name),
-            PlaceName::Endpoint(name) => pools.any(|pool| pool.endpoints.iter().any(|endpoint| endpoint.name == *name)),
-        };
+        let there = self.backends().iter().any(|backend| backend.is_concerned_by(Subject::Place(place)));
         if there { Ok(()) } else { Err(Refusal::NoSuchPlace { place: place.clone() }) }
-    }
-
-    fn not_standing(&self, command: &Command) -> Result<(), Refusal> {
-        let serves = |backend: &Name, to: &Name| {
-            self.named(backend).is_ok_and(|found| found.pools[found.serving.pool].name == *to)
-        };
-        match command {
-            Command::Failover { backend, to: Some(to) } if self.orders().has(command) && serves(backend, to) => {
-                let what = NothingToDo::Serves { backend: backend.clone(), pool: to.clone() };
-                Err(Refusal::NothingToDo { what })
-            }
-            Command::Failover { .. }
-            | Command::Failback { .. }
-            | Command::Hold { .. }
-            | Command::Drain { .. }
-            | Command::ReadOnly { .. }
-            | Command::Ack { .. }
-            | Command::Release { .. }
-            | Command::Undrain { .. } => Ok(()), // given again, it has a new end
-        }
     }
 
     fn something_ends(&self, by: &Command) -> Result<(), Refusal> {
@@ -165,7 +144,8 @@ impl Model {
             found.extend(self.drained(place));
         }
         let ends = matches!(order.command, Command::Release { .. } | Command::Undrain { .. });
-        for backend in self.concerned(&order.command) {
+        let concerned = |backend: &&Backend| backend.is_concerned_by(order.command.subject());
+        for backend in self.backends().iter().filter(concerned) {
             let moved = found.iter().any(|consequence| consequence.moves(&backend.name));
             if ends {
                 found.push(Consequence::RulesDecide { backend: backend.name.clone() });
@@ -183,23 +163,6 @@ impl Model {
             }
         }
         found
-    }
-
-    fn concerned(&self, command: &Command) -> Vec<&Backend> {
-        let is_concerned = |backend: &&Backend| match command {
-            Command::Failover { backend: name, .. }
-            | Command::Failback { backend: name }
-            | Command::ReadOnly { backend: name }
-            | Command::Ack { backend: name }
-            | Command::Hold { scope: Scope::Backend(name) }
-            | Command::Release { scope: Scope::Backend(name) } => *name == backend.name,
-            Command::Hold { scope: Scope::All } | Command::Release { scope: Scope::All } => true,
-            Command::Drain { place } | Command::Undrain { place } => backend.pools.iter().any(|pool| match place {
-                PlaceName::Pool(name) => *name == pool.name,
-                PlaceName::Endpoint(name) => pool.endpoints.iter().any(|endpoint| endpoint.name == *name),
-            }),
-        };
-        self.backends().iter().filter(is_concerned).collect()
     }
 
     fn drained(&self, place: &PlaceName) -> Vec<Consequence> {
@@ -223,20 +186,9 @@ impl Model {
 
     /// The order as it is kept: without `to` it would mean another pool tomorrow.
     pub(super) fn resolved(&self, order: &Order) -> Order {
-        match &order.command {
-            Command::Failover { backend, to: None } => {
-                let to = self.named(backend).ok().map(|found| found.pools[found.next_pool()].name.clone());
-                Order { command: Command::Failover { backend: backend.clone(), to }, ..order.clone() }
-            }
-            Command::Failover { .. }
-            | Command::Failback { .. }
-            | Command::Hold { .. }
-            | Command::Drain { .. }
-            | Command::ReadOnly { .. }
-            | Command::Ack { .. }
-            | Command::Release { .. }
-            | Command::Undrain { .. } => order.clone(),
-        }
+        let Command::Failover { backend, to: None } = &order.command else { return order.clone() };
+        let to = self.named(backend).ok().map(|found| found.pools[found.next_pool()].name.clone());
+        Order { command: Command::Failover { backend: backend.clone(), to }, ..order.clone() }
     }
 }
 

@@ -75,6 +75,11 @@ impl FailureCounts {
         self.0[kind as usize]
     }
 
+    /// The kinds that occurred, with how many of each.
+    pub fn occurred(&self) -> impl Iterator<Item = (FailureKind, u32)> {
+        FailureKind::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
+    }
+
     /// How many of all kinds.
     pub fn total(&self) -> u32 {
         self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))

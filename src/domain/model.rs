@@ -16,6 +16,7 @@ use super::transition::{Cause, Change, CommandStep, Evidence, Isolation, Transit
 use super::units::{Class, EndpointId, Moment, PerClass};
 use super::{Input, Why};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// What is known of every backend, and what follows from it. It has one owner, who turns round and round:
 ///
@@ -99,6 +100,11 @@ impl Model {
     /// How often [`snapshot`](Model::snapshot) has changed so far: as long as this is the same, so is that.
     pub fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// What 95 of 100 heads take at most there of late; `None`: not known.
+    pub fn pace(&self, endpoint: EndpointId) -> Option<Duration> {
+        self.endpoint(endpoint)?.usual.p95()
     }
 
     /// An endpoint's health, with its counters.

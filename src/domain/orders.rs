@@ -5,13 +5,13 @@
 //! (`serving`, `writes`).
 
 use super::backend::Backend;
-use super::commands::{Command, Force, Order, PlaceName, Scope};
+use super::commands::{Command, Force, Order, PlaceName, Scope, Subject};
 use super::memory::{Diverged, WritesMemory};
 use super::pool::Pool;
 use super::serving::{Commanded, Prefer};
 use super::snapshot::{Drained, Enforced, Standing};
 use super::transition::{Cause, Change, CommandStep, Evidence, Transition};
-use super::units::{Moment, Name};
+use super::units::Moment;
 
 /// So many may stand; each is a few words in the state file and in status.
 pub(super) const STANDING_MAX: usize = 256;
@@ -79,36 +79,27 @@ impl Orders {
             pool.endpoints.iter_mut().for_each(|endpoint| endpoint.drained = Drained::No);
         }
         for Given { command, force, since, ends } in &self.given {
-            let mut concerns = true;
+            if !backend.is_concerned_by(command.subject()) {
+                continue;
+            }
+            let mut enforced = Enforced::Now;
             match command {
-                Command::Failover { backend: name, to: Some(to) } if *name == backend.name => {
-                    match backend.pools.iter().position(|pool| pool.name == *to) {
-                        Some(pool) => {
-                            let known = before.filter(|before| before.pool == pool).map(|before| before.enforced);
-                            let enforced = known.unwrap_or(Enforced::Now);
-                            commanded.prefer = Some(Prefer { pool, force: *force, enforced });
-                        }
-                        None => concerns = false, // configured no longer; it takes effect again if the pool comes back
-                    }
+                Command::Failover { to: Some(to), .. } => {
+                    // One that is configured no longer takes effect again if it comes back.
+                    let Some(pool) = backend.pools.iter().position(|pool| pool.name == *to) else { continue };
+                    enforced = before.filter(|before| before.pool == pool).map_or(enforced, |before| before.enforced);
+                    commanded.prefer = Some(Prefer { pool, force: *force, enforced });
                 }
-                Command::Hold { scope } if covers(scope, &backend.name) => commanded.hold = Some(*since),
-                Command::ReadOnly { backend: name } if *name == backend.name => commanded.read_only = Some(*since),
-                Command::Drain { place } => concerns = drain(place, &mut backend.pools),
-                Command::Failover { .. }
+                Command::Hold { .. } => commanded.hold = Some(*since),
+                Command::ReadOnly { .. } => commanded.read_only = Some(*since),
+                Command::Drain { place } => drain(place, &mut backend.pools),
+                Command::Failover { to: None, .. } // stands with the pool that it meant when it was given
                 | Command::Failback { .. }
-                | Command::Hold { .. }
-                | Command::ReadOnly { .. }
                 | Command::Ack { .. }
                 | Command::Release { .. }
-                | Command::Undrain { .. } => concerns = false,
+                | Command::Undrain { .. } => continue,
             }
-            if concerns {
-                let force = match commanded.prefer {
-                    Some(prefer) if matches!(command, Command::Failover { .. }) => prefer.enforced,
-                    Some(_) | None => Enforced::Now,
-                };
-                standing.push(Standing { command: command.clone(), since: *since, ends: *ends, force });
-            }
+            standing.push(Standing { command: command.clone(), since: *since, ends: *ends, force: enforced });
         }
         for pool in &mut backend.pools {
             if pool.endpoints.iter().all(|endpoint| endpoint.drained == Drained::Yes) {
@@ -123,21 +114,14 @@ impl Orders {
 
 /// What a command does to a backend once, besides standing: one-off leaves.
 pub(super) fn carry_out_once(order: &Order, backend: &mut Backend, now: Moment, out: &mut Vec<Transition>) {
-    match &order.command {
-        Command::Failback { backend: name } if *name == backend.name => {
-            give_up_writes(backend, now, out);
-            let earlier = (0..backend.serving.pool).find(|index| backend.pools[*index].may_serve());
-            backend.serving.leave = earlier;
-        }
-        Command::Ack { backend: name } if *name == backend.name => give_up_writes(backend, now, out),
-        Command::Failover { .. }
-        | Command::Failback { .. }
-        | Command::Hold { .. }
-        | Command::Drain { .. }
-        | Command::ReadOnly { .. }
-        | Command::Ack { .. }
-        | Command::Release { .. }
-        | Command::Undrain { .. } => {}
+    let (Command::Failback { backend: name } | Command::Ack { backend: name }) = &order.command else { return };
+    if *name != backend.name {
+        return;
+    }
+    give_up_writes(backend, now, out);
+    if let Command::Failback { .. } = order.command {
+        let earlier = (0..backend.serving.pool).find(|index| backend.pools[*index].may_serve());
+        backend.serving.leave = earlier;
     }
 }
 
@@ -151,17 +135,9 @@ fn give_up_writes(backend: &mut Backend, now: Moment, out: &mut Vec<Transition>)
 
 /// What a command says, told of the backends it concerns, or of all.
 pub(super) fn told(command: &Command, step: CommandStep, cause: Cause, at: Moment) -> Transition {
-    let backend: Option<Name> = match command {
-        Command::Failover { backend, .. }
-        | Command::Failback { backend }
-        | Command::ReadOnly { backend }
-        | Command::Ack { backend }
-        | Command::Hold { scope: Scope::Backend(backend) }
-        | Command::Release { scope: Scope::Backend(backend) } => Some(backend.clone()),
-        Command::Hold { scope: Scope::All }
-        | Command::Release { scope: Scope::All }
-        | Command::Drain { .. }
-        | Command::Undrain { .. } => None,
+    let backend = match command.subject() {
+        Subject::Backend(backend) => Some(backend.clone()),
+        Subject::AllBackends | Subject::Place(_) => None,
     };
     let change = Change::Command { command: command.clone(), step };
     Transition { at, backend, change, cause, evidence: Evidence::Configured, first_evidence: None }
@@ -169,74 +145,45 @@ pub(super) fn told(command: &Command, step: CommandStep, cause: Cause, at: Momen
 
 /// Whether a command that stands is ended by another.
 pub(super) fn ends(by: &Command, standing: &Command) -> bool {
-    match (by, standing) {
-        (
-            Command::Release { scope: Scope::All },
-            Command::Failover { .. } | Command::Hold { .. } | Command::ReadOnly { .. },
-        ) => true,
-        (
-            Command::Release { scope: Scope::Backend(name) },
-            Command::Failover { backend, .. }
-            | Command::ReadOnly { backend }
-            | Command::Hold { scope: Scope::Backend(backend) },
-        ) => name == backend,
-        (Command::Failback { backend: name }, Command::Failover { backend, .. }) => name == backend,
-        (Command::Undrain { place }, Command::Drain { place: drained }) => place == drained,
-        (
-            Command::Failover { .. }
-            | Command::Failback { .. }
-            | Command::Hold { .. }
-            | Command::Drain { .. }
-            | Command::ReadOnly { .. }
-            | Command::Ack { .. }
-            | Command::Release { .. }
-            | Command::Undrain { .. },
-            _,
-        ) => false,
+    let undo = standing.undo();
+    if let Command::Release { scope: Scope::All } = by {
+        return matches!(undo, Some(Command::Release { .. }));
     }
+    if let (Command::Failback { backend: name }, Command::Failover { backend, .. }) = (by, standing) {
+        return name == backend;
+    }
+    undo.as_ref() == Some(by)
 }
 
+/// Whether a command takes the place of one that stands.
 fn replaces(new: &Command, old: &Command) -> bool {
-    match (new, old) {
-        (Command::Failover { backend, .. }, Command::Failover { backend: before, .. }) => backend == before,
-        (
-            Command::Failover { .. }
-            | Command::Failback { .. }
-            | Command::Hold { .. }
-            | Command::Drain { .. }
-            | Command::ReadOnly { .. }
-            | Command::Ack { .. }
-            | Command::Release { .. }
-            | Command::Undrain { .. },
-            old,
-        ) => new == old,
+    if let (Command::Failover { backend, .. }, Command::Failover { backend: before, .. }) = (new, old) {
+        return backend == before;
     }
+    new == old
 }
 
-fn covers(scope: &Scope, backend: &Name) -> bool {
-    match scope {
-        Scope::All => true,
-        Scope::Backend(name) => name == backend,
-    }
-}
-
-/// Whether there is such a place.
-fn drain(place: &PlaceName, pools: &mut [Pool]) -> bool {
-    let mut found = false;
-    for pool in pools {
-        match place {
-            PlaceName::Pool(name) if *name == pool.name => {
-                pool.endpoints.iter_mut().for_each(|endpoint| endpoint.drained = Drained::Yes);
-                found = true;
+impl Backend {
+    /// Whether a command about that is about this backend, or about something in it.
+    pub(super) fn is_concerned_by(&self, subject: Subject<'_>) -> bool {
+        match subject {
+            Subject::Backend(name) => *name == self.name,
+            Subject::AllBackends => true,
+            Subject::Place(PlaceName::Pool(name)) => self.pools.iter().any(|pool| pool.name == *name),
+            Subject::Place(PlaceName::Endpoint(name)) => {
+                self.pools.iter().any(|pool| pool.endpoints.iter().any(|endpoint| endpoint.name == *name))
             }
-            PlaceName::Endpoint(name) => {
-                for endpoint in pool.endpoints.iter_mut().filter(|endpoint| endpoint.name == *name) {
-                    endpoint.drained = Drained::Yes;
-                    found = true;
-                }
-            }
-            PlaceName::Pool(_) => {}
         }
     }
-    found
+}
+
+fn drain(place: &PlaceName, pools: &mut [Pool]) {
+    for pool in pools {
+        let all = matches!(place, PlaceName::Pool(name) if *name == pool.name);
+        for endpoint in &mut pool.endpoints {
+            if all || matches!(place, PlaceName::Endpoint(name) if *name == endpoint.name) {
+                endpoint.drained = Drained::Yes;
+            }
+        }
+    }
 }

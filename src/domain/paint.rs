@@ -69,5 +69,6 @@ fn endpoint(endpoint: &Endpoint, rules: &Rules) -> EndpointSnapshot {
         drained: endpoint.drained,
         steadiness: endpoint.errored.steadiness(),
         warm_at: endpoint.warm_at(),
+        lag: endpoint.lag.shown(),
     }
 }

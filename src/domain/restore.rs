@@ -4,7 +4,7 @@
 //! Not here: the file (`health::state_file`).
 
 use super::backend::Backend;
-use super::commands::{Command, Force};
+use super::commands::Force;
 use super::memory::{BackendMemory, Memory, PoolMemory};
 use super::model::Model;
 use super::orders::{Given, STANDING_MAX};
@@ -24,15 +24,10 @@ impl Model {
 
     /// Takes in what was kept. Names that are configured no longer are passed over.
     pub(super) fn restore(&mut self, now: Moment, memory: &Memory, out: &mut Vec<Transition>) {
-        for (command, left) in memory.commands.iter().take(STANDING_MAX) {
-            match command {
-                Command::Failover { .. } | Command::Hold { .. } | Command::Drain { .. } | Command::ReadOnly { .. } => {
-                    let ends = left.map(|left| now.after(left));
-                    self.orders_mut().add(Given { command: command.clone(), force: Force::No, since: now, ends });
-                }
-                // Those do not stand.
-                Command::Failback { .. } | Command::Ack { .. } | Command::Release { .. } | Command::Undrain { .. } => {}
-            }
+        let kept = memory.commands.iter().take(STANDING_MAX).filter(|(command, _)| command.stands());
+        for (command, left) in kept {
+            let ends = left.map(|left| now.after(left));
+            self.orders_mut().add(Given { command: command.clone(), force: Force::No, since: now, ends });
         }
         for kept in &memory.backends {
             if let Some(backend) = self.backends_mut().iter_mut().find(|backend| backend.name == kept.name) {

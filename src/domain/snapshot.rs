@@ -2,7 +2,7 @@
 //! before it (`Arc::ptr_eq`) when nothing in it changed.
 
 use super::commands::Command;
-use super::endpoint::Health;
+use super::endpoint::{Health, Out};
 use super::memory::Diverged;
 use super::pool::PoolHealth;
 use super::setup::AfterWrites;
@@ -63,6 +63,40 @@ impl Writes {
             Writes::To(_) => "taken",
             Writes::Pausing { .. } => "waiting",
             Writes::Refused(_) => "refused",
+        }
+    }
+
+    /// Why they are refused, if they are.
+    pub const fn reason(self) -> Option<ReadOnly> {
+        match self {
+            Writes::Refused(why) => Some(why),
+            Writes::To(_) | Writes::Pausing { .. } => None,
+        }
+    }
+
+    /// The moment at which they go on at the latest, where that is known.
+    pub const fn until(self) -> Option<Moment> {
+        match self {
+            Writes::Pausing { until, .. } | Writes::Refused(ReadOnly::NotYet { until }) => Some(until),
+            Writes::To(_)
+            | Writes::Refused(
+                ReadOnly::Commanded
+                | ReadOnly::Pool
+                | ReadOnly::FailingBack
+                | ReadOnly::CatchingUp
+                | ReadOnly::UntilAck,
+            ) => None,
+        }
+    }
+}
+
+impl Out {
+    /// The word for it in status and journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Out::ByProbes { .. } => "probes",
+            Out::ByRefusals { .. } => "refusals",
+            Out::Ejected { .. } => "ejected",
         }
     }
 }
@@ -265,6 +299,9 @@ pub struct EndpointSnapshot {
     pub steadiness: Steadiness,
     /// Up from probation: gets its full share of requests only from then on, and a growing one from `since`.
     pub warm_at: Option<Moment>,
+    /// How far behind it says it is, to within a second or a tenth, so that not each probe makes a new view; `None` if it does not
+    /// say, or is not heard any more.
+    pub lag: Option<Duration>,
 }
 
 impl PoolSnapshot {

@@ -118,6 +118,26 @@ impl Change {
             Change::Probing { .. } => "probing",
         }
     }
+
+    /// What it was and what it is now, in status and journal: states by their words, or pools; `None` where that goes without
+    /// saying.
+    pub fn from_to(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Change::Endpoint { from, to, .. } => (Some(from.name()), Some(to.name())),
+            Change::Steadiness { to, .. } => (None, Some(to.name())),
+            Change::Pool { from, to, .. } => (Some(from.name()), Some(to.name())),
+            Change::Lag { to, .. } => (None, Some(to.name())),
+            Change::Diverged { to, .. } => (None, Some(to.name())),
+            Change::Serving { from, to } | Change::Ramp { from, to, .. } => (Some(from), Some(to)),
+            Change::Writes { from, to, .. } => (Some(from.name()), Some(to.name())),
+            Change::WritesLeft { .. } => (None, None),
+            Change::Routing { from, to } => (Some(from.name()), Some(to.name())),
+            Change::Waiting { from, to } => (from.map(Waiting::name), to.map(Waiting::name)),
+            Change::Command { step, .. } => (None, Some(step.name())),
+            Change::Isolation { to } => (None, Some(to.name())),
+            Change::Probing { to } => (None, Some(to.map_or("sound", Illness::name))),
+        }
+    }
 }
 
 impl Evidence {

@@ -3,7 +3,7 @@
 //! Counts by bucket for each minute, so that what is old falls off without a list of answers. The percentile is the upper
 //! bound of its bucket: it is used as a limit, and erring towards patience is the safe side.
 //!
-//! Not here: what is done with it (`silence`, and later the delay of hedges).
+//! Not here: what is done with it (`silence`; the delay of hedges, `proxy::race`).
 
 use super::evidence::HeadTimes;
 use super::units::Moment;
@@ -23,10 +23,16 @@ pub(super) struct Usual {
     /// The minutes before it, the latest first, and all of them together.
     before: [HeadTimes; MINUTES - 1],
     sums: HeadTimes,
-    /// Answers counted since `p99` was last looked at.
+    /// Answers counted since `most` was last looked at.
     fresh: u32,
-    /// The number of its bound.
-    p99: Option<usize>,
+    most: Option<Most>,
+}
+
+/// What most heads take at most, by the numbers of bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Most {
+    p95: usize,
+    p99: usize,
 }
 
 /// Whether something else is usual now.
@@ -39,7 +45,7 @@ pub(super) enum Changed {
 impl Default for Usual {
     fn default() -> Usual {
         let (newest, before, sums) = (HeadTimes::default(), Default::default(), HeadTimes::default());
-        Usual { newest, ends: Moment::at(MINUTE), before, sums, fresh: 0, p99: None }
+        Usual { newest, ends: Moment::at(MINUTE), before, sums, fresh: 0, most: None }
     }
 }
 
@@ -56,14 +62,18 @@ impl Usual {
             return Changed::No;
         }
         self.fresh = 0;
-        let p99 = self.find_p99();
-        if std::mem::replace(&mut self.p99, p99) == p99 { Changed::No } else { Changed::Yes }
+        let most = self.find_most();
+        if std::mem::replace(&mut self.most, most) == most { Changed::No } else { Changed::Yes }
     }
 
     /// 99 of 100 heads take at most this long; `None` until enough were seen.
     pub(super) fn p99(&self) -> Option<Duration> {
-        let past_all = HeadTimes::BOUNDS[HeadTimes::BOUNDS.len() - 1];
-        self.p99.map(|at| Duration::from_micros(HeadTimes::BOUNDS.get(at).copied().unwrap_or(past_all)))
+        self.most.map(|most| bound(most.p99))
+    }
+
+    /// 95 of 100, likewise.
+    pub(super) fn p95(&self) -> Option<Duration> {
+        self.most.map(|most| bound(most.p95))
     }
 
     /// Minutes are those since the start of the process.
@@ -79,20 +89,33 @@ impl Usual {
         self.fresh = ENOUGH; // what fell off changes it too
     }
 
-    fn find_p99(&self) -> Option<usize> {
+    fn find_most(&self) -> Option<Most> {
         let mut sums = self.sums;
         sums.wrapping_add(&self.newest);
         if sums.total() < ENOUGH {
             return None;
         }
         // From the slowest down: of those there are few.
-        let slower = sums.total() / 100;
+        let (total, counts) = (sums.total(), sums.by_bound());
         let mut counted = 0u32;
-        sums.by_bound().iter().rposition(|count| {
+        let mut p99 = None;
+        for (at, count) in counts.iter().enumerate().rev() {
             counted = counted.saturating_add(*count);
-            counted > slower
-        })
+            if counted > total / 100 {
+                p99 = p99.or(Some(at));
+            }
+            if counted > total / 20 {
+                return p99.map(|p99| Most { p95: at, p99 });
+            }
+        }
+        None
     }
+}
+
+/// Past all bounds it is the last.
+fn bound(at: usize) -> Duration {
+    let last = HeadTimes::BOUNDS.len() - 1;
+    Duration::from_micros(HeadTimes::BOUNDS[at.min(last)])
 }
 
 #[cfg(test)]
@@ -123,6 +146,17 @@ mod tests {
         assert_eq!(usual.p99(), Some(Duration::from_millis(5)));
         usual.note(secs(1), &heads(900, 100));
         assert_eq!(usual.p99(), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn of_a_hundred_answers_five_may_be_slow_before_the_95th_is() {
+        let mut usual = Usual::default();
+        usual.note(secs(1), &heads(3, 95));
+        usual.note(secs(1), &heads(900, 5));
+        assert_eq!((usual.p95(), usual.p99()), (Some(Duration::from_millis(5)), Some(Duration::from_secs(1))));
+        usual.note(secs(1), &heads(3, 94));
+        usual.note(secs(1), &heads(900, 6));
+        assert_eq!(usual.p95(), Some(Duration::from_secs(1)));
     }
 
     #[test]

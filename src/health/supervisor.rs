@@ -366,8 +366,10 @@ impl Task {
                 self.busy.remove(&key);
             }
             if let Some(delta) = delta {
+                let tally = reader.tally().clone();
                 self.write_down(key.1, &delta);
                 self.apply(&Input::Tally { endpoint: key.1, delta });
+                tally.set_pace(self.model.pace(key.1));
                 self.publish(); // before the next look: a move of writes must be told before it is asked what runs
             }
         }

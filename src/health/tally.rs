@@ -14,7 +14,8 @@ pub use reader::TallyReader;
 use crate::domain::{Class, EndpointId, FailureKind, Fingerprint, HeadTimes, Moment, PerClass};
 use crate::telemetry::cells::{BUCKETS, Counter, Gauge, Histogram, PerWorker};
 use stamps::{Stamp, Stamped};
-use std::sync::atomic::{Ordering::Release, fence};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicU32, fence};
 use std::time::Duration;
 
 /// Requests whose wait can be told apart, for each worker; more are only counted. Five are enough for a suspicion.
@@ -43,6 +44,8 @@ pub struct TallyCell {
     pub in_flight: Gauge,
     /// Those among them that are unsafe and no upgrades.
     pub writes: Gauge,
+    /// Those whose request was answered elsewhere first, and of which it is not known yet whether they would have been answered.
+    pub open_hedges: Gauge,
     /// From the attempt's begin to the response head, of good answers.
     pub head: Histogram,
     last_good: PerClass<Stamp>,
@@ -85,6 +88,8 @@ pub struct Tally {
     pub cells: PerWorker<TallyCell>,
     /// When any worker last sent it a request to try it.
     tried: Stamp,
+    /// In microseconds; 0: not known.
+    pace: AtomicU32,
 }
 
 /// A request's place among those that wait for a head.
@@ -95,7 +100,7 @@ pub struct Place(Option<usize>);
 impl Tally {
     /// An empty one, with a cell for each of `workers`.
     pub fn new(id: EndpointId, workers: usize) -> Tally {
-        Tally { id, cells: PerWorker::new(workers), tried: Stamp::default() }
+        Tally { id, cells: PerWorker::new(workers), tried: Stamp::default(), pace: AtomicU32::new(0) }
     }
 
     /// Requests that were answered well, of all workers.
@@ -133,6 +138,18 @@ impl Tally {
         });
         let longest = BUCKETS[BUCKETS.len() - 1];
         Some(Duration::from_micros(bucket.and_then(|bucket| BUCKETS.get(bucket)).copied().unwrap_or(longest)))
+    }
+
+    /// How long 95 of 100 heads take at most, as the supervisor has it; `None`: not known yet.
+    pub fn pace(&self) -> Option<Duration> {
+        let micros = self.pace.load(Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
+    }
+
+    /// For the supervisor.
+    pub fn set_pace(&self, usual: Option<Duration>) {
+        let micros = usual.map_or(0, |usual| u32::try_from(usual.as_micros()).unwrap_or(u32::MAX).max(1));
+        self.pace.store(micros, Relaxed);
     }
 
     /// Whether a request may try this endpoint, which is in probation, and if so takes the turn: at most one a second, whichever

@@ -100,6 +100,19 @@ impl BackendView {
         pools.filter(move |(index, pool)| *index != but && pool.takes_others())
     }
 
+    /// Whether ordinary traffic goes to that endpoint.
+    pub fn is_up(&self, endpoint: EndpointId) -> bool {
+        self.pools.iter().any(|pool| pool.up.iter().any(|&place| pool.endpoints[place].tally.id == endpoint))
+    }
+
+    /// That endpoint, if it is up or suspect.
+    pub fn endpoint_in_use(&self, endpoint: EndpointId) -> Option<&EndpointView> {
+        self.pools.iter().find_map(|pool| {
+            let places = pool.up.iter().chain(&pool.suspect);
+            places.map(|&place| &*pool.endpoints[place]).find(|known| known.tally.id == endpoint)
+        })
+    }
+
     /// The pool of that endpoint, if it is in this view.
     pub fn pool_of(&self, endpoint: EndpointId) -> Option<PoolIndex> {
         let is_there = |pool: &PoolView| pool.endpoints.iter().any(|known| known.tally.id == endpoint);

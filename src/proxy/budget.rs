@@ -1,4 +1,4 @@
-//! How many retries a backend may cost: a storm of them must not finish a struggling pool. Worker-local integers, no lock.
+//! How many retries and hedges a backend may cost: a storm of them must not finish a struggling pool. Worker-local integers, no lock.
 
 use crate::domain::Moment;
 use std::cell::Cell;
@@ -37,6 +37,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 impl Budget {
     /// 0.2 a request and 10 a second; at least 100.
     pub const RETRIES: Rates = Rates { per_request: 200, per_second: 10_000, floor: 100_000 };
+
+    /// 0.05 a request and 2 a second; at least 20.
+    pub const HEDGES: Rates = Rates { per_request: 50, per_second: 2_000, floor: 20_000 };
 
     /// One of `workers` equal shares; what requests earn is each worker's own.
     pub fn new(rates: Rates, workers: usize, now: Moment) -> Budget {

@@ -1,17 +1,16 @@
 //! One request while it runs: what is left of it to be sent, and the guards that count it for as long as it does.
 
 use super::headers::{self, Forwarded, Upgrading};
-use super::judge::{self, AtHand};
+use super::judge::{self, AtHand, Repeats};
 use super::local::{LocalBackend, LocalEndpoint, Worker};
 use super::route::{self, Route};
 use crate::domain::{Class, Moment};
 use crate::health::tally::Place;
 use crate::health::{Asking, Reporter};
-use crate::runtime::clock::Clock;
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{Upload, UploadState};
-use http::header::HOST;
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,82 +20,108 @@ use std::rc::Rc;
 pub struct Exchange {
     pub class: Class,
     pub upgrading: Upgrading,
+    /// How far it may be sent once more.
+    pub repeats: Repeats,
     /// Of the client's body.
     pub upload: Rc<UploadState>,
     /// Not sent yet, or handed back unsent.
-    ready: Option<Box<Request<Upload>>>,
-    /// The head, for a request without a body that may be sent again.
+    ready: Option<Request<Upload>>,
+    /// What it takes to send it once more.
     spare: Option<Spare>,
 }
 
+/// The head of a request that may be sent once more; how its body is, its [`Upload`] knows.
 #[derive(Clone, Debug)]
-struct Spare {
-    method: Method,
+pub struct Spare {
+    pub method: Method,
     target: Uri,
     headers: HeaderMap,
 }
 
+impl Spare {
+    /// It once more, without a body.
+    pub fn request(self) -> Request<Upload> {
+        outgoing(self.method, self.target, self.headers, Upload::Empty)
+    }
+
+    /// For all but the first bytes of what it got, if that still has this tag (RFC 9110, section 13.1.5).
+    pub fn for_rest(&self, from: u64, tag: &HeaderValue) -> Spare {
+        let mut rest = self.clone();
+        for condition in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+            rest.headers.remove(condition);
+        }
+        rest.headers.insert(RANGE, HeaderValue::try_from(format!("bytes={from}-")).expect("digits are a value"));
+        rest.headers.insert(IF_RANGE, tag.clone());
+        rest
+    }
+}
+
 impl Exchange {
-    /// Makes the request to the endpoint from the client's. `retry`: keep what it takes to send it again.
+    /// Makes the request to the endpoint from the client's.
     pub fn new(
         request: Request<Incoming>,
         route: Route<'_>,
         forwarded: &Forwarded,
         limits: UploadLimits,
-        retry: bool,
+        worker: &Worker,
         now: Moment,
-        clock: Clock,
     ) -> Exchange {
         let (mut head, body) = request.into_parts();
         let class = judge::class_of(&head.method, route.upgrade);
         let upgrading = if route.upgrade { Upgrading::Yes } else { Upgrading::No };
+        let repeats = judge::repeats(class, upgrading, &head.method, &head.headers, route.site.rescue.retry);
         headers::request(&mut head.headers, forwarded, route.host, upgrading);
         let target = route::target(&head.uri);
-        let (body, upload) = Upload::new(body, limits, now, clock);
-        let repeats = retry && class == Class::Safe && matches!(body, Upload::Empty);
-        let spare = repeats.then(|| Spare {
-            method: head.method.clone(),
-            target: target.clone(),
-            headers: head.headers.clone(),
-        });
-        let ready = Some(Box::new(outgoing(head.method, target, head.headers, body)));
-        Exchange { class, upgrading, upload, ready, spare }
+        let keep = match repeats {
+            Repeats::Anywhere | Repeats::WithinPool if route.site.rescue.replay => Some(&worker.replay),
+            Repeats::Anywhere | Repeats::WithinPool | Repeats::No => None,
+        };
+        let (body, upload) = Upload::new(body, limits, keep, now, worker.clock);
+        let spare = match repeats {
+            Repeats::No => None,
+            Repeats::Anywhere | Repeats::WithinPool => {
+                Some(Spare { method: head.method.clone(), target: target.clone(), headers: head.headers.clone() })
+            }
+        };
+        let ready = Some(outgoing(head.method, target, head.headers, body));
+        Exchange { class, upgrading, repeats, upload, ready, spare }
     }
 
     /// The request to send next; `None` when part of it is gone.
     pub fn take(&mut self) -> Option<Request<Upload>> {
         match self.ready.take() {
-            Some(ready) => Some(*ready),
+            Some(ready) => Some(ready),
             None => {
+                let body = Upload::again(&self.upload)?;
                 let spare = self.spare.clone()?;
-                Some(outgoing(spare.method, spare.target, spare.headers, Upload::Empty))
+                Some(outgoing(spare.method, spare.target, spare.headers, body))
             }
         }
     }
 
-    /// Whether it can be sent a second time, whatever becomes of the first.
-    pub fn repeats(&self) -> bool {
-        self.spare.is_some()
+    /// What it takes to send it a second time beside the first, or after it: it is safe, and has no body.
+    pub fn spare(&self) -> Option<&Spare> {
+        self.spare.as_ref().filter(|_| self.class == Class::Safe && self.upload.is_empty())
     }
 
     /// Whether [`Exchange::copy`] makes one.
     pub fn copies(&self) -> bool {
-        self.spare.as_ref().is_some_and(|spare| spare.method == Method::GET)
+        self.spare().is_some_and(|spare| spare.method == Method::GET)
     }
 
     /// A second one of it, if it is one that fetches something and no more.
     pub fn copy(&self) -> Option<Request<Upload>> {
-        let spare = self.spare.clone().filter(|spare| spare.method == Method::GET)?;
-        Some(outgoing(spare.method, spare.target, spare.headers, Upload::Empty))
+        self.spare().filter(|spare| spare.method == Method::GET).cloned().map(Spare::request)
     }
 
     /// It was provably not sent.
-    pub fn put_back(&mut self, unsent: Box<Request<Upload>>) {
+    pub fn put_back(&mut self, unsent: Request<Upload>) {
         self.ready = Some(unsent);
     }
 
     pub fn at_hand(&self) -> AtHand {
-        if self.ready.is_some() || self.spare.is_some() { AtHand::Whole } else { AtHand::Gone }
+        let again = self.spare.is_some() && self.upload.can_be_sent_again();
+        if self.ready.is_some() || again { AtHand::Whole } else { AtHand::Gone }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What follows from an attempt: the one place that decides about repeating a request. It acts on nothing.
 
+use super::headers::Upgrading;
+use crate::config::Retry;
 use crate::domain::Class;
 use crate::upstream::{Failure, Sent};
-use http::{Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 /// Whether a request may be repeated (RFC 9110, section 9.2.1).
 pub fn class_of(method: &Method, upgrade: bool) -> Class {
@@ -50,18 +52,47 @@ pub enum AtHand {
     Gone,
 }
 
-/// After an answer. `retry`: as the backend's config says.
-pub fn after_answer(class: Class, answered: Answered, at_hand: AtHand, retry: bool) -> Step {
-    match (answered, class, at_hand) {
-        (Answered::Failing, Class::Safe, AtHand::Whole) if retry => Step::Retry,
-        (Answered::Failing | Answered::Well, Class::Safe | Class::Unsafe, AtHand::Whole | AtHand::Gone) => Step::Send,
+/// How far a request may be sent once more after an attempt that may have begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    No,
+    /// Running twice is as running once, where it ran.
+    WithinPool,
+    /// It changes nothing.
+    Anywhere,
+}
+
+/// By its method (RFC 9110, section 9.2.2), its Idempotency-Key, and what its site says.
+pub fn repeats(class: Class, upgrading: Upgrading, method: &Method, headers: &HeaderMap, retry: Retry) -> Repeats {
+    const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+    match (class, upgrading, retry) {
+        (_, Upgrading::Yes, _) | (_, _, Retry::Off) | (Class::Unsafe, Upgrading::No, Retry::Safe) => Repeats::No,
+        (Class::Safe, Upgrading::No, Retry::Safe | Retry::Idempotent) => Repeats::Anywhere,
+        (Class::Unsafe, Upgrading::No, Retry::Idempotent) => {
+            let idempotent = matches!(*method, Method::PUT | Method::DELETE) || headers.contains_key(KEY);
+            if idempotent { Repeats::WithinPool } else { Repeats::No }
+        }
     }
+}
+
+/// After an answer.
+pub fn after_answer(repeats: Repeats, answered: Answered, at_hand: AtHand) -> Step {
+    match (answered, repeats, at_hand) {
+        (Answered::Failing, Repeats::Anywhere | Repeats::WithinPool, AtHand::Whole) => Step::Retry,
+        (Answered::Failing | Answered::Well, _, AtHand::Whole | AtHand::Gone) => Step::Send,
+    }
+}
+
+/// Whether the answer of another pool to a hedge may go to the client: what it has not mirrored yet it does not know, and a cookie
+/// of its own would follow the client home.
+pub fn is_good_from_away(status: StatusCode, headers: &HeaderMap) -> bool {
+    matches!(status.as_u16(), 200 | 206 | 304) && !headers.contains_key(http::header::SET_COOKIE)
 }
 
 /// After a failure.
 ///
 /// A write is sent on only after [`Sent::Nothing`] with the request handed back: that is the proof that it did not begin.
-pub fn after_failure(class: Class, failure: &Failure, at_hand: AtHand, retry: bool) -> Step {
+pub fn after_failure(class: Class, repeats: Repeats, failure: &Failure, at_hand: AtHand) -> Step {
     match failure {
         // Ours or the client's: another endpoint would not help.
         Failure::Ours(_) | Failure::ClientBody => Step::Stop,
@@ -69,13 +100,13 @@ pub fn after_failure(class: Class, failure: &Failure, at_hand: AtHand, retry: bo
         | Failure::Reset { .. }
         | Failure::NoHead { .. }
         | Failure::Cut { .. }
+        | Failure::Stalled { .. }
         | Failure::Malformed { .. }
-        | Failure::Withdrawn => match (at_hand, class, failure.sent()) {
-            (AtHand::Gone, Class::Safe | Class::Unsafe, Sent::Nothing | Sent::Perhaps) => Step::Stop,
-            (AtHand::Whole, Class::Unsafe, Sent::Perhaps) => Step::Stop,
-            (AtHand::Whole, Class::Unsafe, Sent::Nothing) => Step::SendOn,
-            (AtHand::Whole, Class::Safe, Sent::Nothing | Sent::Perhaps) if retry => Step::Retry,
-            (AtHand::Whole, Class::Safe, Sent::Nothing | Sent::Perhaps) => Step::Stop,
+        | Failure::Withdrawn => match (at_hand, class, failure.sent(), repeats) {
+            (AtHand::Gone, _, Sent::Nothing | Sent::Perhaps, _) => Step::Stop,
+            (AtHand::Whole, Class::Unsafe, Sent::Nothing, _) => Step::SendOn,
+            (AtHand::Whole, _, Sent::Nothing | Sent::Perhaps, Repeats::Anywhere | Repeats::WithinPool) => Step::Retry,
+            (AtHand::Whole, _, Sent::Nothing | Sent::Perhaps, Repeats::No) => Step::Stop,
         },
     }
 }
@@ -84,6 +115,7 @@ pub fn after_failure(class: Class, failure: &Failure, at_hand: AtHand, retry: bo
 mod tests {
     use super::*;
     use crate::upstream::{Connection, Malformed, Shortage};
+    use http::HeaderValue;
     use std::io;
     use std::time::Duration;
 
@@ -117,19 +149,19 @@ mod tests {
         for failure in failures {
             for at_hand in [AtHand::Whole, AtHand::Gone] {
                 assert_eq!(
-                    after_failure(Class::Unsafe, &failure, at_hand, true),
+                    after_failure(Class::Unsafe, Repeats::No, &failure, at_hand),
                     Step::Stop,
                     "{failure:?} {at_hand:?}"
                 );
             }
         }
-        assert_eq!(after_answer(Class::Unsafe, Answered::Failing, AtHand::Whole, true), Step::Send);
+        assert_eq!(after_answer(Repeats::No, Answered::Failing, AtHand::Whole), Step::Send);
     }
 
     #[test]
     fn a_write_that_has_not_begun_is_sent_on() {
-        assert_eq!(after_failure(Class::Unsafe, &refused(), AtHand::Whole, true), Step::SendOn);
-        assert_eq!(after_failure(Class::Unsafe, &reset(Sent::Nothing), AtHand::Whole, true), Step::SendOn);
+        assert_eq!(after_failure(Class::Unsafe, Repeats::No, &refused(), AtHand::Whole), Step::SendOn);
+        assert_eq!(after_failure(Class::Unsafe, Repeats::No, &reset(Sent::Nothing), AtHand::Whole), Step::SendOn);
     }
 
     #[test]
@@ -141,23 +173,73 @@ mod tests {
             Failure::Malformed { what: Malformed::Head },
         ];
         for failure in failures {
-            assert_eq!(after_failure(Class::Safe, &failure, AtHand::Whole, true), Step::Retry, "{failure:?}");
             assert_eq!(
-                after_failure(Class::Safe, &failure, AtHand::Whole, false),
+                after_failure(Class::Safe, Repeats::Anywhere, &failure, AtHand::Whole),
+                Step::Retry,
+                "{failure:?}"
+            );
+            assert_eq!(
+                after_failure(Class::Safe, Repeats::No, &failure, AtHand::Whole),
                 Step::Stop,
                 "{failure:?}, retry off"
             );
-            assert_eq!(after_failure(Class::Safe, &failure, AtHand::Gone, true), Step::Stop, "{failure:?}, body gone");
+            assert_eq!(
+                after_failure(Class::Safe, Repeats::Anywhere, &failure, AtHand::Gone),
+                Step::Stop,
+                "{failure:?}, body gone"
+            );
         }
-        assert_eq!(after_answer(Class::Safe, Answered::Failing, AtHand::Whole, true), Step::Retry);
-        assert_eq!(after_answer(Class::Safe, Answered::Failing, AtHand::Whole, false), Step::Send);
-        assert_eq!(after_answer(Class::Safe, Answered::Well, AtHand::Whole, true), Step::Send);
+        assert_eq!(after_answer(Repeats::Anywhere, Answered::Failing, AtHand::Whole), Step::Retry);
+        assert_eq!(after_answer(Repeats::No, Answered::Failing, AtHand::Whole), Step::Send);
+        assert_eq!(after_answer(Repeats::Anywhere, Answered::Well, AtHand::Whole), Step::Send);
     }
 
     #[test]
     fn nobody_else_is_asked_when_the_trouble_is_ours_or_the_clients() {
         for failure in [Failure::Ours(Shortage::Descriptors), Failure::ClientBody] {
-            assert_eq!(after_failure(Class::Safe, &failure, AtHand::Whole, true), Step::Stop, "{failure:?}");
+            assert_eq!(
+                after_failure(Class::Safe, Repeats::Anywhere, &failure, AtHand::Whole),
+                Step::Stop,
+                "{failure:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_runs_twice_as_well_as_once_is_repeated_where_the_site_says_so() {
+        let key = |value| {
+            HeaderMap::from_iter([(HeaderName::from_static("idempotency-key"), HeaderValue::from_static(value))])
+        };
+        let keyed = key("1");
+        let plain = HeaderMap::new();
+        let of =
+            |method: &Method, headers, retry| repeats(class_of(method, false), Upgrading::No, method, headers, retry);
+        for method in [Method::PUT, Method::DELETE] {
+            assert_eq!(of(&method, &plain, Retry::Idempotent), Repeats::WithinPool, "{method}");
+            assert_eq!(of(&method, &plain, Retry::Safe), Repeats::No, "{method}");
+        }
+        assert_eq!(of(&Method::POST, &plain, Retry::Idempotent), Repeats::No);
+        assert_eq!(of(&Method::POST, &keyed, Retry::Idempotent), Repeats::WithinPool);
+        assert_eq!(of(&Method::POST, &keyed, Retry::Safe), Repeats::No);
+        assert_eq!(of(&Method::GET, &plain, Retry::Safe), Repeats::Anywhere);
+        assert_eq!(of(&Method::GET, &plain, Retry::Off), Repeats::No);
+        let upgrade = repeats(Class::Unsafe, Upgrading::Yes, &Method::GET, &plain, Retry::Idempotent);
+        assert_eq!(upgrade, Repeats::No);
+        let failed = reset(Sent::Perhaps);
+        assert_eq!(after_failure(Class::Unsafe, Repeats::WithinPool, &failed, AtHand::Whole), Step::Retry);
+        assert_eq!(after_failure(Class::Unsafe, Repeats::WithinPool, &failed, AtHand::Gone), Step::Stop);
+    }
+
+    #[test]
+    fn from_another_pool_a_hedge_takes_only_what_every_pool_must_know() {
+        let cookie = HeaderMap::from_iter([(http::header::SET_COOKIE, HeaderValue::from_static("a=b"))]);
+        for status in [200, 206, 304] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert!(is_good_from_away(status, &HeaderMap::new()), "{status}");
+            assert!(!is_good_from_away(status, &cookie), "{status} with a cookie");
+        }
+        for status in [201, 204, 301, 302, 401, 404, 410, 500] {
+            assert!(!is_good_from_away(StatusCode::from_u16(status).unwrap(), &HeaderMap::new()), "{status}");
         }
     }
 }

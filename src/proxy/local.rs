@@ -3,6 +3,7 @@
 
 use super::budget::Budget;
 use super::crowd::Crowd;
+use super::held;
 use crate::domain::{EndpointId, FailureKind, Moment, Name};
 use crate::health::notes::{Note, Told};
 use crate::health::tally::{Place, TallyCell};
@@ -10,7 +11,7 @@ use crate::health::{Asking, BackendView, EndpointView, Published, Reader, Report
 use crate::runtime::clock::Clock;
 use crate::telemetry::cells::{PerWorker, WorkerIndex};
 use crate::telemetry::metrics::{BackendCells, WorkerCells, Workers};
-use crate::upstream::Kept;
+use crate::upstream::{Kept, Rooms};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -27,12 +28,19 @@ pub struct Worker {
     pub reporter: Reporter,
     /// Copies of requests that run (`copies`).
     pub copies: Cell<usize>,
+    /// For responses that are kept until they are whole.
+    pub held: Rooms,
+    /// For request bodies that are kept to be sent once more.
+    pub replay: Rooms,
     cells: Arc<Workers>,
     workers: usize,
     random: RefCell<fastrand::Rng>,
     endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
     backends: RefCell<HashMap<Name, Rc<LocalBackend>>>,
 }
+
+/// Bytes of request bodies that one worker keeps at most.
+const REPLAY_IN_ALL: usize = 16 * 1024 * 1024;
 
 /// How often kept connections are looked through when nothing else calls for it.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -51,6 +59,7 @@ pub struct LocalEndpoint {
 #[derive(Debug)]
 pub struct LocalBackend {
     pub retries: Budget,
+    pub hedges: Budget,
     /// Who asks during a ramp.
     pub crowd: RefCell<Option<Crowd>>,
     cells: Arc<PerWorker<BackendCells>>,
@@ -73,6 +82,8 @@ impl Worker {
             views: published.reader(),
             reporter,
             copies: Cell::default(),
+            held: Rooms::new(held::IN_ALL),
+            replay: Rooms::new(REPLAY_IN_ALL),
             workers: cells.iter().count(),
             cells,
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
@@ -120,6 +131,7 @@ impl Worker {
         }
         let local = Rc::new(LocalBackend {
             retries: Budget::new(Budget::RETRIES, self.workers, self.clock.now()),
+            hedges: Budget::new(Budget::HEDGES, self.workers, self.clock.now()),
             crowd: RefCell::default(),
             cells: backend.cells.clone(),
             worker: self.index,
@@ -172,6 +184,11 @@ impl LocalEndpoint {
     /// How long 99 of 100 heads take at most there; `None`: not known yet.
     pub fn usual(&self) -> Option<Duration> {
         self.tally.usual()
+    }
+
+    /// How long 95 of 100 heads take at most there of late; `None`: not known yet.
+    pub fn pace(&self) -> Option<Duration> {
+        self.tally.pace()
     }
 
     /// A request, begun at `began`, was answered well to its end.

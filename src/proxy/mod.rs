@@ -4,20 +4,28 @@
 
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
+pub mod answer;
+pub mod attempt;
 pub mod begin;
+pub mod blame;
 pub mod body;
 pub mod budget;
 pub mod copies;
 pub mod crowd;
 pub mod exchange;
 pub mod headers;
+pub mod held;
 pub mod judge;
 pub mod local;
+pub mod lost;
 pub mod pairing;
 pub mod plan;
+pub mod race;
 pub mod reply;
+pub mod resume;
 pub mod route;
 pub mod service;
+pub mod slow;
 pub mod steer;
 pub mod upgrade;
 pub mod wait;

@@ -2,6 +2,7 @@
 //!
 //! Not here: which pool a client's safe requests belong to during a ramp, and who tries an endpoint in probation (`steer`).
 
+use super::attempt::Reach;
 use crate::domain::{Class, EndpointId, Lagging, Moment, PoolIndex, Routing, Writes};
 use crate::health::{BackendView, EndpointView, PoolView};
 
@@ -19,6 +20,12 @@ pub struct Plan<'a> {
     goes: Goes,
     /// An endpoint in probation that is tried before all others.
     trial: Option<(PoolIndex, usize)>,
+    so_far: SoFar,
+}
+
+/// Where a request has been.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SoFar {
     /// Attempts that count.
     attempts: usize,
     tried: [Option<EndpointId>; TRIED_MAX],
@@ -40,6 +47,13 @@ pub enum Patience {
     Left,
     /// It has waited for as long as it may: what may answer is better than a refusal.
     Over,
+}
+
+/// How far a hedge may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Far {
+    ItsPool,
+    AnyPool,
 }
 
 /// How an attempt failed, as far as the plan is concerned.
@@ -73,7 +87,7 @@ impl<'a> Plan<'a> {
     }
 
     fn new(backend: &'a BackendView, now: Moment, goes: Goes) -> Plan<'a> {
-        Plan { backend, now, goes, trial: None, attempts: 0, tried: [None; TRIED_MAX], sent: 0 }
+        Plan { backend, now, goes, trial: None, so_far: SoFar::default() }
     }
 
     /// First of all to this endpoint, which is in probation.
@@ -82,9 +96,50 @@ impl<'a> Plan<'a> {
         self
     }
 
+    /// It goes on, in a newer view, from there.
+    pub fn from(mut self, so_far: SoFar) -> Plan<'a> {
+        self.so_far = so_far;
+        self
+    }
+
+    pub fn so_far(&self) -> SoFar {
+        self.so_far
+    }
+
+    /// Whether it has cost as many attempts as one may.
+    pub fn is_used_up(&self) -> bool {
+        self.so_far.attempts >= ATTEMPTS_MAX
+    }
+
+    /// Where else to send a safe request that takes its time: first within the pool, then to another if `far` allows it. `running`:
+    /// its attempts that have not ended.
+    pub fn hedge(&mut self, choose: &impl Choose, far: Far, running: usize) -> Option<(&'a EndpointView, Reach)> {
+        let Goes::Safe { home } = self.goes else { return None };
+        if self.so_far.attempts + running >= ATTEMPTS_MAX || self.so_far.sent == TRIED_MAX {
+            return None;
+        }
+        let here = || self.untried_up(home, choose).map(|place| (place, Reach::Home));
+        let away = || {
+            let mut others = self.others(home, Lagging::Fresh);
+            others.find_map(|pool| self.untried_up(pool, choose)).map(|place| (place, Reach::Away))
+        };
+        let place = match (self.backend.snapshot.routing, far) {
+            (Routing::Serving, Far::AnyPool) => here().or_else(away),
+            (Routing::Serving, Far::ItsPool) | (Routing::Held, Far::AnyPool | Far::ItsPool) => here(),
+            (Routing::Panic, Far::AnyPool | Far::ItsPool) => None,
+        }?;
+        self.note_sent(place.0);
+        Some(place)
+    }
+
+    fn note_sent(&mut self, place: &EndpointView) {
+        self.so_far.tried[self.so_far.sent] = Some(place.tally.id);
+        self.so_far.sent += 1;
+    }
+
     /// Where to next; `None` when every place allowed has been tried.
     pub fn next(&mut self, choose: &impl Choose) -> Option<&'a EndpointView> {
-        if self.sent == TRIED_MAX {
+        if self.so_far.sent == TRIED_MAX {
             return None;
         }
         let trial = self.trial.take().map(|(pool, place)| self.at(pool, place));
@@ -94,24 +149,22 @@ impl<'a> Plan<'a> {
             (Goes::Safe { home }, Routing::Held) => self.next_while_held(home, choose),
             (Goes::Unsafe { pool, patience }, routing) => self.next_for_unsafe(pool?, patience, routing, choose),
         })?;
-        self.tried[self.sent] = Some(place.tally.id);
-        self.sent += 1;
+        self.note_sent(place);
         Some(place)
     }
 
-    /// The attempt that `next` named failed. Refused by one endpoint while others of its pool are left: not counted.
-    pub fn note_failed(&mut self, how: Failed) {
+    /// The attempt there failed. Refused by one endpoint while others of its pool are left: not counted.
+    pub fn note_failed(&mut self, endpoint: EndpointId, how: Failed) {
         let counts = match how {
-            Failed::Refused => !self.others_are_left(),
+            Failed::Refused => !self.others_are_left(endpoint),
             Failed::Otherwise => true,
         };
-        self.attempts += usize::from(counts);
+        self.so_far.attempts += usize::from(counts);
     }
 
-    /// Whether the pool of the endpoint tried last has one that was not.
-    fn others_are_left(&self) -> bool {
-        let last = self.sent.checked_sub(1).and_then(|last| self.tried[last]);
-        let Some(pool) = last.and_then(|last| self.backend.pool_of(last)) else { return false };
+    /// Whether the pool of that endpoint has one that was not tried.
+    fn others_are_left(&self, endpoint: EndpointId) -> bool {
+        let Some(pool) = self.backend.pool_of(endpoint) else { return false };
         let view = self.pool(pool);
         let left = |places: &[usize]| places.iter().any(|&place| !self.was_tried(&view.endpoints[place]));
         match self.backend.snapshot.routing {
@@ -130,7 +183,7 @@ impl<'a> Plan<'a> {
             let mut others = self.others(home, Lagging::Fresh);
             others.find_map(|pool| self.untried(pool, &self.pool(pool).suspect))
         };
-        match self.attempts {
+        match self.so_far.attempts {
             // With nowhere else to go, once more at the same endpoint: one reset connection is not an outage.
             0 | 1 => here()
                 .or_else(fresh)
@@ -150,7 +203,7 @@ impl<'a> Plan<'a> {
             let others = || self.others(home, Lagging::Fresh).chain(self.others(home, Lagging::Stale));
             others().find_map(|pool| self.untried_up(pool, choose))
         };
-        match self.attempts {
+        match self.so_far.attempts {
             0 => all_of(home),
             1 => all_of(home).or_else(elsewhere),
             2 => elsewhere().or_else(|| all_of(home)),
@@ -160,7 +213,7 @@ impl<'a> Plan<'a> {
 
     /// Up endpoints of any pool, then the rest of the serving pool, then the others.
     fn next_in_panic(&self, choose: &impl Choose) -> Option<&'a EndpointView> {
-        if self.attempts >= ATTEMPTS_MAX {
+        if self.so_far.attempts >= ATTEMPTS_MAX {
             return None;
         }
         let (serving, _) = self.backend.serving();
@@ -253,7 +306,7 @@ impl<'a> Plan<'a> {
     }
 
     fn was_tried(&self, endpoint: &EndpointView) -> bool {
-        self.tried[..self.sent].contains(&Some(endpoint.tally.id))
+        self.so_far.tried[..self.so_far.sent].contains(&Some(endpoint.tally.id))
     }
 }
 

@@ -208,7 +208,7 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
         }
         Some(Failure::Connect { .. }) => (502, LATER, "connection_refused", Then::Later),
         Some(Failure::Reset { .. }) => (502, LATER, "connection_terminated", Then::Later),
-        Some(Failure::NoHead { .. }) => (504, LATE, "http_response_timeout", Then::Later),
+        Some(Failure::NoHead { .. } | Failure::Stalled { .. }) => (504, LATE, "http_response_timeout", Then::Later),
         Some(Failure::Cut { .. }) => (502, LATER, "http_response_incomplete", Then::Later),
         Some(Failure::Malformed { .. }) => (502, LATER, "http_protocol_error", Then::Later),
         Some(Failure::Ours(Shortage::Descriptors | Shortage::LocalPorts | Shortage::Memory)) => {

@@ -1,41 +1,44 @@
-//! The story of one request. What is decided stands in `plan` and `judge`, what is done in `upstream`, what is said in `reply`.
+//! The story of one request. What is decided stands in `plan` and `judge`, what runs in `attempt` and `race`, what is done about what
+//! takes its time in `slow`, what is said in `reply`.
 
 use super::Client;
+use super::answer::{Answering, prefer};
+use super::attempt::{Attempt, By, Hold, Making, Stood};
 use super::begin::{may_begin, running};
-use super::body::{Attempt, Body, DownloadLimits};
+use super::body::Body;
 use super::copies;
-use super::exchange::{Exchange, HeadWait, InFlight, Served};
-use super::headers::{self, Upgrading};
+use super::exchange::{Exchange, InFlight, Served};
 use super::judge::{self, Answered, Step};
-use super::local::{LocalEndpoint, Worker};
+use super::local::Worker;
 use super::pairing::Pairing;
 use super::plan::{self, Choose, Patience, Plan};
+use super::race::{Ended, Race};
 use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
+use super::slow::{News, Slow};
 use super::steer;
-use super::upgrade::Tunnel;
 use super::wait::Waiting;
-use crate::domain::{Class, FailureKind, Moment, PoolIndex, Weight, Writes};
+use crate::config::Rescue;
+use crate::domain::{Class, EndpointId, FailureKind, Moment, PoolIndex, Weight, Writes};
 use crate::health::view::TrialBy;
 use crate::health::{Asking, BackendView, EndpointView, HeldView};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
-use crate::upstream::{self, Answer, Failed, Failure, Go, Reuse, Target};
-use http::{Request, Response, StatusCode, Version};
+use crate::upstream::{Failed, Failure, Go};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// One request's life. Always answers; a client that goes away drops it, which cancels what runs for it.
 pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<Body> {
     let began = worker.clock.now();
     let asker = Asker::of(&request);
-    let view = worker.views.view(); // one picture for the whole request, whatever is published meanwhile
+    let view = worker.views.view(); // one picture for the whole request, but where another saves it
     let route = match route::find(&view, client, &request) {
         Ok(route) => route,
         Err(refusal) => return say(worker, reply::to_refusal(refusal), asker),
     };
     let backend = &view.backends[route.site.backend];
+    let rescue = route.site.rescue;
     let asking = asking(worker, client, &route, &request);
     let local = worker.backend(backend);
     let home = match asking.class {
@@ -46,22 +49,24 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
         }
     };
     let limits = UploadLimits { idle: client.listener.limits.body_idle_timeout, size: route.site.max_body };
-    let exchange = Exchange::new(request, route, &client.forwarded, limits, backend.config.retry, began, worker.clock);
+    let exchange = Exchange::new(request, route, &client.forwarded, limits, worker, began);
     local.retries.earn(began);
+    local.hedges.earn(began);
     let served = Served::begin(local, exchange.upload.clone());
     let mut request = InHand {
         worker,
         client,
         asking,
         home,
+        rescue,
         exchange,
         pairing: Pairing::new(worker, asking),
         served: Some(served),
         began,
-        failures: 0,
-        waited: false,
+        race: Race::default(),
+        slow: Slow::default(),
+        met: Met::default(),
         until: None,
-        trying: None,
     };
 
     let done = match backend.config.timeouts.total {
@@ -76,6 +81,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             })
         }
     };
+    request.tell_story(&done);
     match done {
         Ok(response) => response,
         Err(reply) => {
@@ -110,55 +116,67 @@ enum Missed {
     NotBegun(Option<Failure>),
     /// A newer view had taken back that it goes there, just as it was to begin.
     Withdrawn,
+    /// A newer view has taken all endpoints out of service that the request is at.
+    Moved,
     /// All that is left is a reply of ours.
     Reply(Reply),
 }
 
 /// A request, and what must be known of it until it is answered.
-struct InHand<'a> {
-    worker: &'a Rc<Worker>,
-    client: &'a Client,
-    asking: Asking,
+pub(super) struct InHand<'a> {
+    pub(super) worker: &'a Rc<Worker>,
+    pub(super) client: &'a Client,
+    pub(super) asking: Asking,
     /// The pool that its client's safe requests go to.
-    home: PoolIndex,
-    exchange: Exchange,
+    pub(super) home: PoolIndex,
+    pub(super) rescue: Rescue,
+    pub(super) exchange: Exchange,
     /// Failures that are not told yet.
-    pairing: Pairing<'a>,
+    pub(super) pairing: Pairing<'a>,
     /// Until the response takes it over.
-    served: Option<Served>,
-    began: Moment,
-    /// Attempts that failed so far.
-    failures: u32,
-    /// Whether it had to wait for a verdict.
-    waited: bool,
+    pub(super) served: Option<Served>,
+    pub(super) began: Moment,
+    pub(super) race: Race,
+    pub(super) slow: Slow,
+    pub(super) met: Met,
     /// When all of it must be over.
-    until: Option<Moment>,
-    /// The endpoint that is being tried, and since when.
-    trying: Option<(Rc<LocalEndpoint>, Moment)>,
+    pub(super) until: Option<Moment>,
 }
 
-/// An answer with what hangs on it.
-struct Answering {
-    answer: Answer,
-    in_flight: InFlight,
-    answered: Answered,
-    /// When the attempt began.
-    began: Moment,
+/// What a request has met so far.
+#[derive(Default)]
+pub(super) struct Met {
+    /// Where it has been, for a newer view to go on from.
+    so_far: plan::SoFar,
+    pub(super) attempts: u32,
+    /// Attempts that failed.
+    pub(super) failures: u32,
+    /// Among them answers that broke off before the client had any of them.
+    pub(super) cut: u32,
+    /// Whether it had to wait for a verdict.
+    pub(super) waited: bool,
+    /// Whether the next attempt is a repetition, which the budget pays for.
+    repeats: bool,
+    /// The first failing answer: better than any of ours.
+    best: Option<Answering>,
+    /// A hedge's answer that is not good enough while a better one may come.
+    aside: Option<Answering>,
+    last: Option<(Failure, Step)>,
 }
 
 impl InHand<'_> {
     /// Tries where the view says; a write that could not begin waits for the view that says where writes go.
     async fn forward(&mut self, view: &HeldView, backend: &BackendView) -> Result<Response<Body>, Reply> {
-        let mut missed = match self.round(view, backend, Patience::Left).await {
+        let mut missed = match self.rounds(view, backend).await {
             Ok(response) => return Ok(response),
             Err(missed) => missed,
         };
         missed.unless_worth_a_wait(backend, self.asking.class)?;
         let Some(mut waiting) = Waiting::begin(self.worker, view, backend) else { return Err(missed.reply()) };
-        self.waited = true;
+        self.met.waited = true;
         while let Some(view) = waiting.next_view(self.worker).await {
             let Some(backend) = waiting.backend(&view) else { return Err(missed.reply()) };
-            missed = match self.round(&view, backend, Patience::Left).await {
+            missed = match self.anew(&view, backend, Patience::Left).await {
                 Ok(response) => return Ok(response),
                 Err(missed) => missed,
             };
@@ -169,81 +187,209 @@ impl InHand<'_> {
         if let Some(backend) = waiting.backend(&view)
             && let Writes::To(pool) = backend.snapshot.writes
             && !backend.pools[pool.0].suspect.is_empty()
-            && let Ok(response) = self.round(&view, backend, Patience::Over).await
+            && let Ok(response) = self.anew(&view, backend, Patience::Over).await
         {
             return Ok(response);
         }
         Err(reply::to_wait_in_vain())
     }
 
-    /// Attempt after attempt in one view, until one is good enough or none is left.
+    /// In one view, and in each later one that takes the request's endpoints out of service.
+    async fn rounds(&mut self, view: &HeldView, backend: &BackendView) -> Result<Response<Body>, Missed> {
+        let mut missed = match self.round(view, backend, Patience::Left).await {
+            Err(Missed::Moved) => Missed::Moved,
+            done => return done,
+        };
+        while matches!(missed, Missed::Moved) {
+            let newest = self.worker.views.view();
+            missed = match newest.backend(&backend.config.name) {
+                // A reload took it away: the request goes on where it is.
+                None => return self.round(view, backend, Patience::Left).await,
+                Some(backend) => match self.round(&newest, backend, Patience::Left).await {
+                    Ok(response) => return Ok(response),
+                    Err(missed) => missed,
+                },
+            };
+        }
+        Err(missed)
+    }
+
+    /// A write that has not begun tries everything once more in a later view.
+    async fn anew(
+        &mut self,
+        view: &HeldView,
+        backend: &BackendView,
+        patience: Patience,
+    ) -> Result<Response<Body>, Missed> {
+        self.met.so_far = plan::SoFar::default();
+        self.round(view, backend, patience).await
+    }
+
+    /// Attempt after attempt in one view, and beside one that takes its time another, until one is good enough or none is left.
     async fn round(
         &mut self,
         view: &HeldView,
         backend: &BackendView,
         patience: Patience,
     ) -> Result<Response<Body>, Missed> {
-        let mut plan = match (self.asking.class, backend.snapshot.writes) {
+        let plan = match (self.asking.class, backend.snapshot.writes) {
             (Class::Unsafe, Writes::Refused(_)) => return Err(Missed::Reply(reply::to_read_only())),
             (Class::Unsafe, Writes::To(_) | Writes::Pausing { .. }) => Plan::not_safe(backend, self.began, patience),
             (Class::Safe, _) => Plan::safe(backend, self.began, self.home).trying(self.trial(backend)),
         };
-        let mut best: Option<Answering> = None; // the first failing answer: better than any of ours
-        let mut last = None;
-        while let Some(endpoint) = plan.next(self.worker.as_ref()) {
-            if self.failures > 0 && !self.may_repeat() {
+        let mut plan = plan.from(self.met.so_far);
+        loop {
+            if self.race.is_idle() && self.met.aside.is_some() {
                 break;
             }
-            let step = match self.attempt(view, backend, endpoint).await {
-                Ok(answering) => {
-                    let at_hand = self.exchange.at_hand();
-                    let class = self.asking.class;
-                    let step = judge::after_answer(class, answering.answered, at_hand, backend.config.retry);
-                    if step == Step::Send {
-                        self.settle_by(&answering);
-                        return Ok(self.send(backend, prefer(best, answering)));
+            if self.race.is_idle() || self.leaves_for_another(backend) {
+                match self.next_place(&mut plan) {
+                    Some(place) => {
+                        let by = if self.met.attempts == 0 { By::First } else { By::Retry };
+                        self.begin(view, backend, place, by).map_err(|Back| Missed::Withdrawn)?;
                     }
-                    self.failures += 1;
-                    plan.note_failed(plan::Failed::Otherwise);
-                    best = best.or(Some(answering));
-                    step
+                    None if self.race.is_idle() => break,
+                    None => (),
                 }
-                Err(Failure::Withdrawn) => return Err(Missed::Withdrawn),
-                Err(failure) => {
-                    let at_hand = self.exchange.at_hand();
-                    let step = judge::after_failure(self.asking.class, &failure, at_hand, backend.config.retry);
-                    self.failures += 1;
-                    plan.note_failed(if failure.is_refusal() {
-                        plan::Failed::Refused
-                    } else {
-                        plan::Failed::Otherwise
-                    });
-                    last = Some((failure, step));
-                    step
+            }
+            let Some(ended) = self.race_on().await else {
+                match self.look(view, backend, &mut plan) {
+                    News::None => continue,
+                    News::Hedge(place, reach) => {
+                        self.begin(view, backend, place, By::Hedge(reach)).map_err(|Back| Missed::Withdrawn)?;
+                        continue;
+                    }
+                    News::Moved => {
+                        self.met.so_far = plan.so_far();
+                        return Err(Missed::Moved);
+                    }
+                    News::Release => match self.race.release() {
+                        Some((attempt, got)) => return Ok(self.answer(backend, Answering::of(attempt, got))),
+                        None => continue,
+                    },
                 }
             };
-            match step {
-                Step::Retry | Step::SendOn => (),
-                Step::Stop | Step::Send => break,
+            match self.after(&mut plan, ended) {
+                Next::Answer(answering) => return Ok(self.answer(backend, answering)),
+                Next::Withdrawn => return Err(Missed::Withdrawn),
+                Next::GoOn => (),
+                Next::Stop if self.race.is_idle() => break,
+                Next::Stop => (),
             }
         }
+        self.give_up(backend)
+    }
+
+    /// Whether it is to go elsewhere though attempts run: all of them are where requests go no more.
+    fn leaves_for_another(&mut self, backend: &BackendView) -> bool {
+        let leaves = self.exchange.spare().is_some()
+            && self.race.running() < plan::ATTEMPTS_MAX
+            && self.race.leave(|attempt| backend.is_up(attempt.endpoint().id()));
+        self.met.repeats |= leaves;
+        leaves
+    }
+
+    /// The next one, if there is and the budget allows it.
+    fn next_place<'v>(&mut self, plan: &mut Plan<'v>) -> Option<&'v EndpointView> {
+        if self.met.repeats && (plan.is_used_up() || !self.may_repeat()) {
+            return None;
+        }
+        self.met.repeats = false;
+        plan.next(self.worker.as_ref())
+    }
+
+    /// What follows from an attempt's end.
+    fn after(&mut self, plan: &mut Plan<'_>, (attempt, end): Ended) -> Next {
+        let class = self.asking.class;
+        let id = attempt.endpoint().id();
+        match end {
+            Ok(got) => {
+                let answering = Answering::of(attempt, got);
+                match (
+                    judge::after_answer(self.exchange.repeats, answering.answered, self.exchange.at_hand()),
+                    answering.answered,
+                ) {
+                    (Step::Send, Answered::Well) if answering.is_good_enough() => {
+                        Next::Answer(prefer(self.met.best.take(), answering))
+                    }
+                    (Step::Send, Answered::Well) => {
+                        self.met.aside.get_or_insert(answering);
+                        if self.race.is_idle() { Next::Stop } else { Next::GoOn }
+                    }
+                    (step, Answered::Well | Answered::Failing) => {
+                        self.fail(answering.in_flight.endpoint().id(), FailureKind::Status, &answering.in_flight);
+                        plan.note_failed(id, plan::Failed::Otherwise);
+                        match step {
+                            Step::Send => return Next::Answer(prefer(self.met.best.take(), answering)),
+                            Step::Retry | Step::SendOn => self.met.repeats = true,
+                            Step::Stop => (),
+                        }
+                        self.met.best.get_or_insert(answering);
+                        Next::after(step)
+                    }
+                }
+            }
+            Err(Failed { failure: Failure::Withdrawn, unsent }) => {
+                if let Some(unsent) = unsent {
+                    self.exchange.put_back(*unsent);
+                }
+                Next::Withdrawn
+            }
+            Err(Failed { failure, unsent }) => {
+                if let Some(kind) = failure.kind() {
+                    self.fail(id, kind, &attempt.in_flight);
+                } else {
+                    self.met.failures += 1;
+                }
+                if let Some(unsent) = unsent {
+                    self.exchange.put_back(*unsent);
+                }
+                let step = judge::after_failure(class, self.exchange.repeats, &failure, self.exchange.at_hand());
+                let how = if failure.is_refusal() { plan::Failed::Refused } else { plan::Failed::Otherwise };
+                plan.note_failed(id, how);
+                match (&failure, step) {
+                    (_, Step::SendOn) if class == Class::Unsafe => (), // it costs no endpoint anything
+                    (_, Step::Retry | Step::SendOn) => self.met.repeats = true,
+                    (_, Step::Stop | Step::Send) => (),
+                }
+                self.met.cut += u32::from(matches!(failure, Failure::Cut { .. } | Failure::Stalled { .. }));
+                self.met.last = Some((failure, step));
+                Next::after(step)
+            }
+        }
+    }
+
+    /// An attempt failed at that endpoint.
+    fn fail(&mut self, id: EndpointId, kind: FailureKind, in_flight: &InFlight) {
+        self.met.failures += 1;
+        in_flight.endpoint().count_failure(&self.worker.reporter, kind);
+        self.pairing.fail(id, kind, Weight::Full, self.worker.clock.now());
+    }
+
+    /// No attempt was good enough, and none is left: the best there is.
+    fn give_up(&mut self, backend: &BackendView) -> Result<Response<Body>, Missed> {
+        if let Some(answering) = self.met.aside.take() {
+            return Ok(self.answer(backend, answering));
+        }
         self.pairing.settle(None);
-        match (best, last) {
-            (Some(best), _) => Ok(self.send(backend, best)),
-            (None, Some((failure, Step::SendOn))) => Err(Missed::NotBegun(Some(failure))),
-            (None, None) if self.asking.class == Class::Unsafe => Err(Missed::NotBegun(None)),
-            (None, last) => Err(Missed::Reply(self.own_reply(last.map(|(failure, _)| failure).as_ref()))),
+        if let Some(answering) = self.met.best.take() {
+            return Ok(self.send(backend, answering));
+        }
+        match self.met.last.take() {
+            Some((failure, Step::SendOn)) => Err(Missed::NotBegun(Some(failure))),
+            None if self.asking.class == Class::Unsafe => Err(Missed::NotBegun(None)),
+            last => Err(Missed::Reply(self.own_reply(last.map(|(failure, _)| failure).as_ref()))),
         }
     }
 
     /// The endpoint in probation that the request is to try first, if any; or a copy of it is sent there.
     fn trial(&mut self, backend: &BackendView) -> Option<(PoolIndex, usize)> {
-        if backend.trials.is_empty() {
+        if backend.trials.is_empty() || self.met.attempts > 0 {
             return None;
         }
         let worker = self.worker;
         let copies = worker.copies.get() < copies::MOST && self.exchange.copies();
-        let fit = steer::Fit { repeats: self.exchange.repeats(), copies };
+        let fit = steer::Fit { repeats: self.exchange.spare().is_some(), copies };
         let trial = steer::trial(worker, backend, self.home, fit, self.began)?;
         match trial.by {
             TrialBy::Request => Some((trial.pool, trial.place)),
@@ -256,154 +402,52 @@ impl InHand<'_> {
         }
     }
 
-    /// Whether the backend's budget allows one more attempt. A write that has not begun costs no endpoint anything.
+    /// Whether the backend's budget allows one more attempt.
     fn may_repeat(&self) -> bool {
-        let Some(served) = self.served.as_ref().filter(|_| self.asking.class == Class::Safe) else { return true };
+        let Some(served) = &self.served else { return true };
         let allowed = served.backend.retries.spend(self.worker.clock.now());
         if !allowed {
-            served.backend.cells().budget_exhausted.add(1);
+            served.backend.cells().retries_denied.add(1);
         }
         allowed
     }
 
-    /// One try at one endpoint, counted there.
-    async fn attempt(
-        &mut self,
-        view: &HeldView,
-        backend: &BackendView,
-        endpoint: &EndpointView,
-    ) -> Result<Answering, Failure> {
+    /// Sends it there, counted.
+    fn begin(&mut self, view: &HeldView, backend: &BackendView, endpoint: &EndpointView, by: By) -> Result<(), Back> {
         let worker = self.worker;
-        let Some(request) = self.exchange.take() else { return Err(Failure::ClientBody) };
-        let in_flight = InFlight::begin(
-            worker.endpoint(endpoint),
-            running(self.asking.class, self.exchange.upgrading),
-            &worker.reporter,
-        );
-        let local = in_flight.endpoint();
-        let still = || match self.asking.class {
-            Class::Safe => Go::On,
-            Class::Unsafe => may_begin(worker, view, backend, local.id()),
+        let Some(request) = self.exchange.take() else { unreachable!("what is not at hand is not repeated") };
+        let local = worker.endpoint(endpoint);
+        let in_flight = InFlight::begin(local, running(self.asking.class, self.exchange.upgrading), &worker.reporter);
+        let planned = match self.asking.class {
+            Class::Safe => None,
+            Class::Unsafe => {
+                if may_begin(worker, view, backend, in_flight.endpoint().id()) == Go::Back {
+                    self.exchange.put_back(request);
+                    return Err(Back);
+                }
+                view.backends
+                    .iter()
+                    .position(|known| std::ptr::eq(&**known, backend))
+                    .map(|place| (view.clone(), place))
+            }
         };
-        if still() == Go::Back {
-            self.exchange.put_back(Box::new(request));
-            return Err(Failure::Withdrawn);
-        }
-        let began = worker.clock.now();
-        self.trying = Some((local.clone(), began));
-        let target = Target {
+        let hold = if self.rescue.held && self.exchange.spare().is_some() { Hold::On } else { Hold::Off };
+        let stood = if backend.is_up(in_flight.endpoint().id()) { Stood::Up } else { Stood::Otherwise };
+        self.met.attempts += 1;
+        self.race.add(Attempt::begin(Making {
+            worker: worker.clone(),
+            request,
+            upload: self.exchange.upload.clone(),
+            asking: self.asking,
+            by,
+            hold,
             address: endpoint.address,
-            kept: &local.kept,
-            connect_timeout: backend.config.timeouts.connect,
-            head_timeout: backend.config.timeouts.head,
-        };
-        let reuse = match self.asking.class {
-            Class::Safe => Reuse::Any,
-            Class::Unsafe => Reuse::Recent,
-        };
-        let upload = &self.exchange.upload;
-        let waiting = HeadWait::begin(worker, local, self.asking, upload, began);
-        let sent = {
-            let mut sending = pin!(upstream::client::send(target, request, upload, reuse, began, worker.clock, still));
-            let due = self.pairing.due().map(|due| worker.clock.instant(due));
-            let in_time = match due {
-                Some(due) => tokio::time::timeout_at(due, sending.as_mut()).await.ok(),
-                None => None,
-            };
-            match in_time {
-                Some(sent) => sent,
-                None => {
-                    // What waits has waited for long enough.
-                    if due.is_some() {
-                        self.pairing.settle(None);
-                    }
-                    sending.await
-                }
-            }
-        };
-        drop(waiting);
-        self.trying = None;
-        let now = worker.clock.now();
-        match sent {
-            Ok(answer) => {
-                local.tally().note_head(now);
-                let answered = Answered::of(answer.response.status());
-                match answered {
-                    Answered::Well => {
-                        // A slow upload is its client's.
-                        local.tally().note_head_time(now.since(began.max(self.exchange.upload.last_piece())));
-                    }
-                    Answered::Failing => {
-                        local.count_failure(&worker.reporter, FailureKind::Status);
-                        self.pairing.fail(local.id(), FailureKind::Status, Weight::Full, now);
-                    }
-                }
-                Ok(Answering { answer, in_flight, answered, began })
-            }
-            Err(Failed { failure, unsent }) => {
-                if let Some(kind) = failure.kind() {
-                    local.count_failure(&worker.reporter, kind);
-                    self.pairing.fail(local.id(), kind, Weight::Full, now);
-                }
-                if let Some(unsent) = unsent {
-                    self.exchange.put_back(unsent);
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    /// Tells what failed before, now that this answer ends it.
-    fn settle_by(&mut self, answering: &Answering) {
-        let status = answering.answer.response.status();
-        let well = status.is_success() || status.is_redirection();
-        self.pairing.settle(well.then(|| answering.in_flight.endpoint().id()));
-    }
-
-    /// Passes an answer on to the client.
-    fn send(&mut self, backend: &BackendView, answering: Answering) -> Response<Body> {
-        let Answering { answer: Answer { mut response, lease }, in_flight, answered, began } = answering;
-        let Some(served) = self.served.take() else { unreachable!("a request is answered once") };
-        let worker = self.worker;
-        let now = worker.clock.now();
-        served.count_response(response.status(), self.began, now);
-        if answered == Answered::Well {
-            self.count_rescue(&served);
-        }
-        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let upgrading = if upgraded { self.exchange.upgrading } else { Upgrading::No };
-        headers::response(response.headers_mut(), upgrading);
-        *response.version_mut() = Version::HTTP_11; // ours, whatever the endpoint's is (RFC 9110, section 2.5)
-        if upgraded {
-            in_flight.endpoint().note_good(&worker.reporter, self.asking, began, now);
-            let endpoint = hyper::upgrade::on(&mut response);
-            let (worker, backend) = (worker.clone(), backend.config.name.clone());
-            *self.client.upgrade.borrow_mut() = Some(Tunnel { endpoint, in_flight, served, worker, backend });
-            return response.map(|_| Body::Empty);
-        }
-        let limits = DownloadLimits { idle: backend.config.timeouts.body_idle, until: self.until };
-        let asking = self.asking;
-        let attempt = Attempt { worker: worker.clone(), in_flight, served, lease, answered, asking, began };
-        response.map(|incoming| Body::passing(incoming, attempt, limits, now))
-    }
-
-    fn count_rescue(&self, served: &Served) {
-        if self.failures > 0 {
-            let cells = served.backend.cells();
-            let rescued = if self.waited { &cells.rescued_by_wait } else { &cells.rescued_by_retry };
-            rescued.add(1);
-        }
-    }
-
-    /// The time for all of it is over. To blame is the endpoint that let at least half of it pass without an answer, if it had the
-    /// whole request: the last of several may have had no time left, and a slow upload is its client's.
-    fn blame_for(&mut self, total: Duration) {
-        let Some((endpoint, since)) = self.trying.take() else { return };
-        let now = self.worker.clock.now();
-        if now.since(since) >= total / 2 && self.exchange.upload.end() == UploadEnd::Whole {
-            endpoint.count_failure(&self.worker.reporter, FailureKind::Timeout);
-            self.pairing.fail(endpoint.id(), FailureKind::Timeout, Weight::Full, now);
-        }
+            timeouts: backend.config.timeouts,
+            in_flight,
+            planned,
+            stood,
+        }));
+        Ok(())
     }
 
     /// What we say when no endpoint gave an answer: the client's fault is said first.
@@ -418,35 +462,34 @@ impl InHand<'_> {
     }
 }
 
-/// A client that goes away is no evidence, unless it had waited for much longer than heads take there: then half as much as if
-/// we had given up ourselves.
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        let Some((endpoint, since)) = self.trying.take() else { return };
-        let upload = &self.exchange.upload;
-        let now = self.worker.clock.now();
-        let waited = now.since(since.max(upload.last_piece()));
-        // Mostly it has not even waited for as long as it must at least.
-        if upload.end() == UploadEnd::Whole && waited >= PATIENT && waited >= allowed(endpoint.usual()) {
-            endpoint.count_failure(&self.worker.reporter, FailureKind::Timeout);
-            self.pairing.fail(endpoint.id(), FailureKind::Timeout, Weight::Half, now);
+/// What follows from an attempt's end.
+#[expect(clippy::large_enum_variant, reason = "most are answers, looked at once")]
+enum Next {
+    Answer(Answering),
+    /// The next place, or what still runs.
+    GoOn,
+    /// There is no other place to try.
+    Stop,
+    Withdrawn,
+}
+
+impl Next {
+    fn after(step: Step) -> Next {
+        match step {
+            Step::Retry | Step::SendOn => Next::GoOn,
+            Step::Stop | Step::Send => Next::Stop,
         }
     }
 }
 
-/// How long a client waits at least before its going away speaks against the endpoint.
-const PATIENT: Duration = Duration::from_secs(1);
-
-/// Eight times what is usual, or what it would be if a second were.
-fn allowed(usual: Option<Duration>) -> Duration {
-    usual.unwrap_or(PATIENT).saturating_mul(8).max(PATIENT)
-}
+/// It may not begin there any more.
+struct Back;
 
 impl Missed {
     /// The reply, if waiting would not help.
     fn unless_worth_a_wait(&self, backend: &BackendView, class: Class) -> Result<(), Reply> {
         match self {
-            Missed::Withdrawn => Ok(()),
+            Missed::Withdrawn | Missed::Moved => Ok(()),
             Missed::NotBegun(_) if plan::is_worth_a_wait(backend, class) => Ok(()),
             Missed::NotBegun(_) | Missed::Reply(_) => Err(self.reply()),
         }
@@ -455,18 +498,9 @@ impl Missed {
     fn reply(&self) -> Reply {
         match self {
             Missed::NotBegun(failure) => reply::to_failure(failure.as_ref()),
-            Missed::Withdrawn => reply::to_failure(None),
+            Missed::Withdrawn | Missed::Moved => reply::to_failure(None),
             Missed::Reply(reply) => *reply,
         }
-    }
-}
-
-/// Of the failing answer there is and a later one: a 4xx from a place that may not have the page yet must not hide that the page
-/// exists (failover.md, "Best answer").
-fn prefer(best: Option<Answering>, later: Answering) -> Answering {
-    match best {
-        Some(best) if later.answer.response.status().is_client_error() => best,
-        Some(_) | None => later,
     }
 }
 

@@ -1,11 +1,11 @@
-//! What the control side counts: transitions, probes, reloads. Off the request path, so the prometheus crate's own types do.
+//! What the control side counts: transitions, probes, reloads; and whether the newest transitions say that it is us. Off the request path, so the prometheus crate's own types do.
 //!
 //! Not here: what workers count (`metrics`), what a transition says in words (`words`).
 
 use super::cells::BUCKETS;
 use super::files::Files;
 use super::names::{self, Metric};
-use crate::domain::{Cause, Change, CommandStep, Isolation, RampStep, Routing, Transition};
+use crate::domain::{Cause, Change, CommandStep, Illness, Isolation, RampStep, Routing, Transition};
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::proto::MetricFamily;
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
@@ -24,6 +24,8 @@ pub struct Control {
     writes_left: IntCounterVec,
     commands: IntCounterVec,
     isolated: IntGauge,
+    /// Why probes are void, if they are.
+    illness: Mutex<Option<Illness>>,
     probes: IntCounterVec,
     probe_duration: HistogramVec,
     void_probes: IntCounter,
@@ -73,6 +75,7 @@ impl Control {
             writes_left: counters(&names::WRITES_LEFT),
             commands: counters(&names::COMMANDS),
             isolated: IntGauge::with_opts(opts(&names::ISOLATED)).expect(VALID),
+            illness: Mutex::default(),
             probes: counters(&names::PROBES),
             probe_duration: histograms(&names::PROBE_DURATION),
             void_probes: IntCounter::with_opts(opts(&names::VOID_PROBES)).expect(VALID),
@@ -106,15 +109,25 @@ impl Control {
                 self.commands.with_label_values(&[command.name()]).inc();
             }
             Change::Isolation { to } => self.isolated.set(i64::from(*to == Isolation::Yes)),
+            Change::Probing { to } => *self.illness.lock().unwrap_or_else(PoisonError::into_inner) = *to,
             Change::Routing { to: Routing::Serving | Routing::Held, .. }
             | Change::Command { step: CommandStep::Suspended | CommandStep::Resumed | CommandStep::Ended, .. }
             | Change::Steadiness { .. }
             | Change::Lag { .. }
             | Change::Diverged { .. }
             | Change::Writes { .. }
-            | Change::Waiting { .. }
-            | Change::Probing { .. } => {}
+            | Change::Waiting { .. } => {}
         }
+    }
+
+    /// Whether this process is cut off, as was told last.
+    pub fn isolation(&self) -> Isolation {
+        if self.isolated.get() == 0 { Isolation::No } else { Isolation::Yes }
+    }
+
+    /// Why probes are void, as was told last; `None`: they count.
+    pub fn illness(&self) -> Option<Illness> {
+        *self.illness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts one probe that ended: `result` is `passed`, or [`crate::domain::ProbeFailure::name`].

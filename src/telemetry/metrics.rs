@@ -15,14 +15,51 @@ pub struct BackendCells {
     pub bytes_in: Counter,
     pub bytes_out: Counter,
     /// Requests that got a good answer after an attempt had failed, by what saved them.
-    pub rescued_by_retry: Counter,
-    pub rescued_by_wait: Counter,
-    /// Retries not made because the budget was used up.
-    pub budget_exhausted: Counter,
+    /// Indexed by `Rescued as usize`.
+    pub rescued: [Counter; Rescued::ALL.len()],
+    /// Retries and hedges not made because the budget was used up.
+    pub retries_denied: Counter,
+    pub hedges_denied: Counter,
     /// Unsafe requests that wait for a verdict now.
     pub waiting: Gauge,
     /// Copies of requests sent to endpoints in probation.
     pub copies: Counter,
+}
+
+/// What saved a request that had met trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rescued {
+    /// It was sent again.
+    Retry,
+    /// It was sent elsewhere too, and answered there first.
+    Hedge,
+    /// Its answer broke off before the client had any of it.
+    Held,
+    /// Its answer broke off, and the rest was fetched.
+    Resume,
+    /// It waited for the verdict on where to go.
+    Wait,
+}
+
+impl Rescued {
+    pub const ALL: [Rescued; 5] = [Rescued::Retry, Rescued::Hedge, Rescued::Held, Rescued::Resume, Rescued::Wait];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rescued::Retry => "retry",
+            Rescued::Hedge => "hedge",
+            Rescued::Held => "held",
+            Rescued::Resume => "resume",
+            Rescued::Wait => "wait",
+        }
+    }
+}
+
+impl BackendCells {
+    /// Requests that were rescued, by whatever.
+    pub fn rescued(&self) -> u64 {
+        self.rescued.iter().map(Counter::get).sum()
+    }
 }
 
 /// Responses that Hotspare makes itself, by what they say.

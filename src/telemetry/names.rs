@@ -61,8 +61,10 @@ metrics! {
         "Bytes of response bodies that went to clients.";
     RESCUED = Counter "hotspare_requests_rescued_total" "requests" ["backend", "by"]
         "Requests that got a good answer after an attempt had failed, by what saved them.";
-    BUDGET_EXHAUSTED = Counter "hotspare_retry_budget_exhausted_total" "retries" ["backend"]
+    RETRIES_DENIED = Counter "hotspare_retry_budget_exhausted_total" "retries" ["backend"]
         "Retries that were not made because the retry budget was used up.";
+    HEDGES_DENIED = Counter "hotspare_hedge_budget_exhausted_total" "hedges" ["backend"]
+        "Hedges that were not made because the hedge budget was used up.";
     WAITING_WRITES = Gauge "hotspare_waiting_writes" "requests" ["backend"]
         "Unsafe requests that wait now for a verdict about where to send them.";
     COPIES = Counter "hotspare_copies_total" "requests" ["backend"]
@@ -97,6 +99,8 @@ metrics! {
         "1 while the endpoint fails now and then.";
     ENDPOINT_DRAINED = Gauge "hotspare_endpoint_drained" "0 or 1" ["backend", "pool", "endpoint"]
         "1 while an operator keeps new requests away.";
+    ENDPOINT_LAG = Gauge "hotspare_endpoint_lag_seconds" "seconds" ["backend", "pool", "endpoint"]
+        "How far behind the endpoint says it is, to within a second or a tenth.";
     POOL_STALE = Gauge "hotspare_pool_stale" "0 or 1" ["backend", "pool"]
         "1 while the pool is behind by more than max_lag, or does not say.";
     POOL_DIVERGED = Gauge "hotspare_pool_diverged" "0 or 1" ["backend", "pool"]

@@ -9,8 +9,8 @@ pub use orders::{consequence, refusal};
 
 use super::control::{Moved, moved};
 use crate::domain::{
-    Cause, Change, CommandStep, Diverged, Evidence, FailureCounts, FailureKind, Health, Isolation, Lagging, Moment,
-    Out, ProbeFailure, RampStep, ReadOnly, Routing, Steadiness, Suspicion, Transition, Writes,
+    Cause, Change, CommandStep, Diverged, Evidence, FailureCounts, Health, Illness, Isolation, Lagging, Moment, Out,
+    ProbeFailure, RampStep, ReadOnly, Routing, Steadiness, Suspicion, Transition, Writes,
 };
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime};
@@ -118,6 +118,15 @@ pub fn health(health: Health) -> &'static str {
         Health::Down(Out::ByRefusals { .. }) => "down (refuses connections)",
         Health::Down(Out::Ejected { .. }) => "down (ejected: requests failed)",
         Health::Probation { .. } => "probation",
+    }
+}
+
+/// What is wrong with this process, and where to look.
+pub fn illness(illness: Illness) -> &'static str {
+    match illness {
+        Illness::Late => "hotspare got its turn too late: look for what takes the CPU",
+        Illness::Short => "descriptors, local ports or memory have run out: the log says which",
+        Illness::ClockJumped => "its clock jumped, as after a sleep or a pause",
     }
 }
 
@@ -244,14 +253,13 @@ fn probe_failure(failure: ProbeFailure) -> String {
 
 /// `12 refused, 5 timeout`: the kinds that occurred.
 fn kinds(failed: &FailureCounts) -> String {
-    let occurred = FailureKind::ALL.into_iter().filter(|kind| failed.of(*kind) > 0);
-    occurred.map(|kind| format!("{} {}", failed.of(kind), kind.name())).collect::<Vec<_>>().join(", ")
+    failed.occurred().map(|(kind, count)| format!("{count} {}", kind.name())).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Class, EndpointId};
+    use crate::domain::{Class, EndpointId, FailureKind};
 
     fn told(change: Change, cause: Cause, evidence: Evidence) -> String {
         let at = Moment::at(Duration::from_secs(60));

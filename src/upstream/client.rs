@@ -11,8 +11,10 @@ use crate::runtime::tasks;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Where to, and how long it may take.
@@ -125,13 +127,16 @@ async fn open(target: Target<'_>) -> Result<Lease, Failure> {
     // hyper's own limit on fields, 100, is ours; told even that number, it would make room for it with every response.
     let handshake = http1::Builder::new().handshake(Wire::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
+    let overfull = Rc::new(Cell::new(false));
+    let spoiled = overfull.clone();
     // The task ends with the connection: when either side closes it, or its lease is dropped.
     tasks::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
+            spoiled.set(is_overfull(&error));
             tracing::trace!(%error, "connection to an endpoint ended");
         }
     });
-    Ok(Lease { sender })
+    Ok(Lease { sender, overfull })
 }
 
 /// The future's output, or `None` when `limit` passed since `start` and since the last piece of the body was passed on.
@@ -173,6 +178,12 @@ fn may_be_kept(response: &Response<Incoming>) -> bool {
 
 fn failed(failure: Failure) -> Failed {
     Failed { failure, unsent: None }
+}
+
+/// Of what can end a connection between two responses this alone has neither a cause nor a name of its own.
+fn is_overfull(error: &hyper::Error) -> bool {
+    let named = error.is_parse() || error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    !named && std::error::Error::source(error).is_none()
 }
 
 /// The one place that asks hyper what its errors mean.

@@ -13,8 +13,10 @@ pub enum Failure {
     Reset { sent: Sent, connection: Connection },
     /// No response head in time.
     NoHead { waited: Duration },
-    /// The response body ended before its end, or stalled.
+    /// The response body ended before its end.
     Cut { received: u64 },
+    /// The response body went on for too long, or stood still.
+    Stalled { received: u64 },
     /// What came back is not HTTP, or is past a limit of ours.
     Malformed { what: Malformed },
     /// No descriptor, no local port: our own trouble, which never counts against the endpoint.
@@ -53,6 +55,8 @@ pub enum Malformed {
     Coding,
     /// 101 to a request that asked for no upgrade.
     UnaskedUpgrade,
+    /// More bytes than the response's length.
+    TooMuch,
 }
 
 /// What we ran out of.
@@ -78,7 +82,7 @@ impl Failure {
             Failure::Connect { .. } => Some(FailureKind::Connect),
             Failure::Reset { connection: Connection::Kept { idle }, .. } if *idle > STALE_AFTER => None,
             Failure::Reset { .. } => Some(FailureKind::Reset),
-            Failure::NoHead { .. } => Some(FailureKind::Timeout),
+            Failure::NoHead { .. } | Failure::Stalled { .. } => Some(FailureKind::Timeout),
             Failure::Cut { .. } => Some(FailureKind::Cut),
             Failure::Malformed { .. } => Some(FailureKind::Malformed),
             Failure::Ours(_) | Failure::ClientBody | Failure::Withdrawn => None,
@@ -90,9 +94,11 @@ impl Failure {
         match self {
             Failure::Connect { .. } | Failure::Ours(_) | Failure::Withdrawn => Sent::Nothing,
             Failure::Reset { sent, .. } => *sent,
-            Failure::NoHead { .. } | Failure::Cut { .. } | Failure::Malformed { .. } | Failure::ClientBody => {
-                Sent::Perhaps
-            }
+            Failure::NoHead { .. }
+            | Failure::Cut { .. }
+            | Failure::Stalled { .. }
+            | Failure::Malformed { .. }
+            | Failure::ClientBody => Sent::Perhaps,
         }
     }
 }

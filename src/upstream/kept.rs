@@ -4,8 +4,9 @@
 use super::upload::Upload;
 use crate::domain::Moment;
 use hyper::client::conn::http1::SendRequest;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Connections kept at most, for each endpoint and worker. More would be closed by most servers' own limits.
@@ -20,7 +21,7 @@ pub struct Kept(RefCell<VecDeque<Idle>>);
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Upload>,
+    lease: Lease,
     since: Moment,
 }
 
@@ -28,6 +29,16 @@ struct Idle {
 #[derive(Debug)]
 pub struct Lease {
     pub(super) sender: SendRequest<Upload>,
+    /// More came than was asked for.
+    pub(super) overfull: Rc<Cell<bool>>,
+}
+
+impl Lease {
+    /// Whether bytes came after the end of the last response: then nobody knows where that ended (RFC 9112, section 11.2). Known
+    /// only for what was read together with it.
+    pub fn is_overfull(&self) -> bool {
+        self.overfull.get()
+    }
 }
 
 impl Kept {
@@ -42,10 +53,10 @@ impl Kept {
                 return None; // those before it have been idle for even longer
             }
             // Closed: gone for good. Not ready: its last response was read, but its task has not run since; leave it.
-            if kept[place].sender.is_closed() {
+            if kept[place].lease.sender.is_closed() {
                 kept.remove(place);
-            } else if kept[place].sender.is_ready() {
-                return kept.remove(place).map(|taken| (Lease { sender: taken.sender }, idle));
+            } else if kept[place].lease.sender.is_ready() {
+                return kept.remove(place).map(|taken| (taken.lease, idle));
             }
         }
         None
@@ -60,11 +71,11 @@ impl Kept {
         if kept.len() == KEPT_MAX {
             kept.pop_front();
         }
-        kept.push_back(Idle { sender: lease.sender, since: now });
+        kept.push_back(Idle { lease, since: now });
     }
 
     /// Closes what has been idle for too long and forgets what the endpoint closed. To be called now and then.
     pub fn sweep(&self, now: Moment) {
-        self.0.borrow_mut().retain(|idle| !idle.sender.is_closed() && now.since(idle.since) <= KEPT_FOR);
+        self.0.borrow_mut().retain(|idle| !idle.lease.sender.is_closed() && now.since(idle.since) <= KEPT_FOR);
     }
 }

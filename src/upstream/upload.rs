@@ -1,9 +1,10 @@
 //! A request's body on its way from the client to an endpoint, and what is known of it afterwards.
 
+use super::room::{Room, Rooms};
 use super::trailers::passed_on;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -15,16 +16,17 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 pin_project! {
-    /// The body of one request. `Empty` and an untouched `Client` can be sent to another endpoint.
+    /// The body of one request, on its way to one endpoint. `Empty` and an untouched `Client` can be sent to another.
     #[project = Project]
     #[derive(Debug)]
     pub enum Upload {
         Empty,
         Client {
-            incoming: Incoming,
-            limits: UploadLimits,
             state: Rc<UploadState>,
-            clock: Clock,
+            // Bytes passed on to this endpoint.
+            passed: usize,
+            // A connection may still want the body after another endpoint was given it.
+            turn: u32,
             #[pin]
             timer: Option<Sleep>,
         },
@@ -40,8 +42,37 @@ pub struct UploadLimits {
     pub size: Option<u64>,
 }
 
-/// What became of a body; shared with whoever judges the attempt.
+/// A client's body, as it comes, and as much of it as is kept.
+#[derive(Debug)]
+struct Source {
+    incoming: Incoming,
+    limits: UploadLimits,
+    clock: Clock,
+    keep: Keep,
+}
+
+/// What is kept of a body to be sent once more.
+#[derive(Debug)]
+enum Keep {
+    /// All of it so far. Copied: its pieces would each hold on to the buffer that they came in.
+    All {
+        bytes: BytesMut,
+        #[expect(dead_code, reason = "held for its drop")]
+        room: Room,
+    },
+    /// It is not needed, or was too much.
+    Nothing,
+}
+
+/// The largest body that is kept.
+pub const KEPT_MAX: usize = 64 * 1024;
+
+/// What became of a body; shared with whoever judges the attempt, and with those who send it once more.
 pub struct UploadState {
+    /// `None`: the request has no body.
+    source: Option<RefCell<Source>>,
+    /// Whose turn it is: the latest [`Upload`] of it.
+    turn: Cell<u32>,
     bytes: Cell<u64>,
     last_piece: Cell<Moment>,
     end: Cell<UploadEnd>,
@@ -79,27 +110,64 @@ pub enum UploadEnd {
 pub struct UploadFailed;
 
 impl Upload {
-    /// The body of a request, and how to ask about it later.
-    pub fn new(incoming: Incoming, limits: UploadLimits, now: Moment, clock: Clock) -> (Upload, Rc<UploadState>) {
-        let whole = incoming.is_end_stream();
-        let state = Rc::new(UploadState::new(now, if whole { UploadEnd::Whole } else { UploadEnd::Untouched }));
-        let upload = if whole {
-            Upload::Empty
-        } else {
-            Upload::Client { incoming, limits, state: state.clone(), clock, timer: None }
-        };
-        (upload, state)
+    /// The body of a request, and how to ask about it later. `keep`: where there is room to keep it for another attempt.
+    pub fn new(
+        incoming: Incoming,
+        limits: UploadLimits,
+        keep: Option<&Rooms>,
+        now: Moment,
+        clock: Clock,
+    ) -> (Upload, Rc<UploadState>) {
+        if incoming.is_end_stream() {
+            return (Upload::Empty, Rc::new(UploadState::whole(now)));
+        }
+        // What is certain to be too long is not even begun to be kept.
+        let room =
+            keep.filter(|_| incoming.size_hint().lower() <= KEPT_MAX as u64).and_then(|rooms| rooms.take(KEPT_MAX));
+        let keep = room.map_or(Keep::Nothing, |room| Keep::All { bytes: BytesMut::new(), room });
+        let source = Source { incoming, limits, clock, keep };
+        let state = UploadState::new(now, UploadEnd::Untouched, Some(RefCell::new(source)));
+        let state = Rc::new(state);
+        (Upload::Client { state: state.clone(), passed: 0, turn: 0, timer: None }, state)
+    }
+
+    /// The same body for another endpoint, from its first byte on; `None` when part of it is gone.
+    pub fn again(state: &Rc<UploadState>) -> Option<Upload> {
+        match &state.source {
+            None => Some(Upload::Empty),
+            Some(_) if state.can_be_sent_again() => {
+                state.turn.set(state.turn.get() + 1);
+                Some(Upload::Client { state: state.clone(), passed: 0, turn: state.turn.get(), timer: None })
+            }
+            Some(_) => None,
+        }
     }
 }
 
 impl UploadState {
-    fn new(now: Moment, end: UploadEnd) -> UploadState {
-        UploadState { bytes: Cell::new(0), last_piece: Cell::new(now), end: Cell::new(end), tell: RefCell::default() }
+    fn new(now: Moment, end: UploadEnd, source: Option<RefCell<Source>>) -> UploadState {
+        let (bytes, last_piece) = (Cell::new(0), Cell::new(now));
+        UploadState { source, turn: Cell::default(), bytes, last_piece, end: Cell::new(end), tell: RefCell::default() }
     }
 
     /// Of a request without a body.
     pub fn whole(now: Moment) -> UploadState {
-        UploadState::new(now, UploadEnd::Whole)
+        UploadState::new(now, UploadEnd::Whole, None)
+    }
+
+    /// Whether the request has no body.
+    pub fn is_empty(&self) -> bool {
+        self.source.is_none()
+    }
+
+    /// Whether nothing of it is gone.
+    pub fn can_be_sent_again(&self) -> bool {
+        let Some(source) = &self.source else { return true };
+        match (self.end.get(), &source.borrow().keep) {
+            (UploadEnd::Untouched, _) | (UploadEnd::Streaming | UploadEnd::Whole, Keep::All { .. }) => true,
+            (UploadEnd::Streaming | UploadEnd::Whole, Keep::Nothing)
+            | (UploadEnd::TooSlow | UploadEnd::TooLarge | UploadEnd::Broken, _) => false,
+        }
     }
 
     /// Tells `whom` as soon as all of the body was passed on: from then on it is the endpoint's turn. In place of whoever was
@@ -135,9 +203,20 @@ impl Body for Upload {
     type Error = UploadFailed;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
-        let Project::Client { incoming, limits, state, clock, mut timer } = self.project() else {
+        let Project::Client { state, passed, turn, mut timer } = self.project() else { return Poll::Ready(None) };
+        if *turn != state.turn.get() {
+            return Poll::Ready(Some(Err(UploadFailed)));
+        }
+        let Some(source) = &state.source else { return Poll::Ready(None) };
+        let mut source = source.borrow_mut();
+        if let Some(kept) = source.kept_from(*passed) {
+            *passed += kept.len();
+            return Poll::Ready(Some(Ok(Frame::data(kept))));
+        }
+        if state.end.get() == UploadEnd::Whole {
             return Poll::Ready(None);
-        };
+        }
+        let clock = source.clock;
         if state.end.get() == UploadEnd::Untouched {
             state.end.set(UploadEnd::Streaming);
             state.last_piece.set(clock.now());
@@ -146,7 +225,7 @@ impl Body for Upload {
             state.end.set(end);
             Poll::Ready(Some(Err(UploadFailed)))
         };
-        let frame = match Pin::new(&mut *incoming).poll_frame(context) {
+        let frame = match Pin::new(&mut source.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(_))) => return failed(UploadEnd::Broken),
             Poll::Ready(None) => {
@@ -156,12 +235,12 @@ impl Body for Upload {
             Poll::Pending => {
                 // The timer is set once and moved only when it fires: a fast upload never touches it again.
                 loop {
-                    let deadline = clock.instant(state.last_piece.get().after(limits.idle));
+                    let deadline = clock.instant(state.last_piece.get().after(source.limits.idle));
                     match timer.as_mut().as_pin_mut() {
                         None => timer.set(Some(tokio::time::sleep_until(deadline))),
                         Some(sleep) => {
                             ready!(sleep.poll(context));
-                            if clock.now().since(state.last_piece.get()) >= limits.idle {
+                            if clock.now().since(state.last_piece.get()) >= source.limits.idle {
                                 return failed(UploadEnd::TooSlow);
                             }
                             timer.set(Some(tokio::time::sleep_until(deadline)));
@@ -175,12 +254,16 @@ impl Body for Upload {
         if let Some(data) = frame.data_ref() {
             let bytes = state.bytes.get() + data.len() as u64;
             state.bytes.set(bytes);
-            if limits.size.is_some_and(|most| bytes > most) {
+            *passed += data.len();
+            if source.limits.size.is_some_and(|most| bytes > most) {
                 return failed(UploadEnd::TooLarge);
             }
+            source.keep(data);
+        } else {
+            source.keep = Keep::Nothing; // trailers: rare, and not worth keeping
         }
         // hyper asks no further once it knows the end.
-        if frame.is_trailers() || incoming.is_end_stream() {
+        if frame.is_trailers() || source.incoming.is_end_stream() {
             state.is_whole(state.last_piece.get());
         }
         Poll::Ready(Some(Ok(frame)))
@@ -189,14 +272,44 @@ impl Body for Upload {
     fn is_end_stream(&self) -> bool {
         match self {
             Upload::Empty => true,
-            Upload::Client { incoming, .. } => incoming.is_end_stream(),
+            Upload::Client { state, passed, .. } => {
+                state.bytes.get() == *passed as u64
+                    && state.source.as_ref().is_none_or(|source| source.borrow().incoming.is_end_stream())
+            }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Upload::Empty => SizeHint::with_exact(0),
-            Upload::Client { incoming, .. } => incoming.size_hint(),
+            Upload::Client { state, passed, .. } => {
+                let Some(source) = &state.source else { return SizeHint::with_exact(0) };
+                let left = source.borrow().incoming.size_hint();
+                let again = state.bytes.get().saturating_sub(*passed as u64);
+                match (left.exact(), state.end.get()) {
+                    (Some(left), _) => SizeHint::with_exact(left.saturating_add(again)),
+                    (None, UploadEnd::Whole) => SizeHint::with_exact(again),
+                    (None, _) => SizeHint::default(),
+                }
+            }
+        }
+    }
+}
+
+impl Source {
+    /// What was kept from that byte on.
+    fn kept_from(&self, passed: usize) -> Option<Bytes> {
+        match &self.keep {
+            Keep::All { bytes, .. } => bytes.get(passed..).filter(|rest| !rest.is_empty()).map(Bytes::copy_from_slice),
+            Keep::Nothing => None,
+        }
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        match &mut self.keep {
+            Keep::All { bytes, .. } if bytes.len() + data.len() <= KEPT_MAX => bytes.extend_from_slice(data),
+            Keep::All { .. } => self.keep = Keep::Nothing,
+            Keep::Nothing => (),
         }
     }
 }

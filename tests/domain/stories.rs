@@ -58,6 +58,22 @@ fn a_pool_with_enough_endpoints_up_goes_on_serving() {
 }
 
 #[test]
+fn a_lag_is_shown_and_its_jitter_makes_no_new_picture() {
+    let mut bench = two();
+    let shown = |bench: &Bench| [0, 1].map(|pool| bench.snapshot().pools[pool].endpoints[0].lag);
+    assert_eq!(shown(&bench), [None, None]);
+    bench.lag(B, Duration::from_secs(5));
+    assert_eq!(shown(&bench), [None, Some(Duration::from_secs(5))]);
+    let before = bench.snapshot();
+    bench.lag(B, Duration::from_millis(5_900));
+    assert!(Arc::ptr_eq(&before, &bench.snapshot()));
+    bench.lag(B, Duration::from_secs(6));
+    assert_eq!(shown(&bench), [None, Some(Duration::from_secs(6))]);
+    bench.probes(B, SILENT, 3);
+    assert_eq!(shown(&bench), [None, None]);
+}
+
+#[test]
 fn failover_prefers_a_pool_that_is_up_to_an_earlier_one_that_is_degraded() {
     let mut bench = Bench::new(rules(), &[1, 2, 1]);
     bench.all().into_iter().for_each(|at| drop(bench.probe(at, PASSED)));

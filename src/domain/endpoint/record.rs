@@ -145,9 +145,9 @@ impl Endpoint {
             }
             ProbeResult::Failed(how) => match how.heard() {
                 Heard::BadAnswer => self.heard(now, report),
-                Heard::Refusal => self.newest = Newest::Something,
-                Heard::Silence if counts_for_nothing(report) => self.newest = Newest::Something,
-                Heard::Silence => self.newest = Newest::Nothing { began: report.began },
+                Heard::Refusal => self.unheard(Newest::Something),
+                Heard::Silence if counts_for_nothing(report) => self.unheard(Newest::Something),
+                Heard::Silence => self.unheard(Newest::Nothing { began: report.began }),
             },
             ProbeResult::Void(_) => {}
         }
@@ -157,6 +157,11 @@ impl Endpoint {
         self.newest = Newest::Something;
         self.silence.note_answer(now);
         self.lag.note(now, report.lag);
+    }
+
+    fn unheard(&mut self, newest: Newest) {
+        self.newest = newest;
+        self.lag.note_unheard();
     }
 
     /// Evidence has come that began `at`: it is the first, unless there was some.

@@ -129,6 +129,7 @@ fn not_connected(failure: &Failure) -> ProbeFailure {
         | Failure::Reset { .. }
         | Failure::NoHead { .. }
         | Failure::Cut { .. }
+        | Failure::Stalled { .. }
         | Failure::Malformed { .. }
         | Failure::Ours(_)
         | Failure::ClientBody

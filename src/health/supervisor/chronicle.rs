@@ -170,8 +170,7 @@ fn concerns_memory(change: &Change) -> bool {
 
 fn met(cells: &PerWorker<BackendCells>) -> Met {
     let server_errors = |cell: &BackendCells| cell.responses[4].get();
-    let rescued = |cell: &BackendCells| cell.rescued_by_retry.get() + cell.rescued_by_wait.get();
-    Met { failed: cells.sum(server_errors), rescued: cells.sum(rescued) }
+    Met { failed: cells.sum(server_errors), rescued: cells.sum(BackendCells::rescued) }
 }
 
 /// An endpoint's backend, its pool and its own name.

@@ -48,7 +48,7 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
         own_writes: 1_000 * MILLI,
         write_wait: 1_000 * MILLI,
         timeouts: Timeouts { connect: 1_000 * MILLI, head: HOUR, body_idle: HOUR, total: None },
-        retry: true,
+        rescue: crate::config::Rescue::default(),
     })
 }
 

@@ -33,7 +33,7 @@ struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stood {
     Quiet,
-    /// Requests waited for a head, or unsafe ones ran.
+    /// Requests waited for a head, unsafe ones ran, or lost hedges did.
     Busy,
 }
 
@@ -87,9 +87,12 @@ impl TallyReader {
             waiting.add(cell);
             let writes = u32::try_from(cell.writes.get()).unwrap_or(0);
             delta.writes_running = delta.writes_running.saturating_add(writes);
+            let hedges = u32::try_from(cell.open_hedges.get()).unwrap_or(0);
+            delta.open_hedges = delta.open_hedges.saturating_add(hedges);
         }
         delta.pending = waiting.told();
-        self.stood = if delta.pending.is_some() || delta.writes_running > 0 { Stood::Busy } else { Stood::Quiet };
+        let busy = delta.pending.is_some() || delta.writes_running > 0 || delta.open_hedges > 0;
+        self.stood = if busy { Stood::Busy } else { Stood::Quiet };
         if !self.notes.is_empty() {
             self.tell_notes(&mut delta, last_good);
         }

@@ -70,6 +70,7 @@ pub fn backend(pools: &[&str], routing: Routing) -> BackendView {
             drained: if *state == 'x' { Drained::Yes } else { Drained::No },
             steadiness: Steadiness::Steady,
             warm_at: (*state == 'w').then_some(Moment::at(Duration::from_secs(109))),
+            lag: None,
         });
         snapshots.push(PoolSnapshot {
             name: "p".into(),
@@ -89,7 +90,7 @@ pub fn backend(pools: &[&str], routing: Routing) -> BackendView {
         own_writes: second,
         write_wait: second,
         timeouts: Timeouts { connect: second, head: second, body_idle: second, total: None },
-        retry: true,
+        rescue: crate::config::Rescue::default(),
     };
     let snapshot = BackendSnapshot {
         name: "sites".into(),
@@ -117,7 +118,7 @@ fn tour(mut plan: Plan<'_>, choose: &impl Choose, how: Failed) -> Vec<u32> {
     let mut places = Vec::new();
     while let Some(place) = plan.next(choose) {
         places.push(place.tally.id.0);
-        plan.note_failed(how);
+        plan.note_failed(place.tally.id, how);
     }
     places
 }

@@ -6,8 +6,7 @@
 
 use super::{Entry, EvidenceSum, Line, Meanwhile};
 use crate::domain::{
-    Change, Evidence, FailureCounts, FailureKind, Health, Illness, Moment, Out, ProbeFailure, ReadOnly, Transition,
-    Waiting, Writes,
+    Change, Evidence, FailureCounts, Health, Moment, Out, ProbeFailure, ReadOnly, Transition, Waiting,
 };
 use crate::telemetry::words;
 use serde::Serialize;
@@ -161,86 +160,46 @@ fn row(line: &Line) -> Row<'_> {
 
 fn transition_row<'a>(begun: Row<'a>, transition: &'a Transition) -> Row<'a> {
     let Transition { at: _, backend, change, cause, evidence, first_evidence: _ } = transition;
+    let (from, to) = change.from_to();
     let told = Row {
         backend: backend.as_deref(),
+        change: Some(change.name()),
+        from,
+        to,
         cause: Some(cause.name()),
         evidence: Some(evidence_row(evidence)),
         words: Some(words::transition(transition)),
-        change: Some(change.name()),
         ..begun
     };
     match change {
-        Change::Endpoint { id: _, pool, endpoint, from, to } => Row {
-            pool: Some(pool),
-            endpoint: Some(endpoint),
-            from: Some(from.name()),
-            to: Some(to.name()),
-            out: way_out(*to),
-            until: until(*to),
-            ..told
-        },
-        Change::Steadiness { id: _, pool, endpoint, to } => {
-            Row { pool: Some(pool), endpoint: Some(endpoint), to: Some(to.name()), ..told }
+        Change::Endpoint { pool, endpoint, to, .. } => {
+            let (out, until) = way_out(*to);
+            Row { pool: Some(pool), endpoint: Some(endpoint), out, until, ..told }
         }
-        Change::Pool { pool, from, to } => {
-            Row { pool: Some(pool), from: Some(from.name()), to: Some(to.name()), ..told }
+        Change::Steadiness { pool, endpoint, .. } => Row { pool: Some(pool), endpoint: Some(endpoint), ..told },
+        Change::Pool { pool, .. } | Change::Lag { pool, .. } | Change::Diverged { pool, .. } => {
+            Row { pool: Some(pool), ..told }
         }
-        Change::Lag { pool, to } => Row { pool: Some(pool), to: Some(to.name()), ..told },
-        Change::Diverged { pool, to } => Row { pool: Some(pool), to: Some(to.name()), ..told },
-        Change::Serving { from, to } => Row { from: Some(from), to: Some(to), ..told },
-        Change::Ramp { from, to, step } => Row { from: Some(from), to: Some(to), out: Some(step.name()), ..told },
-        Change::Writes { pool, from, to } => {
-            let (out, until) = refused(*to);
-            Row { pool: Some(pool), from: Some(from.name()), to: Some(to.name()), out, until, ..told }
+        Change::Ramp { step, .. } => Row { out: Some(step.name()), ..told },
+        Change::Writes { pool, to, .. } => {
+            let (out, until) = (to.reason().map(ReadOnly::name), to.until().map(since_start));
+            Row { pool: Some(pool), out, until, ..told }
         }
         Change::WritesLeft { pool, count } => Row { pool: Some(pool), count: Some(*count), ..told },
-        Change::Routing { from, to } => Row { from: Some(from.name()), to: Some(to.name()), ..told },
-        Change::Waiting { from, to } => Row {
-            from: from.map(Waiting::name),
-            to: to.map(Waiting::name),
-            until: to.and_then(Waiting::until).map(since_start),
-            ..told
-        },
-        Change::Command { command, step } => Row { command: Some(command.to_string()), to: Some(step.name()), ..told },
-        Change::Isolation { to } => Row { to: Some(to.name()), ..told },
-        Change::Probing { to } => Row { to: Some(to.map_or("sound", Illness::name)), ..told },
+        Change::Waiting { to, .. } => Row { until: to.and_then(Waiting::until).map(since_start), ..told },
+        Change::Command { command, .. } => Row { command: Some(command.to_string()), ..told },
+        Change::Serving { .. } | Change::Routing { .. } | Change::Isolation { .. } | Change::Probing { .. } => told,
     }
 }
 
-fn way_out(health: Health) -> Option<&'static str> {
-    match health {
-        Health::Down(Out::ByProbes { .. }) => Some("probes"),
-        Health::Down(Out::ByRefusals { .. }) => Some("refusals"),
-        Health::Down(Out::Ejected { .. }) => Some("ejected"),
-        Health::Unproven | Health::Up { .. } | Health::Suspect { .. } | Health::Probation { .. } => None,
-    }
-}
-
-fn until(health: Health) -> Option<f64> {
-    match health {
-        Health::Down(Out::Ejected { until, .. }) => Some(since_start(until)),
-        Health::Down(Out::ByProbes { .. } | Out::ByRefusals { .. })
-        | Health::Unproven
-        | Health::Up { .. }
-        | Health::Suspect { .. }
-        | Health::Probation { .. } => None,
-    }
-}
-
-/// Why writes are refused, and until when that is certain.
-fn refused(writes: Writes) -> (Option<&'static str>, Option<f64>) {
-    match writes {
-        Writes::To(_) => (None, None),
-        Writes::Pausing { until, .. } => (None, Some(since_start(until))),
-        Writes::Refused(ReadOnly::NotYet { until }) => (Some("not_yet"), Some(since_start(until))),
-        Writes::Refused(
-            why @ (ReadOnly::Commanded
-            | ReadOnly::Pool
-            | ReadOnly::FailingBack
-            | ReadOnly::CatchingUp
-            | ReadOnly::UntilAck),
-        ) => (Some(why.name()), None),
-    }
+/// How an endpoint went down, and until when it stays so at least.
+fn way_out(health: Health) -> (Option<&'static str>, Option<f64>) {
+    let Health::Down(out) = health else { return (None, None) };
+    let until = match out {
+        Out::Ejected { until, .. } => Some(since_start(until)),
+        Out::ByProbes { .. } | Out::ByRefusals { .. } => None,
+    };
+    (Some(out.name()), until)
 }
 
 fn evidence_row(evidence: &Evidence) -> EvidenceRow {
@@ -345,8 +304,7 @@ fn evidence_sum_row<'a>(begun: Row<'a>, sum: &'a EvidenceSum) -> Row<'a> {
 }
 
 fn kinds(failed: &FailureCounts) -> Kinds {
-    let counted = FailureKind::ALL.into_iter().map(|kind| (kind.name(), failed.of(kind)));
-    counted.filter(|(_, count)| *count > 0).collect()
+    failed.occurred().map(|(kind, count)| (kind.name(), count)).collect()
 }
 
 fn since_start(moment: Moment) -> f64 {

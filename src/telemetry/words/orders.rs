@@ -2,7 +2,7 @@
 //! for it: which pool, what users see, and the command that ends it.
 
 use super::span;
-use crate::domain::{Command, Consequence, NothingToDo, PlaceName, Refusal, Scope};
+use crate::domain::{Command, Consequence, NothingToDo, PlaceName, Refusal};
 
 /// What follows from that command.
 pub fn consequence(command: &Command, consequence: &Consequence) -> String {
@@ -45,34 +45,20 @@ pub fn consequence(command: &Command, consequence: &Consequence) -> String {
         Consequence::RulesDecide { backend } => format!(
             "{backend}: health and the failback rules decide again which pool serves; `hotspare hold {backend}` keeps it where it is"
         ),
-        Consequence::Stays { backend, pool } => match command {
-            Command::Hold { .. } => {
-                let end = ends(command).unwrap_or_default();
-                format!("{backend}: {pool} keeps serving, whatever health says{end}")
-            }
-            Command::Failover { .. }
-            | Command::Failback { .. }
-            | Command::Drain { .. }
-            | Command::ReadOnly { .. }
-            | Command::Ack { .. }
-            | Command::Release { .. }
-            | Command::Undrain { .. } => {
-                format!("{backend}: {pool} keeps serving for now{}", ends(command).unwrap_or_default())
-            }
-        },
+        Consequence::Stays { backend, pool } => {
+            let how = if let Command::Hold { .. } = command { ", whatever health says" } else { " for now" };
+            let end = ends(command).map_or(String::new(), |end| format!("; {end}"));
+            format!("{backend}: {pool} keeps serving{how}{end}")
+        }
     }
 }
 
 /// Why it was not taken.
 pub fn refusal(command: &Command, refusal: &Refusal) -> String {
-    let force = match command {
-        Command::Failover { .. } | Command::Drain { .. } => "; `--force` does it all the same",
-        Command::Failback { .. }
-        | Command::Hold { .. }
-        | Command::ReadOnly { .. }
-        | Command::Ack { .. }
-        | Command::Release { .. }
-        | Command::Undrain { .. } => "; `hotspare status` says what is wrong there",
+    let force = if let Command::Failover { .. } | Command::Drain { .. } = command {
+        "; `--force` does it all the same"
+    } else {
+        "; `hotspare status` says what is wrong there"
     };
     match refusal {
         Refusal::NoSuchBackend { name } => format!("there is no backend `{name}`"),
@@ -106,7 +92,7 @@ pub fn refusal(command: &Command, refusal: &Refusal) -> String {
 
 /// How requests get back to where they were.
 fn way_back(command: &Command, backend: &str, from: &str) -> String {
-    match undo(command) {
+    match command.undo() {
         Some(undo @ Command::Release { .. }) => format!("`hotspare {undo}` lets health decide again"),
         Some(undo @ Command::Undrain { .. }) => format!("`hotspare {undo}` ends that"),
         // What ends a command undoes more than was done, and a failback is done once: a command of its own brings them back.
@@ -115,44 +101,25 @@ fn way_back(command: &Command, backend: &str, from: &str) -> String {
 }
 
 fn writes_end(command: &Command, backend: &str) -> String {
-    match command {
-        Command::Failover { .. } | Command::Hold { .. } | Command::Drain { .. } | Command::ReadOnly { .. } => {
-            undo(command).map(|undo| format!("`hotspare {undo}` ends that")).unwrap_or_default()
-        }
-        Command::Failback { .. } => "that ends with the way back".to_owned(),
-        Command::Ack { .. } | Command::Release { .. } | Command::Undrain { .. } => {
-            format!("`hotspare ack {backend}` ends that")
-        }
+    if let Command::Failback { .. } = command {
+        return "that ends with the way back".to_owned();
     }
+    ends(command).unwrap_or_else(|| format!("`hotspare ack {backend}` ends that"))
 }
 
 fn errors_end(command: &Command) -> String {
-    match undo(command) {
-        Some(undo) => format!("`hotspare {undo}` ends that"),
-        None => "`hotspare status` says what is wrong with each".to_owned(),
-    }
+    ends(command).unwrap_or_else(|| "`hotspare status` says what is wrong with each".to_owned())
 }
 
-/// `; … ends that`, for a command that stands.
+/// Which command ends one that stands.
 fn ends(command: &Command) -> Option<String> {
-    undo(command).map(|undo| format!("; `hotspare {undo}` ends that"))
-}
-
-/// The command that ends another one that stands.
-fn undo(command: &Command) -> Option<Command> {
-    match command {
-        Command::Failover { backend, .. } | Command::ReadOnly { backend } => {
-            Some(Command::Release { scope: Scope::Backend(backend.clone()) })
-        }
-        Command::Hold { scope } => Some(Command::Release { scope: scope.clone() }),
-        Command::Drain { place } => Some(Command::Undrain { place: place.clone() }),
-        Command::Failback { .. } | Command::Ack { .. } | Command::Release { .. } | Command::Undrain { .. } => None,
-    }
+    command.undo().map(|undo| format!("`hotspare {undo}` ends that"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Scope;
     use std::time::Duration;
 
     fn failover() -> Command {

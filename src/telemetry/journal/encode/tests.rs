@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::domain::{
-    Cause, Class, Command, CommandStep, Diverged, EndpointId, Isolation, Lagging, PoolHealth, PoolIndex, RampStep,
-    Routing, Steadiness, Suspicion, Trial,
+    Cause, Class, Command, CommandStep, Diverged, EndpointId, FailureKind, Illness, Isolation, Lagging, PoolHealth,
+    PoolIndex, RampStep, Routing, Steadiness, Suspicion, Trial, Writes,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;

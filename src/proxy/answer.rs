@@ -1,0 +1,131 @@
+//! The answer that ends a request, on its way to the client, and what is told and counted with it.
+//!
+//! Not here: which answer that is (`service`, `judge`), what we say ourselves (`reply`).
+
+use super::attempt::{Attempt, By, Reach};
+use super::body::{Body, DownloadLimits, Ending};
+use super::exchange::InFlight;
+use super::headers::{self, Upgrading};
+use super::held::{Extent, Got};
+use super::judge::{self, Answered};
+use super::lost;
+use super::reply::Reply;
+use super::resume::Resume;
+use super::service::{InHand, Met};
+use super::upgrade::Tunnel;
+use crate::domain::Moment;
+use crate::health::BackendView;
+use crate::telemetry::metrics::Rescued;
+use http::{Response, StatusCode, Version};
+
+/// An answer with what hangs on it.
+pub(super) struct Answering {
+    pub(super) got: Got,
+    pub(super) answered: Answered,
+    pub(super) in_flight: InFlight,
+    by: By,
+    /// When the attempt began.
+    began: Moment,
+}
+
+impl Answering {
+    pub(super) fn of(attempt: Attempt, got: Got) -> Answering {
+        let Attempt { by, in_flight, began, .. } = attempt;
+        Answering { answered: Answered::of(got.answer.response.status()), got, in_flight, by, began }
+    }
+
+    /// Whether it may go to the client while a better one may come.
+    pub(super) fn is_good_enough(&self) -> bool {
+        let response = &self.got.answer.response;
+        match self.by {
+            By::First | By::Retry | By::Hedge(Reach::Home) => true,
+            By::Hedge(Reach::Away) => judge::is_good_from_away(response.status(), response.headers()),
+        }
+    }
+}
+
+/// Of the failing answer there is and a later one: a 4xx from a place that may not have the page yet must not hide that the page
+/// exists (failover.md, "Best answer").
+pub(super) fn prefer(best: Option<Answering>, later: Answering) -> Answering {
+    match best {
+        Some(best) if later.got.answer.response.status().is_client_error() => best,
+        Some(_) | None => later,
+    }
+}
+
+impl InHand<'_> {
+    /// The answer that ends it: what failed before is told, and what still runs is left behind.
+    pub(super) fn answer(&mut self, backend: &BackendView, answering: Answering) -> Response<Body> {
+        let status = answering.got.answer.response.status();
+        let well = (status.is_success() || status.is_redirection()).then(|| answering.in_flight.endpoint().id());
+        self.pairing.settle(well);
+        let now = self.worker.clock.now();
+        for attempt in self.race.take() {
+            lost::run_on(self.worker, attempt, backend.config.rules.confirm, well, now);
+        }
+        self.send(backend, answering)
+    }
+
+    /// Passes an answer on to the client.
+    pub(super) fn send(&mut self, backend: &BackendView, answering: Answering) -> Response<Body> {
+        let Answering { got: Got { answer, pieces, extent }, in_flight, answered, began, by } = answering;
+        let (mut response, lease) = (answer.response, answer.lease);
+        let Some(served) = self.served.take() else { unreachable!("a request is answered once") };
+        let worker = self.worker;
+        let now = worker.clock.now();
+        served.count_response(response.status(), self.began, now);
+        if answered == Answered::Well
+            && let Some(rescued) = self.rescued(by)
+        {
+            served.backend.cells().rescued[rescued as usize].add(1);
+        }
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let upgrading = if upgraded { self.exchange.upgrading } else { Upgrading::No };
+        let (from, spare) = (self.rescue.resume, self.exchange.spare());
+        let resume = match extent {
+            Extent::Whole => None,
+            Extent::Begun => Resume::of(worker, backend, from, self.asking, spare, &response, pieces.bytes()),
+        };
+        headers::response(response.headers_mut(), upgrading);
+        *response.version_mut() = Version::HTTP_11; // ours, whatever the endpoint's is (RFC 9110, section 2.5)
+        if upgraded {
+            in_flight.endpoint().note_good(&worker.reporter, self.asking, began, now);
+            let endpoint = hyper::upgrade::on(&mut response);
+            let (worker, backend) = (worker.clone(), backend.config.name.clone());
+            *self.client.upgrade.borrow_mut() = Some(Tunnel { endpoint, in_flight, served, worker, backend });
+            return response.map(|_| Body::Empty);
+        }
+        match extent {
+            Extent::Whole => response.map(|_| Body::held(pieces, served)),
+            Extent::Begun => {
+                let limits = DownloadLimits { idle: backend.config.timeouts.body_idle, until: self.until };
+                let asking = self.asking;
+                let ending = Ending { worker: worker.clone(), in_flight, lease, answered, asking, began };
+                response.map(|incoming| Body::passing(pieces, incoming, served, ending, limits, resume))
+            }
+        }
+    }
+
+    /// What saved it, if it had to be saved.
+    fn rescued(&self, by: By) -> Option<Rescued> {
+        match (by, self.met.failures) {
+            (By::Hedge(_), _) => Some(Rescued::Hedge),
+            (By::First, 0) => self.met.waited.then_some(Rescued::Wait),
+            (By::Retry, 0) => Some(Rescued::Retry),
+            (By::First | By::Retry, _) if self.met.waited => Some(Rescued::Wait),
+            (By::First | By::Retry, _) if self.met.cut > 0 => Some(Rescued::Held),
+            (By::First | By::Retry, _) => Some(Rescued::Retry),
+        }
+    }
+
+    /// One line for whoever looks for what became of a request.
+    pub(super) fn tell_story(&self, done: &Result<Response<Body>, Reply>) {
+        let status = match done {
+            Ok(response) => response.status(),
+            Err(reply) => reply.status,
+        };
+        let Met { attempts, failures, cut, waited, .. } = self.met;
+        let took = self.worker.clock.now().since(self.began);
+        tracing::debug!(status = status.as_u16(), attempts, failures, cut, waited, ?took, "request");
+    }
+}
