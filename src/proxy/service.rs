@@ -284,7 +284,10 @@ impl InHand<'_> {
                         return Err(Missed::Moved);
                     }
                     News::Release => match self.race.release() {
-                        Some((attempt, got)) => return Ok(self.answer(backend, Answering::of(attempt, got))),
+                        Some((attempt, got)) => {
+                            let answering = prefer(self.met.best.take(), Answering::of(attempt, got));
+                            return Ok(self.answer(backend, answering));
+                        }
                         None => continue,
                     },
                 }
@@ -609,11 +612,7 @@ impl Answering {
 
     /// Whether it may go to the client while a better one may come.
     fn is_good_enough(&self) -> bool {
-        let response = &self.got.answer.response;
-        match self.by {
-            By::First | By::Retry | By::Hedge(Reach::Home) => true,
-            By::Hedge(Reach::Away) => judge::is_good_from_away(response.status(), response.headers()),
-        }
+        self.by.is_good_enough(&self.got.answer.response)
     }
 }
 
