@@ -2,7 +2,7 @@
 //! takes its time in `slow`, what is said in `reply`.
 
 use super::Client;
-use super::attempt::{Attempt, By, Hold, Making, Reach, Stood};
+use super::attempt::{Attempt, By, Hold, Making, Stood};
 use super::begin::{may_begin, running};
 use super::body::{Body, DownloadLimits, Ending};
 use super::copies;

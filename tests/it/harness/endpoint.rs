@@ -262,9 +262,7 @@ async fn perform(stream: &mut TcpStream, act: Act) -> bool {
             gate.0.notified().await;
             Box::pin(perform(stream, *then)).await
         }
-        Act::Both(first, second) => {
-            Box::pin(perform(stream, *first)).await && Box::pin(perform(stream, *second)).await
-        }
+        Act::Both(first, second) => Box::pin(perform(stream, *first)).await && Box::pin(perform(stream, *second)).await,
         Act::Write(bytes) => stream.write_all(&bytes).await.is_ok(),
         Act::WriteAndClose(bytes) => {
             let _written = stream.write_all(&bytes).await;

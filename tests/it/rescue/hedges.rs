@@ -227,10 +227,7 @@ async fn a_pool_that_is_behind_or_drained_gets_no_hedge() {
     b.set_probes(probe);
     let keys = "max_lag = \"1s\"";
     let door = calm(&[&a], &[&b]).backend(PATIENT).backend(keys).probe_keys("lag_header = \"x-lag\"").start().await;
-    eventually("it is behind", || {
-        door.view().backends[0].pools[1].lagging == hotspare::domain::Lagging::Stale
-    })
-    .await;
+    eventually("it is behind", || door.view().backends[0].pools[1].lagging == hotspare::domain::Lagging::Stale).await;
     assert_eq!(body(&door.client().get("/page").await), "a");
     assert_eq!(b.seen().len(), 0);
     door.stop().await;

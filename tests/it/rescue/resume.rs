@@ -128,7 +128,11 @@ async fn from_another_pool_it_comes_only_where_equal_tags_mean_equal_bytes() {
     for (keys, goes_on) in [("resume = \"pool\"", false), ("resume = \"anywhere\"", true)] {
         let door = calm(&[&a], &[&b]).backend(PATIENT).backend(keys).start().await;
         let got = get(&door).await;
-        if goes_on { is_whole(&got) } else { assert!(is_cut(&got), "{keys}") }
+        if goes_on {
+            is_whole(&got)
+        } else {
+            assert!(is_cut(&got), "{keys}")
+        }
         assert_eq!(b.count("get /file"), usize::from(goes_on), "{keys}");
         door.stop().await;
     }

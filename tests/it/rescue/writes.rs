@@ -62,7 +62,8 @@ async fn a_write_that_no_endpoint_of_its_pool_takes_waits_for_the_verdict() {
 #[tokio::test(flavor = "local")]
 async fn a_write_that_waits_in_vain_is_told_to_come_back() {
     let [mut a, b] = endpoints(["a", "b"]).await;
-    let door = calm(&[&a], &[&b]).backend(PATIENT).backend("write_wait = \"400ms\"\nwrite_drain = \"100ms\"").start().await;
+    let door =
+        calm(&[&a], &[&b]).backend(PATIENT).backend("write_wait = \"400ms\"\nwrite_drain = \"100ms\"").start().await;
     a.kill().await;
     let sorry = door.client().post("/write", "x").await;
     assert_eq!(sorry.status(), 503);
@@ -122,8 +123,7 @@ async fn a_write_that_may_have_begun_somewhere_is_not_sent_to_another_pool_when_
     for endpoint in [&a, &b] {
         endpoint.set("/write", behind(&gate, Act::Reset));
     }
-    let door =
-        Door::builder().primary(&a).primary(&b).secondary(&c).backend(PATIENT).backend(keys).backend(IDEMPOTENT);
+    let door = Door::builder().primary(&a).primary(&b).secondary(&c).backend(PATIENT).backend(keys).backend(IDEMPOTENT);
     let door = door.start().await;
     let client = door.client();
     let put = tokio::task::spawn_local(async move { client.send(request("PUT", "/write", "x")).await.unwrap() });
