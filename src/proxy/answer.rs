@@ -2,12 +2,12 @@
 //!
 //! Not here: which answer that is (`service`, `judge`), what we say ourselves (`reply`).
 
-use super::attempt::{Attempt, By, Reach};
+use super::attempt::{Attempt, By};
 use super::body::{Body, DownloadLimits, Ending};
 use super::exchange::InFlight;
 use super::headers::{self, Upgrading};
 use super::held::{Extent, Got};
-use super::judge::{self, Answered};
+use super::judge::Answered;
 use super::lost;
 use super::reply::Reply;
 use super::resume::Resume;
@@ -36,11 +36,7 @@ impl Answering {
 
     /// Whether it may go to the client while a better one may come.
     pub(super) fn is_good_enough(&self) -> bool {
-        let response = &self.got.answer.response;
-        match self.by {
-            By::First | By::Retry | By::Hedge(Reach::Home) => true,
-            By::Hedge(Reach::Away) => judge::is_good_from_away(response.status(), response.headers()),
-        }
+        self.by.is_good_enough(&self.got.answer.response)
     }
 }
 

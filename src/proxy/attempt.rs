@@ -6,13 +6,13 @@
 use super::begin::may_begin;
 use super::exchange::{HeadWait, InFlight};
 use super::held::{self, Extent, Got, Holding, Kept};
-use super::judge::Answered;
+use super::judge::{self, Answered};
 use super::local::{LocalEndpoint, Worker};
 use crate::config::Timeouts;
 use crate::domain::{Class, Moment};
 use crate::health::{Asking, HeldView};
 use crate::upstream::{self, Answer, Failed, Failure, Go, Lease, Malformed, Reuse, Target, Upload, UploadState};
-use http::Request;
+use http::{Request, Response};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -35,6 +35,16 @@ pub enum Reach {
     Home,
     /// Into another pool, where not each answer will do.
     Away,
+}
+
+impl By {
+    /// Whether a response to it may go to the client while a better one may come.
+    pub fn is_good_enough<B>(self, response: &Response<B>) -> bool {
+        match self {
+            By::First | By::Retry | By::Hedge(Reach::Home) => true,
+            By::Hedge(Reach::Away) => judge::is_good_from_away(response.status(), response.headers()),
+        }
+    }
 }
 
 /// Whether a response is kept until it is whole.
@@ -147,6 +157,14 @@ impl Attempt {
         match &self.phase {
             Phase::Holding(holding) => Some(holding.since()),
             Phase::Head { .. } | Phase::Over => None,
+        }
+    }
+
+    /// Whether the response that is being kept is good enough.
+    pub fn is_good_enough(&self) -> bool {
+        match &self.phase {
+            Phase::Holding(holding) => self.by.is_good_enough(holding.response()),
+            Phase::Head { .. } | Phase::Over => false,
         }
     }
 

@@ -190,6 +190,11 @@ impl Holding {
         Kept::Some(Holding { answer, pieces, keep, since: now, last_piece: now, limits, timer: None })
     }
 
+    /// Its head.
+    pub fn response(&self) -> &Response<Incoming> {
+        &self.answer.response
+    }
+
     /// When its head came.
     pub fn since(&self) -> Moment {
         self.since

@@ -84,15 +84,20 @@ impl Race {
         Poll::Pending
     }
 
-    /// Since when the first response that is being kept is.
+    /// Since when the first response that is being kept is, of those that may go to the client while others run.
     pub fn holding_since(&self) -> Option<Moment> {
-        self.iter().filter_map(Attempt::holding_since).min()
+        let alone = self.running() == 1;
+        self.iter().filter(|attempt| alone || attempt.is_good_enough()).filter_map(Attempt::holding_since).min()
     }
 
     /// That response, as far as it came.
     pub fn release(&mut self) -> Option<(Attempt, Got)> {
         let since = self.holding_since()?;
-        let its = |place: &&mut Option<Attempt>| place.as_ref().is_some_and(|it| it.holding_since() == Some(since));
+        let alone = self.running() == 1;
+        let its = |place: &&mut Option<Attempt>| {
+            let attempt = place.as_ref().filter(|attempt| alone || attempt.is_good_enough());
+            attempt.is_some_and(|attempt| attempt.holding_since() == Some(since))
+        };
         let mut attempt = self.running.iter_mut().find(its)?.take()?;
         let got = attempt.release()?;
         Some((attempt, got))

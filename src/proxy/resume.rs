@@ -163,7 +163,14 @@ impl Resume {
         drop(broken); // closes its connection, half read
         let backend = served.backend.clone();
         self.work = Some(Work(Box::pin(async move {
-            let fetch = rest.fetch(broke, || backend.retries.spend(rest.worker.clock.now()));
+            let may = || {
+                let allowed = backend.retries.spend(rest.worker.clock.now());
+                if !allowed {
+                    backend.cells().retries_denied.add(1);
+                }
+                allowed
+            };
+            let fetch = rest.fetch(broke, may);
             let resumed = match until {
                 None => fetch.await,
                 Some(until) => tokio::time::timeout_at(rest.worker.clock.instant(until), fetch).await.ok().flatten(),

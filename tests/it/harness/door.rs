@@ -9,6 +9,7 @@ use hotspare::config::{self, Config};
 use hotspare::domain::{Class, Command, FailureKind, Force, Health, Order};
 use hotspare::health::View;
 use hotspare::runtime::clock::Clock;
+use hotspare::telemetry::metrics::Rescued;
 use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -23,6 +24,7 @@ pub struct Builder {
     failback: String,
     fall: u32,
     primary_keys: String,
+    probe_keys: String,
     rest: String,
 }
 
@@ -54,6 +56,7 @@ impl Door {
             failback: "stable_for = \"300ms\", after_writes = \"auto\", ramp = \"0s\"".to_owned(),
             fall: 2,
             primary_keys: String::new(),
+            probe_keys: String::new(),
             rest: String::new(),
         }
     }
@@ -111,6 +114,16 @@ impl Door {
         view.backends[0].pools[0].endpoints[0].tally.cells.sum(|cell| cell.failed[kind as usize].get())
     }
 
+    /// Requests that were saved so.
+    pub fn rescued(&self, by: Rescued) -> u64 {
+        self.count(|cells| cells.rescued[by as usize].get())
+    }
+
+    /// Requests at an endpoint that were answered elsewhere first, of which it is not known yet whether it would have.
+    pub fn open_hedges(&self, pool: usize, place: usize) -> i64 {
+        self.view().backends[0].pools[pool].endpoints[place].tally.cells.iter().map(|cell| cell.open_hedges.get()).sum()
+    }
+
     /// Good answers counted there.
     pub fn good(&self) -> u64 {
         self.view().backends[0].pools[0].endpoints[0]
@@ -164,6 +177,12 @@ impl Builder {
     /// Keys of the primary pool's table.
     pub fn primary_keys(mut self, keys: &str) -> Builder {
         self.primary_keys = format!(", {keys}");
+        self
+    }
+
+    /// Further keys of the probe's table.
+    pub fn probe_keys(mut self, keys: &str) -> Builder {
+        self.probe_keys = format!(", {keys}");
         self
     }
 
@@ -227,7 +246,7 @@ impl Builder {
             name = "sites"
             primary = {{ name = "main", endpoints = [{}]{primary_keys} }}
             {secondary}
-            probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = {fall}, rise = 1 }}
+            probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = {fall}, rise = 1{probe_keys} }}
             failback = {{ {failback} }}
             {}
             {}
@@ -239,6 +258,7 @@ impl Builder {
             failback = self.failback,
             fall = self.fall,
             primary_keys = self.primary_keys,
+            probe_keys = self.probe_keys,
         );
         let files = |path: &Path| match path.extension().and_then(|kind| kind.to_str()) {
             Some("pem") => Ok(certificate.chain.clone().into_bytes()),
