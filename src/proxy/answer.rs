@@ -13,7 +13,7 @@ use super::reply::Reply;
 use super::resume::Resume;
 use super::service::{InHand, Met};
 use super::upgrade::Tunnel;
-use crate::domain::Moment;
+use crate::domain::{FailureKind, Moment};
 use crate::health::BackendView;
 use crate::telemetry::metrics::Rescued;
 use http::{Response, StatusCode, Version};
@@ -32,6 +32,15 @@ impl Answering {
     pub(super) fn of(attempt: Attempt, got: Got) -> Answering {
         let Attempt { by, in_flight, began, .. } = attempt;
         Answering { answered: Answered::of(got.answer.response.status()), got, in_flight, by, began }
+    }
+
+    /// What it says against its endpoint, if anything.
+    pub(super) fn failure(&self) -> Option<FailureKind> {
+        match (self.answered, self.got.is_overfull()) {
+            (Answered::Failing, _) => Some(FailureKind::Status),
+            (Answered::Well, true) => Some(FailureKind::Malformed),
+            (Answered::Well, false) => None,
+        }
     }
 
     /// Whether it may go to the client while a better one may come.

@@ -11,7 +11,7 @@ use super::local::{LocalEndpoint, Worker};
 use crate::config::Timeouts;
 use crate::domain::{Class, Moment};
 use crate::health::{Asking, HeldView};
-use crate::upstream::{self, Answer, Failed, Failure, Go, Lease, Malformed, Reuse, Target, Upload, UploadState};
+use crate::upstream::{self, Answer, Failed, Go, Reuse, Target, Upload, UploadState};
 use http::{Request, Response};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -189,7 +189,7 @@ impl Attempt {
                 Err(failed) => return Poll::Ready(Err(failed)),
                 Ok(answer) => match self.after_head(answer) {
                     Kept::Some(holding) => self.phase = Phase::Holding(holding),
-                    Kept::Nothing(got) => return Poll::Ready(self.end(got)),
+                    Kept::Nothing(got) => return Poll::Ready(Ok(self.end(got))),
                 },
             }
         }
@@ -199,7 +199,7 @@ impl Attempt {
             unreachable!("it was a moment ago")
         };
         Poll::Ready(match ended {
-            Ok(extent) => self.end(holding.into_got(extent)),
+            Ok(extent) => Ok(self.end(holding.into_got(extent))),
             Err(failure) => Err(Failed { failure, unsent: None }),
         })
     }
@@ -227,13 +227,11 @@ impl Attempt {
     }
 
     /// A whole answer is the end of it for its endpoint, unless it said more than it had announced.
-    fn end(&self, mut got: Got) -> Result<Got, Failed> {
+    fn end(&self, mut got: Got) -> Got {
         match got.extent {
             Extent::Begun => (),
+            Extent::Whole if got.is_overfull() => (),
             Extent::Whole => {
-                if got.answer.lease.as_ref().is_some_and(Lease::is_overfull) {
-                    return Err(Failed { failure: Failure::Malformed { what: Malformed::TooMuch }, unsent: None });
-                }
                 let now = self.worker.clock.now();
                 match Answered::of(got.answer.response.status()) {
                     Answered::Well => self.endpoint().note_good(&self.worker.reporter, self.asking, self.began, now),
@@ -244,6 +242,6 @@ impl Attempt {
                 }
             }
         }
-        Ok(got)
+        got
     }
 }

@@ -7,7 +7,7 @@ use super::local::Worker;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::upstream::trailers::passed_on;
-use crate::upstream::{Answer, Failure, Room};
+use crate::upstream::{Answer, Failure, Lease, Room};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
@@ -156,6 +156,14 @@ pub struct Got {
     pub answer: Answer,
     pub pieces: Pieces,
     pub extent: Extent,
+}
+
+impl Got {
+    /// Whether it has a body that is whole, and yet more came than its length: what is missing in it nobody knows.
+    pub fn is_overfull(&self) -> bool {
+        let whole = self.extent == Extent::Whole && self.pieces.bytes() > 0;
+        whole && self.answer.lease.as_ref().is_some_and(Lease::is_overfull)
+    }
 }
 
 /// What a response came to whose head is there.

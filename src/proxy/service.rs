@@ -8,7 +8,7 @@ use super::begin::{may_begin, running};
 use super::body::Body;
 use super::copies;
 use super::exchange::{Exchange, InFlight, Served};
-use super::judge::{self, Answered, Step};
+use super::judge::{self, Step};
 use super::local::Worker;
 use super::pairing::Pairing;
 use super::plan::{self, Choose, Patience, Plan};
@@ -312,30 +312,24 @@ impl InHand<'_> {
         match end {
             Ok(got) => {
                 let answering = Answering::of(attempt, got);
-                match (
-                    judge::after_answer(self.exchange.repeats, answering.answered, self.exchange.at_hand()),
-                    answering.answered,
-                ) {
-                    (Step::Send, Answered::Well) if answering.is_good_enough() => {
-                        Next::Answer(prefer(self.met.best.take(), answering))
+                let Some(kind) = answering.failure() else {
+                    if answering.is_good_enough() {
+                        return Next::Answer(prefer(self.met.best.take(), answering));
                     }
-                    (Step::Send, Answered::Well) => {
-                        self.met.aside.get_or_insert(answering);
-                        if self.race.is_idle() { Next::Stop } else { Next::GoOn }
-                    }
-                    (step, Answered::Well | Answered::Failing) => {
-                        self.met.begun = true;
-                        self.fail(answering.in_flight.endpoint().id(), FailureKind::Status, &answering.in_flight);
-                        plan.note_failed(id, plan::Failed::Otherwise);
-                        match step {
-                            Step::Send => return Next::Answer(prefer(self.met.best.take(), answering)),
-                            Step::Retry | Step::SendOn => self.met.repeats = true,
-                            Step::Stop => (),
-                        }
-                        self.met.best.get_or_insert(answering);
-                        Next::after(step)
-                    }
+                    self.met.aside.get_or_insert(answering);
+                    return if self.race.is_idle() { Next::Stop } else { Next::GoOn };
+                };
+                self.met.begun = true;
+                self.fail(id, kind, &answering.in_flight);
+                plan.note_failed(id, plan::Failed::Otherwise);
+                let step = judge::after_failing_answer(self.exchange.repeats, self.exchange.at_hand());
+                match step {
+                    Step::Send => return Next::Answer(prefer(self.met.best.take(), answering)),
+                    Step::Retry | Step::SendOn => self.met.repeats = true,
+                    Step::Stop => (),
                 }
+                self.met.best.get_or_insert(answering);
+                Next::after(step)
             }
             Err(Failed { failure: Failure::Withdrawn, unsent }) => {
                 if let Some(unsent) = unsent {

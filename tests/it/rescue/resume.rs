@@ -11,7 +11,7 @@ pub const LENGTH: usize = 100_000;
 
 /// What it consists of.
 pub fn whole() -> Vec<u8> {
-    (0..LENGTH as u32).map(|at| b'a' + u8::try_from(at * 7 % 26).unwrap()).collect()
+    (0..LENGTH).map(|at| b'a' + u8::try_from(at * 7 % 26).unwrap()).collect()
 }
 
 /// A response of that status with these fields, and the bytes from `from` to `to`.
