@@ -251,3 +251,6 @@ impl Holding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
