@@ -259,3 +259,6 @@ impl Holding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use super::exchange::{HeadWait, InFlight, Running, Served, Spare};
 use super::judge::Answered;
 use super::local::Worker;
 use super::pairing::Pairing;
+use super::slow::is_out;
 use crate::config::ResumeFrom;
 use crate::domain::{EndpointId, FailureKind, Lagging, Moment, Name, PoolIndex, Routing, Weight};
 use crate::health::{Asking, BackendView, EndpointView};
@@ -148,7 +149,7 @@ impl Resume {
         let slow = std::mem::take(&mut self.since_look) < LEAST_A_LOOK;
         let Some(rest) = self.rest.as_ref().filter(|_| slow) else { return false };
         let view = ending.worker.views.view();
-        view.backend(&rest.backend).is_some_and(|backend| !backend.is_up(ending.in_flight.endpoint().id()))
+        view.backend(&rest.backend).is_some_and(|backend| is_out(backend, ending.in_flight.endpoint().id()))
     }
 
     /// The body broke off: begins to fetch its rest.
@@ -326,3 +327,6 @@ impl Same {
 fn is_strong(tag: &[u8]) -> bool {
     tag.len() >= 2 && tag.starts_with(b"\"") && tag.ends_with(b"\"")
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use super::plan::{self, Choose, Patience, Plan};
 use super::race::{Ended, Race};
 use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
-use super::slow::{News, Slow};
+use super::slow::{News, Slow, is_out};
 use super::steer;
 use super::wait::Waiting;
 use crate::config::Rescue;
@@ -291,7 +291,7 @@ impl InHand<'_> {
     fn leaves_for_another(&mut self, backend: &BackendView) -> bool {
         let leaves = self.exchange.spare().is_some()
             && self.race.running() < plan::ATTEMPTS_MAX
-            && self.race.leave(|attempt| backend.is_up(attempt.endpoint().id()));
+            && self.race.leave(|attempt| is_out(backend, attempt.endpoint().id()));
         self.met.repeats |= leaves;
         leaves
     }

@@ -134,6 +134,8 @@ async fn a_drained_endpoint_keeps_what_it_runs() {
     eventually("it runs", || a.count("get /page") == 1).await;
     door.order(Command::Drain { place: PlaceName::Pool("main".into()) }).await;
     assert_eq!(body(&door.client().get("/").await), "b");
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await; // it would be sent elsewhere at once
+    assert_eq!(b.count("get /page"), 0);
     gate.open();
     assert_eq!(body(&page.await.unwrap().unwrap()), "a");
     door.stop().await;

@@ -76,6 +76,7 @@ async fn a_rest_of_something_else_is_refused() {
         ("no range", range("", length)),
         ("no length", (tag.to_owned(), Act::WriteAndClose(part(206, chunked, AT, AT)))),
         ("the whole anew", (tag.to_owned(), Act::Write(part(200, &whole, 0, LENGTH)))),
+        ("a rest that is said to be the whole", (tag.to_owned(), Act::Write(part(200, &rest_fields(AT), AT, LENGTH)))),
         ("nothing of it", (tag.to_owned(), Act::Write(part(416, "content-length: 0\r\n", 0, 0)))),
     ] {
         assert_eq!(comes_to(&door, &a, &first, second).await, Err(2), "{what}");
