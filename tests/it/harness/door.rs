@@ -146,13 +146,23 @@ impl Door {
 }
 
 impl Builder {
-    pub fn primary(mut self, endpoint: &Endpoint) -> Builder {
-        self.primary.push(endpoint.address);
+    pub fn primary(self, endpoint: &Endpoint) -> Builder {
+        self.primary_at(endpoint.address)
+    }
+
+    /// An endpoint that is not the harness's.
+    pub fn primary_at(mut self, address: SocketAddr) -> Builder {
+        self.primary.push(address);
         self
     }
 
-    pub fn secondary(mut self, endpoint: &Endpoint) -> Builder {
-        self.secondary.push(endpoint.address);
+    pub fn secondary(self, endpoint: &Endpoint) -> Builder {
+        self.secondary_at(endpoint.address)
+    }
+
+    /// An endpoint that is not the harness's.
+    pub fn secondary_at(mut self, address: SocketAddr) -> Builder {
+        self.secondary.push(address);
         self
     }
 

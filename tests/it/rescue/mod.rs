@@ -11,6 +11,7 @@ mod replay;
 mod resume;
 mod resume_refused;
 mod retries;
+mod sacred;
 mod switches;
 mod writes;
 
