@@ -22,11 +22,13 @@ type Ledger = Arc<Mutex<HashMap<u64, u32>>>;
 async fn no_write_runs_twice_and_none_vanishes_without_an_error() {
     let writes = std::env::var("WRITES").map_or(WRITES, |count| count.parse().expect("WRITES is a number"));
     let ledger = Ledger::default();
-    let (main, spare) = (free_address(), free_address());
-    let _running = [main, spare].map(|address| Flaky::start(address, ledger.clone()));
+    let places = [(); 4].map(|()| free_address());
+    let _running = places.map(|address| Flaky::start(address, ledger.clone()));
     let door = Door::builder()
-        .primary_at(main)
-        .secondary_at(spare)
+        .primary_at(places[0])
+        .primary_at(places[1])
+        .secondary_at(places[2])
+        .secondary_at(places[3])
         .fall(3)
         .backend("write_wait = \"300ms\"\nwrite_drain = \"100ms\"\nmin_dwell = \"100ms\"")
         .backend(r#"timeouts = { connect = "300ms", head = "400ms", body_idle = "400ms" }"#)
