@@ -16,13 +16,13 @@ demo: ## two small data centres and the front door, on this machine alone
 test: tools ## everything: format, lints, all tests; installs missing outside programs from Debian
 	cargo fmt --check
 	cargo clippy --all-targets --features real -- -D warnings
-	cargo build --profile fast
+	SIM=full cargo test --profile fast --features real --test sim # builds the binary, too, that the next line's tests run
 	HOTSPARE_BIN="$(FAST_BIN)" INSTA_UPDATE=no cargo test --features real
-	SIM=full cargo test --profile fast --test sim
 	@echo "make test: all passed"
 
-slow: ## long simulations: 200 days of trouble, and days in which nothing may happen (SEED=n for one)
-	SIM=slow cargo test --profile fast --test sim
+slow: ## long simulations: 200 days of trouble, and days in which nothing may happen (SEED=n for one); 100,000 writes
+	SIM=slow cargo test --profile fast --features real --test sim
+	WRITES=100000 cargo test --profile fast --features real --test it sacred
 
 bench: tools ## requests per second and CPU beside nginx
 	cargo bench --features real --bench compare
@@ -31,7 +31,7 @@ bench-core: tools ## what deciding costs, in time and instructions; ROWS="quiet 
 	cargo bench --profile fast --features real --bench core -- $(ROWS) $(if $(WRITE),--write)
 
 drill: ## what users see in each of 23 faults (9 minutes); ROWS="killed frozen" for some, RUNS=3, WRITE=1 into docs/drill.md
-	cargo bench --profile fast --bench drill -- $(ROWS) $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
+	cargo bench --profile fast --features real --bench drill -- $(ROWS) $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
 
 deny: ## licences, sources and bans of all dependencies; installs cargo-deny when it is missing
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version $(CARGO_DENY)

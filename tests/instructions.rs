@@ -11,7 +11,7 @@ use std::{env, fs};
 /// Runs that are counted, as benches/core/scene.rs has it.
 const RUNS: u64 = 20;
 
-/// For the tallies of ten endpoints that are well, which nearly all are: what docs/performance.md promises. They take 2,885 with
+/// For the tallies of ten endpoints that are well, which nearly all are: what docs/performance.md promises. They take 2,687 with
 /// rustc 1.95.
 const TEN_QUIET: u64 = 3_000;
 

@@ -6,6 +6,7 @@
 
 mod count;
 mod page;
+mod request;
 mod scene;
 mod steps;
 mod tallies;
@@ -81,7 +82,7 @@ const fn micros(most: u64) -> Limit {
 const TEN_TALLIES: Limit = Limit { time: Some(Duration::from_micros(10)), instructions: Some(3_000) };
 const NONE: Limit = Limit { time: None, instructions: None };
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 10] = [
     Row {
         name: "quiet",
         title: "`Model::apply` of the tallies of 10 quiet endpoints",
@@ -137,6 +138,22 @@ const ROWS: [Row; 8] = [
         limit: NONE,
         batch: 1,
         scene: |row, asked| ask(row, asked, steps::BusyLook::new()),
+    },
+    Row {
+        name: "request",
+        title: "one GET of 1 KB through `proxy::service::handle`, in memory",
+        limit: NONE,
+        batch: 20,
+        scene: |row, asked| ask(row, asked, request::OneGet::new("")),
+    },
+    Row {
+        name: "request-bare",
+        title: "the same with `retry`, `hedge`, `held` and `resume` off",
+        limit: NONE,
+        batch: 20,
+        scene: |row, asked| {
+            ask(row, asked, request::OneGet::new("retry = false\nhedge = false\nheld = false\nresume = 'off'"))
+        },
     },
 ];
 

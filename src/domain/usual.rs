@@ -13,6 +13,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MINUTES: usize = 5;
 /// Fewer answers say nothing.
 const ENOUGH: u32 = 100;
+/// What is known to be usual is looked at no more often: busy endpoints give so many answers with every few tallies.
+const REST: Duration = Duration::from_secs(1);
 
 /// Counts wrap at 2^32: no endpoint gives so many answers in five minutes.
 #[derive(Clone, Debug)]
@@ -23,8 +25,9 @@ pub(super) struct Usual {
     /// The minutes before it, the latest first, and all of them together.
     before: [HeadTimes; MINUTES - 1],
     sums: HeadTimes,
-    /// Answers counted since `most` was last looked at.
+    /// Answers counted since `most` was last looked at, and until when it is not looked at again.
     fresh: u32,
+    rests: Moment,
     most: Option<Most>,
 }
 
@@ -45,7 +48,7 @@ pub(super) enum Changed {
 impl Default for Usual {
     fn default() -> Usual {
         let (newest, before, sums) = (HeadTimes::default(), Default::default(), HeadTimes::default());
-        Usual { newest, ends: Moment::at(MINUTE), before, sums, fresh: 0, most: None }
+        Usual { newest, ends: Moment::at(MINUTE), before, sums, fresh: 0, rests: Moment::ZERO, most: None }
     }
 }
 
@@ -58,15 +61,16 @@ impl Usual {
         }
         self.newest.wrapping_add(heads);
         self.fresh = self.fresh.saturating_add(heads.total());
-        if self.fresh < ENOUGH {
+        if self.fresh < ENOUGH || now < self.rests {
             return Changed::No;
         }
-        self.fresh = 0;
         let most = self.find_most();
+        self.fresh = 0;
+        self.rests = if most.is_some() { now.after(REST) } else { now };
         if std::mem::replace(&mut self.most, most) == most { Changed::No } else { Changed::Yes }
     }
 
-    /// 99 of 100 heads take at most this long; `None` until enough were seen.
+    /// 99 of 100 heads take at most this long, as of the last second; `None` until enough were seen.
     pub(super) fn p99(&self) -> Option<Duration> {
         self.most.map(|most| bound(most.p99))
     }
@@ -86,7 +90,7 @@ impl Usual {
         self.ends = self.ends.after(MINUTE * u32::try_from(passed + 1).unwrap_or(u32::MAX));
         self.sums = HeadTimes::default();
         self.before.iter().for_each(|minute| self.sums.wrapping_add(minute));
-        self.fresh = ENOUGH; // what fell off changes it too
+        (self.fresh, self.rests) = (ENOUGH, now); // what fell off changes it too
     }
 
     fn find_most(&self) -> Option<Most> {
@@ -144,8 +148,22 @@ mod tests {
         usual.note(secs(1), &heads(3, 99));
         usual.note(secs(1), &heads(900, 1));
         assert_eq!(usual.p99(), Some(Duration::from_millis(5)));
-        usual.note(secs(1), &heads(900, 100));
+        usual.note(secs(2), &heads(900, 100));
         assert_eq!(usual.p99(), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_is_known_is_looked_at_again_after_a_second_and_a_hundred_answers() {
+        let mut usual = Usual::default();
+        usual.note(secs(1), &heads(3, 100));
+        usual.note(secs(1), &heads(900, 100));
+        assert_eq!(usual.p99(), Some(Duration::from_millis(5)), "not yet a second");
+        usual.note(secs(2), &heads(3, 1));
+        assert_eq!(usual.p99(), Some(Duration::from_secs(1)));
+        usual.note(secs(4), &heads(20_000, 99));
+        assert_eq!(usual.p99(), Some(Duration::from_secs(1)), "not yet a hundred");
+        usual.note(secs(4), &heads(20_000, 1));
+        assert_eq!(usual.p99(), Some(Duration::from_secs(60)));
     }
 
     #[test]
@@ -154,8 +172,8 @@ mod tests {
         usual.note(secs(1), &heads(3, 95));
         usual.note(secs(1), &heads(900, 5));
         assert_eq!((usual.p95(), usual.p99()), (Some(Duration::from_millis(5)), Some(Duration::from_secs(1))));
-        usual.note(secs(1), &heads(3, 94));
-        usual.note(secs(1), &heads(900, 6));
+        usual.note(secs(2), &heads(3, 94));
+        usual.note(secs(2), &heads(900, 6));
         assert_eq!(usual.p95(), Some(Duration::from_secs(1)));
     }
 

@@ -2,18 +2,18 @@
 //!
 //! Not here: which answer that is (`service`, `judge`), what we say ourselves (`reply`).
 
-use super::attempt::{Attempt, By, Reach};
+use super::attempt::{Attempt, By};
 use super::body::{Body, DownloadLimits, Ending};
 use super::exchange::InFlight;
 use super::headers::{self, Upgrading};
 use super::held::{Extent, Got};
-use super::judge::{self, Answered};
+use super::judge::Answered;
 use super::lost;
 use super::reply::Reply;
 use super::resume::Resume;
 use super::service::{InHand, Met};
 use super::upgrade::Tunnel;
-use crate::domain::Moment;
+use crate::domain::{FailureKind, Moment};
 use crate::health::BackendView;
 use crate::telemetry::metrics::Rescued;
 use http::{Response, StatusCode, Version};
@@ -34,13 +34,18 @@ impl Answering {
         Answering { answered: Answered::of(got.answer.response.status()), got, in_flight, by, began }
     }
 
+    /// What it says against its endpoint, if anything.
+    pub(super) fn failure(&self) -> Option<FailureKind> {
+        match (self.answered, self.got.is_overfull()) {
+            (Answered::Failing, _) => Some(FailureKind::Status),
+            (Answered::Well, true) => Some(FailureKind::Malformed),
+            (Answered::Well, false) => None,
+        }
+    }
+
     /// Whether it may go to the client while a better one may come.
     pub(super) fn is_good_enough(&self) -> bool {
-        let response = &self.got.answer.response;
-        match self.by {
-            By::First | By::Retry | By::Hedge(Reach::Home) => true,
-            By::Hedge(Reach::Away) => judge::is_good_from_away(response.status(), response.headers()),
-        }
+        self.by.is_good_enough(&self.got.answer.response)
     }
 }
 

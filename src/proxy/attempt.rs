@@ -6,13 +6,13 @@
 use super::begin::may_begin;
 use super::exchange::{HeadWait, InFlight};
 use super::held::{self, Extent, Got, Holding, Kept};
-use super::judge::Answered;
+use super::judge::{self, Answered};
 use super::local::{LocalEndpoint, Worker};
 use crate::config::Timeouts;
 use crate::domain::{Class, Moment};
 use crate::health::{Asking, HeldView};
-use crate::upstream::{self, Answer, Failed, Failure, Go, Lease, Malformed, Reuse, Target, Upload, UploadState};
-use http::Request;
+use crate::upstream::{self, Answer, Failed, Go, Reuse, Target, Upload, UploadState};
+use http::{Request, Response};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -35,6 +35,16 @@ pub enum Reach {
     Home,
     /// Into another pool, where not each answer will do.
     Away,
+}
+
+impl By {
+    /// Whether a response to it may go to the client while a better one may come.
+    pub fn is_good_enough<B>(self, response: &Response<B>) -> bool {
+        match self {
+            By::First | By::Retry | By::Hedge(Reach::Home) => true,
+            By::Hedge(Reach::Away) => judge::is_good_from_away(response.status(), response.headers()),
+        }
+    }
 }
 
 /// Whether a response is kept until it is whole.
@@ -150,6 +160,14 @@ impl Attempt {
         }
     }
 
+    /// Whether the response that is being kept is good enough.
+    pub fn is_good_enough(&self) -> bool {
+        match &self.phase {
+            Phase::Holding(holding) => self.by.is_good_enough(holding.response()),
+            Phase::Head { .. } | Phase::Over => false,
+        }
+    }
+
     /// What was kept so far, to be passed on as it is; `None`: there is nothing yet.
     pub fn release(&mut self) -> Option<Got> {
         match std::mem::replace(&mut self.phase, Phase::Over) {
@@ -171,7 +189,7 @@ impl Attempt {
                 Err(failed) => return Poll::Ready(Err(failed)),
                 Ok(answer) => match self.after_head(answer) {
                     Kept::Some(holding) => self.phase = Phase::Holding(holding),
-                    Kept::Nothing(got) => return Poll::Ready(self.end(got)),
+                    Kept::Nothing(got) => return Poll::Ready(Ok(self.end(got))),
                 },
             }
         }
@@ -181,7 +199,7 @@ impl Attempt {
             unreachable!("it was a moment ago")
         };
         Poll::Ready(match ended {
-            Ok(extent) => self.end(holding.into_got(extent)),
+            Ok(extent) => Ok(self.end(holding.into_got(extent))),
             Err(failure) => Err(Failed { failure, unsent: None }),
         })
     }
@@ -209,13 +227,11 @@ impl Attempt {
     }
 
     /// A whole answer is the end of it for its endpoint, unless it said more than it had announced.
-    fn end(&self, mut got: Got) -> Result<Got, Failed> {
+    fn end(&self, mut got: Got) -> Got {
         match got.extent {
             Extent::Begun => (),
+            Extent::Whole if got.is_overfull() => (),
             Extent::Whole => {
-                if got.answer.lease.as_ref().is_some_and(Lease::is_overfull) {
-                    return Err(Failed { failure: Failure::Malformed { what: Malformed::TooMuch }, unsent: None });
-                }
                 let now = self.worker.clock.now();
                 match Answered::of(got.answer.response.status()) {
                     Answered::Well => self.endpoint().note_good(&self.worker.reporter, self.asking, self.began, now),
@@ -226,6 +242,6 @@ impl Attempt {
                 }
             }
         }
-        Ok(got)
+        got
     }
 }

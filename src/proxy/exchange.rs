@@ -10,7 +10,7 @@ use crate::health::{Asking, Reporter};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{Upload, UploadState};
 use http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -35,24 +35,36 @@ pub struct Exchange {
 pub struct Spare {
     pub method: Method,
     target: Uri,
-    headers: HeaderMap,
+    /// A list, since nearly all of them are made and never looked at.
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Spare {
-    /// It once more, without a body.
-    pub fn request(self) -> Request<Upload> {
-        outgoing(self.method, self.target, self.headers, Upload::Empty)
+    fn of(method: &Method, target: &Uri, headers: &HeaderMap) -> Spare {
+        let mut fields = Vec::with_capacity(headers.len()); // they do not say by themselves how many they are
+        fields.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Spare { method: method.clone(), target: target.clone(), fields }
+    }
+
+    /// It once more.
+    pub fn request(&self, body: Upload) -> Request<Upload> {
+        let mut headers = HeaderMap::with_capacity(self.fields.len());
+        for (name, value) in &self.fields {
+            headers.append(name.clone(), value.clone());
+        }
+        outgoing(self.method.clone(), self.target.clone(), headers, body)
     }
 
     /// For all but the first bytes of what it got, if that still has this tag (RFC 9110, section 13.1.5).
-    pub fn for_rest(&self, from: u64, tag: &HeaderValue) -> Spare {
-        let mut rest = self.clone();
+    pub fn request_for_rest(&self, from: u64, tag: &HeaderValue) -> Request<Upload> {
+        let mut request = self.request(Upload::Empty);
+        let headers = request.headers_mut();
         for condition in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
-            rest.headers.remove(condition);
+            headers.remove(condition);
         }
-        rest.headers.insert(RANGE, HeaderValue::try_from(format!("bytes={from}-")).expect("digits are a value"));
-        rest.headers.insert(IF_RANGE, tag.clone());
-        rest
+        headers.insert(RANGE, HeaderValue::try_from(format!("bytes={from}-")).expect("digits are a value"));
+        headers.insert(IF_RANGE, tag.clone());
+        request
     }
 }
 
@@ -79,9 +91,7 @@ impl Exchange {
         let (body, upload) = Upload::new(body, limits, keep, now, worker.clock);
         let spare = match repeats {
             Repeats::No => None,
-            Repeats::Anywhere | Repeats::WithinPool => {
-                Some(Spare { method: head.method.clone(), target: target.clone(), headers: head.headers.clone() })
-            }
+            Repeats::Anywhere | Repeats::WithinPool => Some(Spare::of(&head.method, &target, &head.headers)),
         };
         let ready = Some(outgoing(head.method, target, head.headers, body));
         Exchange { class, upgrading, repeats, upload, ready, spare }
@@ -93,8 +103,7 @@ impl Exchange {
             Some(ready) => Some(ready),
             None => {
                 let body = Upload::again(&self.upload)?;
-                let spare = self.spare.clone()?;
-                Some(outgoing(spare.method, spare.target, spare.headers, body))
+                Some(self.spare.as_ref()?.request(body))
             }
         }
     }
@@ -111,7 +120,7 @@ impl Exchange {
 
     /// A second one of it, if it is one that fetches something and no more.
     pub fn copy(&self) -> Option<Request<Upload>> {
-        self.spare().filter(|spare| spare.method == Method::GET).cloned().map(Spare::request)
+        self.spare().filter(|spare| spare.method == Method::GET).map(|spare| spare.request(Upload::Empty))
     }
 
     /// It was provably not sent.

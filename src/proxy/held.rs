@@ -7,7 +7,7 @@ use super::local::Worker;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::upstream::trailers::passed_on;
-use crate::upstream::{Answer, Failure, Room};
+use crate::upstream::{Answer, Failure, Lease, Room};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
@@ -158,6 +158,14 @@ pub struct Got {
     pub extent: Extent,
 }
 
+impl Got {
+    /// Whether it has a body that is whole, and yet more came than its length: what is missing in it nobody knows.
+    pub fn is_overfull(&self) -> bool {
+        let whole = self.extent == Extent::Whole && self.pieces.bytes() > 0;
+        whole && self.answer.lease.as_ref().is_some_and(Lease::is_overfull)
+    }
+}
+
 /// What a response came to whose head is there.
 #[derive(Debug)]
 pub enum Kept {
@@ -188,6 +196,11 @@ impl Holding {
         };
         let pieces = Pieces { room, ..Pieces::default() };
         Kept::Some(Holding { answer, pieces, keep, since: now, last_piece: now, limits, timer: None })
+    }
+
+    /// Its head.
+    pub fn response(&self) -> &Response<Incoming> {
+        &self.answer.response
     }
 
     /// When its head came.
@@ -246,3 +259,6 @@ impl Holding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

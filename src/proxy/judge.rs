@@ -75,11 +75,13 @@ pub fn repeats(class: Class, upgrading: Upgrading, method: &Method, headers: &He
     }
 }
 
-/// After an answer.
-pub fn after_answer(repeats: Repeats, answered: Answered, at_hand: AtHand) -> Step {
-    match (answered, repeats, at_hand) {
-        (Answered::Failing, Repeats::Anywhere | Repeats::WithinPool, AtHand::Whole) => Step::Retry,
-        (Answered::Failing | Answered::Well, _, AtHand::Whole | AtHand::Gone) => Step::Send,
+/// After an answer that speaks against its endpoint.
+pub fn after_failing_answer(repeats: Repeats, at_hand: AtHand) -> Step {
+    match (repeats, at_hand) {
+        (Repeats::Anywhere | Repeats::WithinPool, AtHand::Whole) => Step::Retry,
+        (Repeats::Anywhere | Repeats::WithinPool, AtHand::Gone) | (Repeats::No, AtHand::Whole | AtHand::Gone) => {
+            Step::Send
+        }
     }
 }
 
@@ -155,7 +157,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(after_answer(Repeats::No, Answered::Failing, AtHand::Whole), Step::Send);
+        assert_eq!(after_failing_answer(Repeats::No, AtHand::Whole), Step::Send);
     }
 
     #[test]
@@ -189,9 +191,8 @@ mod tests {
                 "{failure:?}, body gone"
             );
         }
-        assert_eq!(after_answer(Repeats::Anywhere, Answered::Failing, AtHand::Whole), Step::Retry);
-        assert_eq!(after_answer(Repeats::No, Answered::Failing, AtHand::Whole), Step::Send);
-        assert_eq!(after_answer(Repeats::Anywhere, Answered::Well, AtHand::Whole), Step::Send);
+        assert_eq!(after_failing_answer(Repeats::Anywhere, AtHand::Whole), Step::Retry);
+        assert_eq!(after_failing_answer(Repeats::No, AtHand::Whole), Step::Send);
     }
 
     #[test]

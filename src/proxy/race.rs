@@ -55,14 +55,20 @@ impl Race {
             (None, None) => Some(ended.await),
             (Some(until), None) => tokio::time::timeout_at(until, ended).await.ok(),
             (until, Some(news)) => {
-                // An error: the supervisor is gone with the process, and there will be no news.
                 let mut changed = pin!(news.changed());
-                let either = poll_fn(|context| match ended.as_mut().poll(context) {
-                    Poll::Ready(ended) => Poll::Ready(Some(ended)),
-                    Poll::Pending => match changed.as_mut().poll(context) {
-                        Poll::Ready(Ok(())) => Poll::Ready(None),
-                        Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
-                    },
+                let mut is_news_to_come = true;
+                let either = poll_fn(|context| {
+                    if let Poll::Ready(ended) = ended.as_mut().poll(context) {
+                        return Poll::Ready(Some(ended));
+                    }
+                    if is_news_to_come && let Poll::Ready(changed) = changed.as_mut().poll(context) {
+                        match changed {
+                            Ok(()) => return Poll::Ready(None),
+                            // The supervisor is gone with the process.
+                            Err(_) => is_news_to_come = false,
+                        }
+                    }
+                    Poll::Pending
                 });
                 match until {
                     None => either.await,
@@ -84,25 +90,30 @@ impl Race {
         Poll::Pending
     }
 
-    /// Since when the first response that is being kept is.
+    /// Since when the first response that is being kept is, of those that may go to the client while others run.
     pub fn holding_since(&self) -> Option<Moment> {
-        self.iter().filter_map(Attempt::holding_since).min()
+        let alone = self.running() == 1;
+        self.iter().filter(|attempt| alone || attempt.is_good_enough()).filter_map(Attempt::holding_since).min()
     }
 
     /// That response, as far as it came.
     pub fn release(&mut self) -> Option<(Attempt, Got)> {
         let since = self.holding_since()?;
-        let its = |place: &&mut Option<Attempt>| place.as_ref().is_some_and(|it| it.holding_since() == Some(since));
+        let alone = self.running() == 1;
+        let its = |place: &&mut Option<Attempt>| {
+            let attempt = place.as_ref().filter(|attempt| alone || attempt.is_good_enough());
+            attempt.is_some_and(|attempt| attempt.holding_since() == Some(since))
+        };
         let mut attempt = self.running.iter_mut().find(its)?.take()?;
         let got = attempt.release()?;
         Some((attempt, got))
     }
 
-    /// Whether each that runs is at an endpoint that was up, is not any more by `is_up`, and the request was not yet sent elsewhere
-    /// for that. If so it is to be, and counts as sent.
-    pub fn leave(&mut self, is_up: impl Fn(&Attempt) -> bool) -> bool {
+    /// Whether each that runs is at an endpoint that was up, is out of service now by `is_out`, and the request was not yet sent
+    /// elsewhere for that. If so it is to be, and counts as sent.
+    pub fn leave(&mut self, is_out: impl Fn(&Attempt) -> bool) -> bool {
         let stays =
-            |attempt: &Attempt| attempt.stood != Stood::Left && (attempt.stood == Stood::Otherwise || is_up(attempt));
+            |attempt: &Attempt| attempt.stood != Stood::Left && (attempt.stood == Stood::Otherwise || !is_out(attempt));
         if self.is_idle() || self.iter().any(stays) {
             return false;
         }
@@ -132,3 +143,6 @@ pub fn hedge_delay(usual: Option<Duration>) -> Duration {
     const MOST: Duration = Duration::from_secs(1);
     usual.map_or(MOST, |usual| usual.saturating_mul(3).clamp(LEAST, MOST))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use super::exchange::{HeadWait, InFlight, Running, Served, Spare};
 use super::judge::Answered;
 use super::local::Worker;
 use super::pairing::Pairing;
+use super::slow::is_out;
 use crate::config::ResumeFrom;
 use crate::domain::{EndpointId, FailureKind, Lagging, Moment, Name, PoolIndex, Routing, Weight};
 use crate::health::{Asking, BackendView, EndpointView};
@@ -148,7 +149,7 @@ impl Resume {
         let slow = std::mem::take(&mut self.since_look) < LEAST_A_LOOK;
         let Some(rest) = self.rest.as_ref().filter(|_| slow) else { return false };
         let view = ending.worker.views.view();
-        view.backend(&rest.backend).is_some_and(|backend| !backend.is_up(ending.in_flight.endpoint().id()))
+        view.backend(&rest.backend).is_some_and(|backend| is_out(backend, ending.in_flight.endpoint().id()))
     }
 
     /// The body broke off: begins to fetch its rest.
@@ -163,7 +164,14 @@ impl Resume {
         drop(broken); // closes its connection, half read
         let backend = served.backend.clone();
         self.work = Some(Work(Box::pin(async move {
-            let fetch = rest.fetch(broke, || backend.retries.spend(rest.worker.clock.now()));
+            let may = || {
+                let allowed = backend.retries.spend(rest.worker.clock.now());
+                if !allowed {
+                    backend.cells().retries_denied.add(1);
+                }
+                allowed
+            };
+            let fetch = rest.fetch(broke, may);
             let resumed = match until {
                 None => fetch.await,
                 Some(until) => tokio::time::timeout_at(rest.worker.clock.instant(until), fetch).await.ok().flatten(),
@@ -224,7 +232,7 @@ impl Rest {
         let connect_timeout = backend.config.timeouts.connect;
         let target = Target { address: place.address, kept: &local.kept, connect_timeout, head_timeout };
         let waiting = HeadWait::begin(worker, &local, self.asking, &upload, began);
-        let request = self.spare.for_rest(self.passed, &self.same.tag).request();
+        let request = self.spare.request_for_rest(self.passed, &self.same.tag);
         let sent = upstream::client::send(target, request, &upload, Reuse::Any, began, worker.clock, || Go::On).await;
         drop(waiting);
         let now = worker.clock.now();
@@ -319,3 +327,6 @@ impl Same {
 fn is_strong(tag: &[u8]) -> bool {
     tag.len() >= 2 && tag.starts_with(b"\"") && tag.ends_with(b"\"")
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,14 +8,14 @@ use super::begin::{may_begin, running};
 use super::body::Body;
 use super::copies;
 use super::exchange::{Exchange, InFlight, Served};
-use super::judge::{self, Answered, Step};
+use super::judge::{self, Step};
 use super::local::Worker;
 use super::pairing::Pairing;
 use super::plan::{self, Choose, Patience, Plan};
 use super::race::{Ended, Race};
 use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
-use super::slow::{News, Slow};
+use super::slow::{News, Slow, is_out};
 use super::steer;
 use super::wait::Waiting;
 use crate::config::{Pages, Rescue};
@@ -23,7 +23,7 @@ use crate::domain::{Class, EndpointId, FailureKind, Moment, PoolIndex, Weight, W
 use crate::health::view::TrialBy;
 use crate::health::{Asking, BackendView, EndpointView, HeldView};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
-use crate::upstream::{Failed, Failure, Go};
+use crate::upstream::{Failed, Failure, Go, Sent};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use std::rc::Rc;
@@ -162,6 +162,8 @@ pub(super) struct Met {
     /// A hedge's answer that is not good enough while a better one may come.
     aside: Option<Answering>,
     last: Option<(Failure, Step)>,
+    /// Whether an endpoint may have begun with it: a write then goes to no other pool.
+    begun: bool,
 }
 
 impl InHand<'_> {
@@ -246,7 +248,9 @@ impl InHand<'_> {
                 match self.next_place(&mut plan) {
                     Some(place) => {
                         let by = if self.met.attempts == 0 { By::First } else { By::Retry };
-                        self.begin(view, backend, place, by).map_err(|Back| Missed::Withdrawn)?;
+                        if self.begin(view, backend, place, by).is_err() {
+                            return self.withdrawn(backend);
+                        }
                     }
                     None if self.race.is_idle() => break,
                     None => (),
@@ -264,14 +268,17 @@ impl InHand<'_> {
                         return Err(Missed::Moved);
                     }
                     News::Release => match self.race.release() {
-                        Some((attempt, got)) => return Ok(self.answer(backend, Answering::of(attempt, got))),
+                        Some((attempt, got)) => {
+                            let answering = prefer(self.met.best.take(), Answering::of(attempt, got));
+                            return Ok(self.answer(backend, answering));
+                        }
                         None => continue,
                     },
                 }
             };
             match self.after(&mut plan, ended) {
                 Next::Answer(answering) => return Ok(self.answer(backend, answering)),
-                Next::Withdrawn => return Err(Missed::Withdrawn),
+                Next::Withdrawn => return self.withdrawn(backend),
                 Next::GoOn => (),
                 Next::Stop if self.race.is_idle() => break,
                 Next::Stop => (),
@@ -284,7 +291,7 @@ impl InHand<'_> {
     fn leaves_for_another(&mut self, backend: &BackendView) -> bool {
         let leaves = self.exchange.spare().is_some()
             && self.race.running() < plan::ATTEMPTS_MAX
-            && self.race.leave(|attempt| backend.is_up(attempt.endpoint().id()));
+            && self.race.leave(|attempt| is_out(backend, attempt.endpoint().id()));
         self.met.repeats |= leaves;
         leaves
     }
@@ -305,29 +312,24 @@ impl InHand<'_> {
         match end {
             Ok(got) => {
                 let answering = Answering::of(attempt, got);
-                match (
-                    judge::after_answer(self.exchange.repeats, answering.answered, self.exchange.at_hand()),
-                    answering.answered,
-                ) {
-                    (Step::Send, Answered::Well) if answering.is_good_enough() => {
-                        Next::Answer(prefer(self.met.best.take(), answering))
+                let Some(kind) = answering.failure() else {
+                    if answering.is_good_enough() {
+                        return Next::Answer(prefer(self.met.best.take(), answering));
                     }
-                    (Step::Send, Answered::Well) => {
-                        self.met.aside.get_or_insert(answering);
-                        if self.race.is_idle() { Next::Stop } else { Next::GoOn }
-                    }
-                    (step, Answered::Well | Answered::Failing) => {
-                        self.fail(answering.in_flight.endpoint().id(), FailureKind::Status, &answering.in_flight);
-                        plan.note_failed(id, plan::Failed::Otherwise);
-                        match step {
-                            Step::Send => return Next::Answer(prefer(self.met.best.take(), answering)),
-                            Step::Retry | Step::SendOn => self.met.repeats = true,
-                            Step::Stop => (),
-                        }
-                        self.met.best.get_or_insert(answering);
-                        Next::after(step)
-                    }
+                    self.met.aside.get_or_insert(answering);
+                    return if self.race.is_idle() { Next::Stop } else { Next::GoOn };
+                };
+                self.met.begun = true;
+                self.fail(id, kind, &answering.in_flight);
+                plan.note_failed(id, plan::Failed::Otherwise);
+                let step = judge::after_failing_answer(self.exchange.repeats, self.exchange.at_hand());
+                match step {
+                    Step::Send => return Next::Answer(prefer(self.met.best.take(), answering)),
+                    Step::Retry | Step::SendOn => self.met.repeats = true,
+                    Step::Stop => (),
                 }
+                self.met.best.get_or_insert(answering);
+                Next::after(step)
             }
             Err(Failed { failure: Failure::Withdrawn, unsent }) => {
                 if let Some(unsent) = unsent {
@@ -352,6 +354,7 @@ impl InHand<'_> {
                     (_, Step::Retry | Step::SendOn) => self.met.repeats = true,
                     (_, Step::Stop | Step::Send) => (),
                 }
+                self.met.begun |= failure.sent() == Sent::Perhaps;
                 self.met.cut += u32::from(matches!(failure, Failure::Cut { .. } | Failure::Stalled { .. }));
                 self.met.last = Some((failure, step));
                 Next::after(step)
@@ -366,17 +369,23 @@ impl InHand<'_> {
         self.pairing.fail(id, kind, Weight::Full, self.worker.clock.now());
     }
 
+    /// It may not begin there any more. Where it may is worth a wait, unless it has begun before: its pool is the one it was at.
+    fn withdrawn(&mut self, backend: &BackendView) -> Result<Response<Body>, Missed> {
+        if self.met.begun { self.give_up(backend) } else { Err(Missed::Withdrawn) }
+    }
+
     /// No attempt was good enough, and none is left: the best there is.
     fn give_up(&mut self, backend: &BackendView) -> Result<Response<Body>, Missed> {
-        if let Some(answering) = self.met.aside.take() {
-            return Ok(self.answer(backend, answering));
+        if let Some(aside) = self.met.aside.take() {
+            let best = prefer(self.met.best.take(), aside);
+            return Ok(self.answer(backend, best));
         }
         self.pairing.settle(None);
         if let Some(answering) = self.met.best.take() {
             return Ok(self.send(backend, answering));
         }
         match self.met.last.take() {
-            Some((failure, Step::SendOn)) => Err(Missed::NotBegun(Some(failure))),
+            Some((failure, Step::SendOn)) if !self.met.begun => Err(Missed::NotBegun(Some(failure))),
             None if self.asking.class == Class::Unsafe => Err(Missed::NotBegun(None)),
             last => Err(Missed::Reply(self.own_reply(last.map(|(failure, _)| failure).as_ref()))),
         }

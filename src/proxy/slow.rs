@@ -7,7 +7,7 @@ use super::attempt::{Attempt, Reach, Stood};
 use super::plan::{Far, Plan};
 use super::race::{self, Ended};
 use super::service::InHand;
-use crate::domain::{Class, Moment};
+use crate::domain::{Class, EndpointId, Health, Moment};
 use crate::health::{BackendView, EndpointView, HeldView};
 use tokio::sync::watch;
 
@@ -52,8 +52,11 @@ impl InHand<'_> {
             return pairing;
         }
         let Some(newest) = self.race.newest() else { return pairing };
-        let look = self.slow.changes.is_none().then(|| newest.began.after(race::LOOK_AFTER));
-        [pairing, look, self.hedge_due(), self.release_due()].into_iter().flatten().min()
+        if self.slow.changes.is_none() {
+            let look = newest.began.after(race::LOOK_AFTER); // before all else that may be due
+            return Some(pairing.map_or(look, |pairing| pairing.min(look)));
+        }
+        [pairing, self.hedge_due(), self.release_due()].into_iter().flatten().min()
     }
 
     /// Whether it can be somewhere else too.
@@ -108,7 +111,7 @@ impl InHand<'_> {
     /// Whether each attempt that runs is at an endpoint that was up and is not any more.
     fn leaves(&self, newest: &BackendView) -> bool {
         let left = |attempt: &Attempt| match attempt.stood {
-            Stood::Up => !newest.is_up(attempt.endpoint().id()),
+            Stood::Up => is_out(newest, attempt.endpoint().id()),
             Stood::Otherwise => false,
             Stood::Left => true,
         };
@@ -136,4 +139,14 @@ impl InHand<'_> {
         }
         place
     }
+}
+
+/// Whether that endpoint is out of service, so that what has not been answered there is asked elsewhere. One that is drained, or that
+/// a reload took away, finishes what it runs.
+pub fn is_out(backend: &BackendView, endpoint: EndpointId) -> bool {
+    let mut endpoints = backend.snapshot.pools.iter().flat_map(|pool| pool.endpoints.iter());
+    endpoints.find(|known| known.id == endpoint).is_some_and(|known| match known.health {
+        Health::Suspect { .. } | Health::Down(_) | Health::Probation { .. } => true,
+        Health::Unproven | Health::Up { .. } => false,
+    })
 }

@@ -11,6 +11,7 @@ use crate::runtime::tasks;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::rt::{Read, Write};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -124,8 +125,16 @@ pub async fn send(
 /// A new connection, its task started.
 async fn open(target: Target<'_>) -> Result<Lease, Failure> {
     let stream = connect(target.address, target.connect_timeout).await?;
+    over(Wire::new(stream)).await
+}
+
+/// The same over anything that carries bytes.
+///
+/// # Errors
+/// There is no memory for it.
+pub async fn over(io: impl Read + Write + Unpin + Send + 'static) -> Result<Lease, Failure> {
     // hyper's own limit on fields, 100, is ours; told even that number, it would make room for it with every response.
-    let handshake = http1::Builder::new().handshake(Wire::new(stream)).await;
+    let handshake = http1::Builder::new().handshake(io).await;
     let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
     let overfull = Rc::new(Cell::new(false));
     let spoiled = overfull.clone();

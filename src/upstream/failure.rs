@@ -55,8 +55,6 @@ pub enum Malformed {
     Coding,
     /// 101 to a request that asked for no upgrade.
     UnaskedUpgrade,
-    /// More bytes than the response's length.
-    TooMuch,
 }
 
 /// What we ran out of.

@@ -313,3 +313,6 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

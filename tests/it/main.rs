@@ -9,6 +9,7 @@ mod forwarding;
 mod harness;
 mod reload;
 mod replies;
+mod rescue;
 mod routing;
 mod signals;
 mod smuggling;

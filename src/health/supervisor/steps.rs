@@ -7,7 +7,7 @@ use super::{FirstRound, Look, Records, Task, Tools};
 use crate::config::Config;
 use crate::domain::{Class, Fingerprint, Input, Lag, Moment, ProbeReport, ProbeResult};
 use crate::health::prober::Prober;
-use crate::health::{Asking, Recent, Reporter, Signals, View};
+use crate::health::{Asking, Published, Recent, Reporter, Signals, View};
 use crate::runtime::clock::Clock;
 use crate::telemetry::cells::WorkerIndex;
 use crate::telemetry::control::Control;
@@ -58,6 +58,11 @@ impl Steps {
     /// The view in force.
     pub fn view(&self) -> Arc<View> {
         self.task.published.load()
+    }
+
+    /// Where workers read it.
+    pub fn published(&self) -> &Published {
+        &self.task.published
     }
 
     pub fn now(&self) -> Moment {

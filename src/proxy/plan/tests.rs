@@ -316,3 +316,53 @@ fn a_pool_without_an_endpoint_that_is_up_is_passed_over() {
     assert_eq!(read(&["dd", "u"], Routing::Serving, Failed::Otherwise), [2]);
     assert_eq!(read(&["dd"], Routing::Serving, Failed::Otherwise), [0_u32; 0]);
 }
+
+/// Where a hedge goes while `running` attempts run; the first of them is at the first endpoint.
+fn hedge(pools: &[&str], routing: Routing, far: Far, running: usize) -> Option<(u32, Reach)> {
+    let view = backend(pools, routing);
+    let mut plan = Plan::safe(&view, NOW, PoolIndex(0));
+    plan.next(&IDLE)?;
+    plan.hedge(&IDLE, far, running).map(|(place, reach)| (place.tally.id.0, reach))
+}
+
+#[test]
+fn a_hedge_stays_in_its_pool_if_it_can_and_goes_only_where_a_page_is_as_good() {
+    use Reach::{Away, Home};
+    for (pools, far, goes) in [
+        (&["uu", "u"][..], Far::AnyPool, Some((1, Home))),
+        (&["u", "u"], Far::AnyPool, Some((1, Away))),
+        (&["u", "u"], Far::ItsPool, None), // whoever wrote lately
+        (&["uu", "u"], Far::ItsPool, Some((1, Home))),
+        (&["us", "u"], Far::AnyPool, Some((2, Away))), // not to one that is suspect
+        (&["u", "~u", "u"], Far::AnyPool, Some((2, Away))),
+        (&["u", "~u"], Far::AnyPool, None),
+        (&["u", "!u"], Far::AnyPool, None),
+        (&["u", "d"], Far::AnyPool, None),
+        (&["u", "s"], Far::AnyPool, None),
+        (&["u"], Far::AnyPool, None), // never to the same endpoint twice
+    ] {
+        assert_eq!(hedge(pools, Routing::Serving, far, 1), goes, "{pools:?} {far:?}");
+    }
+}
+
+#[test]
+fn a_hedge_obeys_whoever_holds_a_pool_and_none_is_sent_in_panic() {
+    assert_eq!(hedge(&["u", "u"], Routing::Held, Far::AnyPool, 1), None);
+    assert_eq!(hedge(&["uu", "u"], Routing::Held, Far::AnyPool, 1), Some((1, Reach::Home)));
+    assert_eq!(hedge(&["uu", "u"], Routing::Panic, Far::AnyPool, 1), None);
+}
+
+#[test]
+fn a_hedge_is_one_of_the_attempts_that_a_request_may_cost() {
+    let view = backend(&["uuuuu", "u"], Routing::Serving);
+    let mut plan = Plan::safe(&view, NOW, PoolIndex(0));
+    plan.next(&IDLE);
+    assert!(plan.hedge(&IDLE, Far::AnyPool, 1).is_some() && plan.hedge(&IDLE, Far::AnyPool, 2).is_some());
+    assert!(plan.hedge(&IDLE, Far::AnyPool, 3).is_none());
+    plan.note_failed(EndpointId(0), Failed::Otherwise);
+    assert!(plan.hedge(&IDLE, Far::AnyPool, 2).is_none(), "one has failed, and two run");
+    assert_eq!(plan.next(&IDLE).unwrap().tally.id, EndpointId(3), "where the hedges are counts as tried");
+    let mut write = Plan::not_safe(&view, NOW, Patience::Left);
+    write.next(&IDLE);
+    assert!(write.hedge(&IDLE, Far::AnyPool, 1).is_none());
+}

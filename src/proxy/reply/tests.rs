@@ -40,7 +40,6 @@ fn failures() -> Vec<(Option<Failure>, u16, &'static str)> {
         (Some(Failure::Cut { received: 1 }), 502, "http_response_incomplete"),
         (malformed(Malformed::Head), 502, "http_protocol_error"),
         (malformed(Malformed::UnaskedUpgrade), 502, "http_protocol_error"),
-        (malformed(Malformed::TooMuch), 502, "http_protocol_error"),
         (malformed(Malformed::TooLarge), 502, "http_response_header_section_size"),
         (malformed(Malformed::Coding), 502, "http_response_transfer_coding"),
         (Some(Failure::Ours(Shortage::Descriptors)), 503, "proxy_internal_error"),

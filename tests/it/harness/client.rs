@@ -71,6 +71,14 @@ impl Client {
         sent
     }
 
+    /// One HTTP/2 connection for many requests: all of them meet the same worker.
+    pub async fn many(&self) -> Many {
+        let stream = self.connect("localhost", Version::H2).await;
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.unwrap();
+        Many { sender, _running: AbortOnDropHandle(tokio::spawn(connection)) }
+    }
+
     pub async fn get(&self, path: &str) -> Response<Bytes> {
         self.send(request("GET", path, "")).await.unwrap()
     }
@@ -82,6 +90,31 @@ impl Client {
     /// A connection to write bytes to.
     pub async fn raw(&self) -> Raw {
         Raw(self.connect("localhost", Version::Http1).await)
+    }
+}
+
+/// A connection for many requests.
+pub struct Many {
+    sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
+    _running: AbortOnDropHandle,
+}
+
+struct AbortOnDropHandle(tokio::task::JoinHandle<hyper::Result<()>>);
+
+impl Drop for AbortOnDropHandle {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Many {
+    /// Sends it; any number may run at once.
+    pub fn send(&self, request: Request<Full<Bytes>>) -> impl Future<Output = Sent> + 'static {
+        let mut sender = self.sender.clone();
+        async move {
+            sender.ready().await.map_err(|error| format!("{error:?}"))?;
+            whole(sender.send_request(request)).await
+        }
     }
 }
 

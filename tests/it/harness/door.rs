@@ -9,6 +9,7 @@ use hotspare::config::{self, Config};
 use hotspare::domain::{Class, Command, FailureKind, Force, Health, Order};
 use hotspare::health::View;
 use hotspare::runtime::clock::Clock;
+use hotspare::telemetry::metrics::Rescued;
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +25,7 @@ pub struct Builder {
     failback: String,
     fall: u32,
     primary_keys: String,
+    probe_keys: String,
     rest: String,
     files: HashMap<String, Vec<u8>>,
 }
@@ -56,6 +58,7 @@ impl Door {
             failback: "stable_for = \"300ms\", after_writes = \"auto\", ramp = \"0s\"".to_owned(),
             fall: 2,
             primary_keys: String::new(),
+            probe_keys: String::new(),
             rest: String::new(),
             files: HashMap::new(),
         }
@@ -114,6 +117,16 @@ impl Door {
         view.backends[0].pools[0].endpoints[0].tally.cells.sum(|cell| cell.failed[kind as usize].get())
     }
 
+    /// Requests that were saved so.
+    pub fn rescued(&self, by: Rescued) -> u64 {
+        self.count(|cells| cells.rescued[by as usize].get())
+    }
+
+    /// Requests at an endpoint that were answered elsewhere first, of which it is not known yet whether it would have.
+    pub fn open_hedges(&self, pool: usize, place: usize) -> i64 {
+        self.view().backends[0].pools[pool].endpoints[place].tally.cells.iter().map(|cell| cell.open_hedges.get()).sum()
+    }
+
     /// Good answers counted there.
     pub fn good(&self) -> u64 {
         self.view().backends[0].pools[0].endpoints[0]
@@ -136,13 +149,23 @@ impl Door {
 }
 
 impl Builder {
-    pub fn primary(mut self, endpoint: &Endpoint) -> Builder {
-        self.primary.push(endpoint.address);
+    pub fn primary(self, endpoint: &Endpoint) -> Builder {
+        self.primary_at(endpoint.address)
+    }
+
+    /// An endpoint that is not the harness's.
+    pub fn primary_at(mut self, address: SocketAddr) -> Builder {
+        self.primary.push(address);
         self
     }
 
-    pub fn secondary(mut self, endpoint: &Endpoint) -> Builder {
-        self.secondary.push(endpoint.address);
+    pub fn secondary(self, endpoint: &Endpoint) -> Builder {
+        self.secondary_at(endpoint.address)
+    }
+
+    /// An endpoint that is not the harness's.
+    pub fn secondary_at(mut self, address: SocketAddr) -> Builder {
+        self.secondary.push(address);
         self
     }
 
@@ -167,6 +190,12 @@ impl Builder {
     /// Keys of the primary pool's table.
     pub fn primary_keys(mut self, keys: &str) -> Builder {
         self.primary_keys = format!(", {keys}");
+        self
+    }
+
+    /// Further keys of the probe's table.
+    pub fn probe_keys(mut self, keys: &str) -> Builder {
+        self.probe_keys = format!(", {keys}");
         self
     }
 
@@ -240,7 +269,7 @@ impl Builder {
             name = "sites"
             primary = {{ name = "main", endpoints = [{}]{primary_keys} }}
             {secondary}
-            probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = {fall}, rise = 1 }}
+            probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = {fall}, rise = 1{probe_keys} }}
             failback = {{ {failback} }}
             {}
             {}
@@ -252,6 +281,7 @@ impl Builder {
             failback = self.failback,
             fall = self.fall,
             primary_keys = self.primary_keys,
+            probe_keys = self.probe_keys,
         );
         let files = |path: &Path| match path.extension().and_then(|kind| kind.to_str()) {
             Some("pem") => Ok(certificate.chain.clone().into_bytes()),

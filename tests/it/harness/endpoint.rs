@@ -1,11 +1,12 @@
 //! An endpoint that does as the test says, byte for byte, and keeps what it was sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What the endpoint does with a request.
@@ -27,6 +28,51 @@ pub enum Act {
     AtHead(Box<Act>),
     /// Writes these bytes and resets the connection, whatever has not been read.
     WriteAndReset(Vec<u8>),
+    /// One after the other.
+    Both(Box<Act>, Box<Act>),
+    /// Goes on once the gate is open.
+    Behind(Gate, Box<Act>),
+    /// What is next in line, whichever endpoint of those that share it is asked.
+    InTurn(Turns),
+    /// The second for a request of part of something, the first for any other.
+    ByRange(Box<Act>, Box<Act>),
+}
+
+/// What a test opens when it has seen enough.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<Notify>);
+
+impl Gate {
+    /// For one that waits, or the first one that will.
+    pub fn open(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Acts in their order. The last one stays.
+#[derive(Clone, Debug)]
+pub struct Turns(Arc<Mutex<VecDeque<Act>>>);
+
+/// The first of these acts, then the second, and so on. Clones share the line.
+pub fn in_turn(acts: impl IntoIterator<Item = Act>) -> Act {
+    Act::InTurn(Turns(Arc::new(Mutex::new(acts.into_iter().collect()))))
+}
+
+impl Turns {
+    fn next(&self) -> Act {
+        let mut acts = self.0.lock().unwrap();
+        if acts.len() > 1 { acts.pop_front().unwrap() } else { acts[0].clone() }
+    }
+}
+
+/// One act, then another.
+pub fn then(first: Act, second: Act) -> Act {
+    Act::Both(Box::new(first), Box::new(second))
+}
+
+/// Once `gate` is open.
+pub fn behind(gate: &Gate, act: Act) -> Act {
+    Act::Behind(gate.clone(), Box::new(act))
 }
 
 /// A whole response.
@@ -75,6 +121,7 @@ struct Shared {
     otherwise: Mutex<Option<Act>>,
     probes: Mutex<Option<Act>>,
     seen: Mutex<Vec<Seen>>,
+    answered: Mutex<usize>,
     connections: Mutex<usize>,
 }
 
@@ -123,6 +170,11 @@ impl Endpoint {
     /// How many requests came whose line begins so.
     pub fn count(&self, line: &str) -> usize {
         self.seen().iter().filter(|seen| seen.line().starts_with(line)).count()
+    }
+
+    /// How many of them were done with.
+    pub fn answered(&self) -> usize {
+        *self.shared.answered.lock().unwrap()
     }
 
     /// Connections that carried a request, those of probes left out.
@@ -178,7 +230,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
             let scripted = shared.script.lock().unwrap().get(&path).cloned();
             scripted.unwrap_or_else(|| shared.otherwise.lock().unwrap().clone().unwrap())
         };
-        let act = match act {
+        let act = match choose(act, &seen) {
             Act::AtHead(act) => {
                 shared.seen.lock().unwrap().push(seen);
                 *act
@@ -191,19 +243,26 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 act
             }
         };
-        if !perform(&mut stream, act).await {
+        let goes_on = perform(&mut stream, act).await;
+        *shared.answered.lock().unwrap() += usize::from(path != "/probe");
+        if !goes_on {
             return;
         }
     }
 }
 
 /// Whether the connection goes on.
-async fn perform(stream: &mut TcpStream, mut act: Act) -> bool {
-    while let Act::After(wait, then) = act {
-        tokio::time::sleep(wait).await;
-        act = *then;
-    }
+async fn perform(stream: &mut TcpStream, act: Act) -> bool {
     match act {
+        Act::After(wait, then) => {
+            tokio::time::sleep(wait).await;
+            Box::pin(perform(stream, *then)).await
+        }
+        Act::Behind(gate, then) => {
+            gate.0.notified().await;
+            Box::pin(perform(stream, *then)).await
+        }
+        Act::Both(first, second) => Box::pin(perform(stream, *first)).await && Box::pin(perform(stream, *second)).await,
         Act::Write(bytes) => stream.write_all(&bytes).await.is_ok(),
         Act::WriteAndClose(bytes) => {
             let _written = stream.write_all(&bytes).await;
@@ -228,7 +287,18 @@ async fn perform(stream: &mut TcpStream, mut act: Act) -> bool {
             let _closed = write.shutdown().await;
             false
         }
-        Act::After(..) | Act::AtHead(_) => unreachable!("taken apart above"),
+        Act::AtHead(_) | Act::InTurn(_) | Act::ByRange(..) => unreachable!("chosen by the head"),
+    }
+}
+
+/// What is to be done with this one.
+fn choose(mut act: Act, seen: &Seen) -> Act {
+    loop {
+        act = match act {
+            Act::InTurn(turns) => turns.next(),
+            Act::ByRange(whole, part) => *if seen.field("range").is_empty() { whole } else { part },
+            chosen => return chosen,
+        }
     }
 }
 
