@@ -1,4 +1,4 @@
-//! The config read from disk: its text, and the certificates and keys it names, relative to its own directory.
+//! The config read from disk: its text, and the certificates, keys and pages it names, relative to its own directory.
 
 use super::Config;
 use super::parse::{Surroundings, cores, parse_in, resolve};
@@ -79,6 +79,7 @@ fn whole(file: File) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sites::Found;
     use super::*;
 
     fn problem(path: &Path) -> String {
@@ -128,6 +129,27 @@ mod tests {
         assert_eq!(said(denied), format!("error: no permission to read this file\n--> FILE\n = help: {help}\n"));
         let broken = io::Error::from_raw_os_error(5);
         assert_eq!(said(broken), "error: can't read this file: Input/output error (os error 5)\n--> FILE\n");
+    }
+
+    #[test]
+    fn pages_are_looked_for_beside_the_config_file_and_every_load_reads_them_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("errors")).unwrap();
+        let file = directory.path().join("hotspare.toml");
+        let text = "[[listener]]\naddress = '[::]:80'\n\
+            [[backend]]\nname = 'sites'\nprimary = { name = 'here', endpoints = ['10.1.0.11:8080'] }\n\
+            [[site]]\nhosts = ['*']\nbackend = 'sites'\nerror_page = 'errors/sorry.html'\n";
+        std::fs::write(&file, text).unwrap();
+        for said in ["sorry", "back at noon"] {
+            std::fs::write(directory.path().join("errors/sorry.html"), said).unwrap();
+            let config = load(&file).unwrap();
+            let Found::Site(site) = config.sites.find("a", "/") else { panic!() };
+            assert_eq!(site.pages.error.as_ref().unwrap().with(502).unwrap(), said);
+        }
+        let sorry = directory.path().join("errors/sorry.html");
+        File::create(&sorry).unwrap().set_len(LARGEST + 1).unwrap();
+        let problems = load(&file).unwrap_err().to_string();
+        assert!(problems.contains("errors/sorry.html is larger than 256KiB"), "{problems}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! not be able to drive a terminal.
 
 use super::near::nearest;
-use super::problem::{FileTrouble, Form, Found, Instead, Key, Place, TokenTrouble, What};
+use super::problem::{FileTrouble, Form, Found, Instead, Key, PageTrouble, Place, TokenTrouble, What};
 use super::units::{Bytes, Span};
 use std::fmt;
 
@@ -308,6 +308,7 @@ pub(super) fn text(what: &What) -> Text {
             "RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519 keys are supported",
         ),
         W::Token { file, trouble } => token(file, *trouble),
+        W::Page { file, trouble } => page(file, *trouble),
         W::KeyMismatch { cert, key } => say(
             format!("the key in {} is not the one of the certificate in {}", shown(key), shown(cert)),
             "clients would refuse every handshake",
@@ -360,6 +361,26 @@ fn token(file: &str, trouble: TokenTrouble) -> Text {
             format!("what is in {} is not a token", shown(file)),
             "a token is one word of printable ASCII characters, without blanks in it",
             make,
+        ),
+    }
+}
+
+fn page(file: &str, trouble: PageTrouble) -> Text {
+    match trouble {
+        PageTrouble::Empty => say(
+            format!("no page in {}", shown(file)),
+            "the file is empty",
+            "write it, in HTML; or leave the key out, and Hotspare's own page is sent",
+        ),
+        PageTrouble::TooLarge { most } => say(
+            format!("{} is larger than {}", shown(file), Bytes(most as u64)),
+            "it is sent whole to everyone, just when much is wrong already",
+            "take out what is large: pictures and fonts that stand in it may be served from elsewhere",
+        ),
+        PageTrouble::NotUtf8 { line } => say(
+            format!("{} is not UTF-8 text", shown(file)),
+            format!("its line {line} is not; pages are sent as \"text/html; charset=utf-8\""),
+            "save it as UTF-8, or write what is not ASCII in HTML: &eacute;",
         ),
     }
 }
@@ -513,6 +534,8 @@ fn remedy(key: &Key, expected: Form, found: &Found) -> String {
         (Form::Percent, _) if whole_number => format!("\"{literal}%\""),
         (Form::Count, _) if whole_number => literal,
         (Form::Flag, _) if matches!(literal.as_str(), "true" | "false") => literal,
+        (Form::Flag, _) if matches!(literal.as_str(), "no" | "off") => "false".to_owned(),
+        (Form::Flag, _) if matches!(literal.as_str(), "yes" | "on") => "true".to_owned(),
         (Form::List, "a string") => format!("[\"{literal}\"]"),
         (Form::Tables, "a table") if matches!(name, "listener" | "site" | "backend") => {
             return format!("write [[{name}]], in double brackets: there may be several");

@@ -1,7 +1,7 @@
 //! The TOML file as a valid [`Config`], or all that is wrong with it at once.
 //!
 //! Past this module no value can be wrong: sizes are bytes, durations are `Duration`s, routes are compiled,
-//! certificates are loaded and fit their keys, addresses are resolved. A `Config` is never changed, only replaced by
+//! certificates are loaded and fit their keys, pages are read, addresses are resolved. A `Config` is never changed, only replaced by
 //! the next one.
 //!
 //! Not here: when to read it (`reload`), what is bound from it (`edge`), what follows from it (`health`).
@@ -13,6 +13,7 @@ mod listener;
 mod load;
 mod message;
 mod near;
+pub mod pages;
 mod parse;
 mod probe;
 pub mod problem;
@@ -30,6 +31,7 @@ use crate::domain::{Name, PoolWrites, Rules, Setup};
 pub use certificate::Certificate;
 pub use load::{STATE_DIR, load};
 pub use near::nearest;
+pub use pages::{Page, Pages};
 pub use parse::{Surroundings, parse, parse_in};
 pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind, ProbeMethod};
 use problem::Place;

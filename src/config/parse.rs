@@ -2,6 +2,7 @@
 //! each: `listener`, `backend`. How a table is read: `table`.
 
 use super::backend::{self, Backends};
+use super::pages::{PageFiles, Pages};
 use super::problem::{Form, Problems, Report, What};
 use super::rescue::{self, Rescue};
 use super::sites::{Site, Sites};
@@ -27,7 +28,7 @@ const RECOVERED: usize = 1 << 20;
 /// What a config depends on besides its text. Handed in, so that a test can hand in its own.
 #[allow(missing_debug_implementations, reason = "closures have nothing to show")]
 pub struct Surroundings<'a> {
-    /// Reads a certificate or key, named as in the config.
+    /// Reads a certificate, a key or a page, named as in the config.
     pub files: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Reads a file that only its owner should have, likewise.
     pub secrets: &'a dyn Fn(&Path) -> io::Result<SecretFile>,
@@ -42,7 +43,7 @@ pub struct Surroundings<'a> {
 }
 
 /// Parses and checks a config that is no file of its own: `state_dir` has no default. `name` is what it is called in problems;
-/// `files` reads certificates, keys and a token, named as in the config; who may read them is the caller's business. Host names
+/// `files` reads certificates, keys, pages and a token, named as in the config; who may read them is the caller's business. Host names
 /// are resolved by the system; this may block.
 ///
 /// # Errors
@@ -117,7 +118,7 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
     let admin_address = admin.as_ref().map(|(address, _)| address.value);
     let listeners = listener::read(report, surroundings, top, admin_address);
     let backends = backend::read(report, surroundings, top);
-    let sites = sites(report, top, &backends);
+    let sites = sites(report, surroundings, top, &backends);
 
     let (sites, (admin_address, token)) = (sites?, admin?);
     Some(Config {
@@ -132,12 +133,18 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
 }
 
 /// All sites, and that no two are for the same hosts and path.
-fn sites(report: &Report, top: &mut Table<'_>, backends: &Backends) -> Option<Vec<Site>> {
+fn sites(
+    report: &Report,
+    surroundings: &Surroundings<'_>,
+    top: &mut Table<'_>,
+    backends: &Backends,
+) -> Option<Vec<Site>> {
     let Backends { names, all } = backends;
     let known: Arc<[Name]> = names.as_deref().unwrap_or_default().into();
     // Of a backend that could not be read nobody will ask.
     let rescue = |place: usize| all.as_ref().map_or_else(Rescue::default, |all| all[place].rescue);
     let mut routes = Seen::new(report);
+    let mut files = PageFiles::new(surroundings);
     let read = top.each("site", "[[site]]", |table| {
         let path = table.or("path", "/", |value| value.text(Form::PathPrefix, forms::path_prefix));
         let hosts = table.required("hosts", "hosts = [\"www.example.org\"]", |value| {
@@ -163,12 +170,15 @@ fn sites(report: &Report, top: &mut Table<'_>, backends: &Backends) -> Option<Ve
         let max_body = table.optional("max_body", |value| value.size(0..=u64::MAX));
         let otherwise = backend.as_ref().map_or_else(Rescue::default, |backend| rescue(backend.value));
         let rescue = rescue::read(table, otherwise);
+        let error_page = table.optional("error_page", |value| files.page(value));
+        let read_only_page = table.optional("read_only_page", |value| files.page(value));
         Some(Site {
             hosts: hosts?.value,
             path: path?.value.into(),
             backend: backend?.value,
             max_body: max_body?.value,
             rescue: rescue?,
+            pages: Pages { error: error_page?.value, read_only: read_only_page?.value },
         })
     })?;
     if !read.is_empty() {
@@ -178,7 +188,8 @@ fn sites(report: &Report, top: &mut Table<'_>, backends: &Backends) -> Option<Ve
         report.add(None, What::NoSite { backends: known.len() });
     }
     let rescue = if known.is_empty() { Rescue::default() } else { rescue(0) };
-    Some(vec![Site { hosts: vec!["*".into()], path: "/".into(), backend: 0, max_body: None, rescue }])
+    let pages = Pages::default();
+    Some(vec![Site { hosts: vec!["*".into()], path: "/".into(), backend: 0, max_body: None, rescue, pages }])
 }
 
 /// Probes that were told no host ask for the first exact host of their backend's first site.

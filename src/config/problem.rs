@@ -43,7 +43,7 @@ pub enum Color {
 }
 
 /// The fact, with what was expected beside what was found. The words for each are in `message`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum What {
     /// The file can't be read, or is no text.
     File(FileTrouble),
@@ -201,7 +201,7 @@ pub enum What {
         connect: Duration,
     },
 
-    /// A certificate's or key's file can't be read.
+    /// The file of a certificate, a key, a token or a page can't be read.
     Unreadable {
         file: String,
         error: String,
@@ -242,6 +242,11 @@ pub enum What {
         cert: String,
         key: String,
     },
+    /// What is in a page's file can't be sent as one.
+    Page {
+        file: String,
+        trouble: PageTrouble,
+    },
 }
 
 /// Why the file itself can't be had.
@@ -277,6 +282,14 @@ pub enum TokenTrouble {
     },
     /// Blanks, line ends, or what no header can carry.
     NotOneWord,
+}
+
+/// Why what is in a page's file is not sent to anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageTrouble {
+    Empty,
+    TooLarge { most: usize },
+    NotUtf8 { line: usize },
 }
 
 /// What a PEM file holds instead of what it should.

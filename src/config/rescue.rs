@@ -71,3 +71,70 @@ fn retry(value: &Value<'_>) -> Option<Retry> {
     }
     value.flag().map(|on| if on { Retry::Safe } else { Retry::Off })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sites::Found;
+    use super::super::{Config, parse};
+    use super::*;
+    use std::io::ErrorKind;
+
+    fn config(text: &str) -> Config {
+        let listener = "[[listener]]\naddress = '[::]:80'\n";
+        parse("test.toml", &format!("{listener}{text}"), &|_| Err(ErrorKind::NotFound.into()))
+            .unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn backend(name: &str, keys: &str) -> String {
+        format!("[[backend]]\nname = '{name}'\nprimary = {{ name = 'p', endpoints = ['10.1.0.1:80'] }}\n{keys}\n")
+    }
+
+    fn site(host: &str, backend: &str, keys: &str) -> String {
+        format!("[[site]]\nhosts = ['{host}']\nbackend = '{backend}'\n{keys}\n")
+    }
+
+    fn of(config: &Config, host: &str) -> Rescue {
+        match config.sites.find(host, "/") {
+            Found::Site(site) => site.rescue,
+            Found::UnknownHost | Found::UnknownPath => panic!("{host}"),
+        }
+    }
+
+    const OFF: &str = "retry = false\nhedge = false\nheld = false\nresume = 'off'\nreplay = false";
+    const ALL_OFF: Rescue =
+        Rescue { retry: Retry::Off, hedge: false, held: false, resume: ResumeFrom::Nowhere, replay: false };
+
+    #[test]
+    fn a_site_has_what_its_backend_says_where_it_says_nothing() {
+        let config = config(
+            &[backend("off", OFF), backend("on", ""), site("a", "off", ""), site("b", "on", "")].concat(), // in this order
+        );
+        assert_eq!((of(&config, "a"), config.backends[0].rescue), (ALL_OFF, ALL_OFF));
+        assert_eq!((of(&config, "b"), config.backends[1].rescue), (Rescue::default(), Rescue::default()));
+    }
+
+    #[test]
+    fn without_a_site_every_host_has_what_the_backend_says() {
+        assert_eq!(of(&config(&backend("off", OFF)), "anything"), ALL_OFF);
+    }
+
+    #[test]
+    fn each_key_of_a_site_overrules_that_one_of_its_backend_and_no_other() {
+        for (key, expected) in [
+            ("retry = true", Rescue { retry: Retry::Safe, ..ALL_OFF }),
+            ("retry = {}", Rescue { retry: Retry::Safe, ..ALL_OFF }),
+            ("retry = { idempotent = true }", Rescue { retry: Retry::Idempotent, ..ALL_OFF }),
+            ("hedge = true", Rescue { hedge: true, ..ALL_OFF }),
+            ("held = true", Rescue { held: true, ..ALL_OFF }),
+            ("resume = 'pool'", Rescue { resume: ResumeFrom::Pool, ..ALL_OFF }),
+            ("resume = 'anywhere'", Rescue { resume: ResumeFrom::Anywhere, ..ALL_OFF }),
+            ("replay = true", Rescue { replay: true, ..ALL_OFF }),
+        ] {
+            let config = config(&[backend("off", OFF), site("a", "off", key), site("b", "off", "")].concat());
+            assert_eq!(of(&config, "a"), expected, "{key}");
+            assert_eq!((of(&config, "b"), config.backends[0].rescue), (ALL_OFF, ALL_OFF), "{key}: nobody else's");
+        }
+        let config = config(&[backend("on", "retry = { idempotent = true }"), site("a", "on", OFF)].concat());
+        assert_eq!(of(&config, "a"), ALL_OFF);
+    }
+}

@@ -1,5 +1,6 @@
 //! Which site a request is for: by host (exact, then the longest wildcard, then `*`), then by the longest path prefix.
 
+use super::pages::Pages;
 use super::rescue::Rescue;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Site {
     /// The largest request body in bytes; `None`: unlimited. Past it: 413.
     pub max_body: Option<u64>,
     pub rescue: Rescue,
+    pub pages: Pages,
 }
 
 /// The compiled table.
@@ -107,7 +109,7 @@ mod tests {
 
     fn site(hosts: &[&str], path: &str, backend: usize) -> Site {
         let hosts = hosts.iter().map(|host| (*host).into()).collect();
-        Site { hosts, path: path.into(), backend, max_body: None, rescue: Rescue::default() }
+        Site { hosts, path: path.into(), backend, max_body: None, rescue: Rescue::default(), pages: Pages::default() }
     }
 
     fn backend(sites: &Sites, host: &str, path: &str) -> Result<usize, &'static str> {

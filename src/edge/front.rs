@@ -74,7 +74,7 @@ fn reply<B>(request: &Request<B>, listener: &Listener) -> Option<(ReplyKind, Res
             None => (reply::to_refusal(Refusal::BadHost), None),
         },
     };
-    let mut response = reply.response(Asker::of(request));
+    let mut response = reply.response(&Asker::of(request), None);
     if let Some(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }

@@ -5,6 +5,7 @@
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
 pub mod answer;
+pub mod asker;
 pub mod attempt;
 pub mod begin;
 pub mod blame;

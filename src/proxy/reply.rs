@@ -1,59 +1,20 @@
-//! Responses that Hotspare makes itself: short, never cached, no inside address, no version.
+//! Responses that Hotspare makes itself: short, never cached, no inside address, no version; in a site's own words where it has
+//! pages for them.
+//!
+//! Not here: who is spoken to how (`asker`); what pages a site has (`config::pages`).
 
+pub use super::asker::Asker;
+use super::asker::{AsksFor, Tongue};
 use super::body::Body;
 use super::route::Refusal;
+use crate::config::Pages;
 use crate::telemetry::metrics::ReplyKind;
-use crate::upstream::{Failure, Shortage};
+use crate::upstream::{Failure, Malformed, Shortage};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use std::io;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-
-/// How a client wants to be spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tongue {
-    Html,
-    /// `application/problem+json` (RFC 9457).
-    Problem,
-    /// 200 with `grpc-status`, trailers only (gRPC over HTTP/2, "Responses").
-    Grpc,
-}
-
-impl Tongue {
-    fn of<B>(request: &Request<B>) -> Tongue {
-        let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let accept = text(header::ACCEPT);
-        if text(header::CONTENT_TYPE).starts_with("application/grpc") {
-            Tongue::Grpc
-        } else if accept.contains("json") && !accept.contains("text/html") {
-            Tongue::Problem
-        } else {
-            Tongue::Html
-        }
-    }
-}
-
-/// What of a request decides how it is replied to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker {
-    tongue: Tongue,
-    asks_for: AsksFor,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AsksFor {
-    Page,
-    /// HEAD: hyper leaves the body out over HTTP/1.1 only.
-    Head,
-}
-
-impl Asker {
-    pub fn of<B>(request: &Request<B>) -> Asker {
-        let asks_for = if *request.method() == Method::HEAD { AsksFor::Head } else { AsksFor::Page };
-        Asker { tongue: Tongue::of(request), asks_for }
-    }
-}
 
 /// One response of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +41,8 @@ enum Then {
 }
 
 impl Reply {
-    pub fn response(self, asker: Asker) -> Response<Body> {
+    /// `pages`: those of the site that the request is for, where that is known.
+    pub fn response(self, asker: &Asker, pages: Option<&Pages>) -> Response<Body> {
         let mut headers = HeaderMap::with_capacity(8);
         match self.error {
             Some(error) => {
@@ -96,13 +58,13 @@ impl Reply {
             Then::MuchLater => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("30"))),
             Then::Close => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
         }
-        let (status, kind, body) = match asker.tongue {
-            Tongue::Html => (self.status, "text/html; charset=utf-8", Some(self.html())),
+        let (status, kind, body) = match asker.tongue() {
+            Tongue::Html => (self.status, "text/html; charset=utf-8", Some(self.page(pages))),
             Tongue::Problem => (self.status, "application/problem+json", Some(self.problem())),
-            Tongue::Grpc => {
+            Tongue::Grpc(kind) => {
                 headers.insert("grpc-status", HeaderValue::from_static(self.grpc_status()));
                 headers.insert("grpc-message", HeaderValue::from_static(self.says));
-                (StatusCode::OK, "application/grpc", None)
+                (StatusCode::OK, kind, None)
             }
         };
         let body = match (asker.asks_for, body) {
@@ -124,7 +86,7 @@ impl Reply {
     pub fn bytes(mut self) -> Vec<u8> {
         self.then = Then::Close;
         let page = self.html();
-        let head = self.response(Asker { tongue: Tongue::Html, asks_for: AsksFor::Head });
+        let head = self.response(&Asker::unknown(AsksFor::Head), None);
         let mut bytes = format!("HTTP/1.1 {}\r\n", self.title()).into_bytes();
         for (name, value) in head.headers() {
             bytes.extend_from_slice(name.as_str().as_bytes());
@@ -141,6 +103,21 @@ impl Reply {
         format!("{} {}", self.status.as_u16(), self.status.canonical_reason().unwrap_or("Error"))
     }
 
+    /// The site's page for it, or ours.
+    fn page(&self, pages: Option<&Pages>) -> Bytes {
+        let page = pages.and_then(|pages| match self.kind {
+            ReplyKind::Unavailable => pages.error.as_ref(),
+            // Never the page for errors: who wrote something must be told that it was not done, and that reading goes on.
+            ReplyKind::ReadOnly => pages.read_only.as_ref(),
+            ReplyKind::BadRequest
+            | ReplyKind::UnknownSite
+            | ReplyKind::Misdirected
+            | ReplyKind::Limit
+            | ReplyKind::Redirect => None,
+        });
+        page.and_then(|page| page.with(self.status.as_u16())).unwrap_or_else(|| self.html())
+    }
+
     fn html(&self) -> Bytes {
         let title = self.title();
         let page = format!(
@@ -152,11 +129,17 @@ impl Reply {
     }
 
     fn problem(&self) -> Bytes {
-        let problem = serde_json::json!({ "title": self.title(), "status": self.status.as_u16(), "detail": self.says });
+        // Without a `type`, the title is the status's own (RFC 9457, section 4.2.1).
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let problem = serde_json::json!({ "title": title, "status": self.status.as_u16(), "detail": self.says });
         problem.to_string().into()
     }
 
     /// The code that gRPC's own mapping gives to the status ("HTTP to gRPC Status Code Mapping"); 14 is UNAVAILABLE.
+    ///
+    /// Also while the site is read-only. Its 9, FAILED_PRECONDITION, would fit too, but means by gRPC's own litmus test that the
+    /// client must not try again before someone has mended the state. Here the very same call will do in a while, nothing of it was
+    /// done, every call is a POST (so reads are refused as well), and 14 is what clients that try again by themselves wait on.
     fn grpc_status(&self) -> &'static str {
         match self.status.as_u16() {
             400 | 431 => "13",
@@ -206,11 +189,15 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
         Some(Failure::Connect { error, .. }) if error.kind() == io::ErrorKind::TimedOut => {
             (504, LATE, "connection_timeout", Then::Later)
         }
-        Some(Failure::Connect { .. }) => (502, LATER, "connection_refused", Then::Later),
+        Some(Failure::Connect { error, .. }) => (502, LATER, unconnected(error.kind()), Then::Later),
         Some(Failure::Reset { .. }) => (502, LATER, "connection_terminated", Then::Later),
         Some(Failure::NoHead { .. } | Failure::Stalled { .. }) => (504, LATE, "http_response_timeout", Then::Later),
         Some(Failure::Cut { .. }) => (502, LATER, "http_response_incomplete", Then::Later),
-        Some(Failure::Malformed { .. }) => (502, LATER, "http_protocol_error", Then::Later),
+        Some(Failure::Malformed { what }) => match what {
+            Malformed::Head | Malformed::UnaskedUpgrade => (502, LATER, "http_protocol_error", Then::Later),
+            Malformed::TooLarge => (502, LATER, "http_response_header_section_size", Then::Later),
+            Malformed::Coding => (502, LATER, "http_response_transfer_coding", Then::Later),
+        },
         Some(Failure::Ours(Shortage::Descriptors | Shortage::LocalPorts | Shortage::Memory)) => {
             (503, LATER, "proxy_internal_error", Then::Later)
         }
@@ -218,6 +205,17 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
     };
     let kind = if status == 400 { ReplyKind::BadRequest } else { ReplyKind::Unavailable };
     Reply { status: code(status), kind, says, error: Some(error), then }
+}
+
+/// Why there is no connection.
+fn unconnected(kind: io::ErrorKind) -> &'static str {
+    const KNOWN: [(io::ErrorKind, &str); 4] = [
+        (io::ErrorKind::ConnectionRefused, "connection_refused"),
+        (io::ErrorKind::ConnectionReset, "connection_terminated"),
+        (io::ErrorKind::HostUnreachable, "destination_ip_unroutable"),
+        (io::ErrorKind::NetworkUnreachable, "destination_ip_unroutable"),
+    ];
+    KNOWN.iter().find(|(known, _)| *known == kind).map_or("destination_unavailable", |(_, error)| error)
 }
 
 /// To a write that waited for the verdict for as long as it may.
@@ -240,3 +238,6 @@ pub fn to_total_timeout() -> Reply {
 fn code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).expect("our own statuses are statuses")
 }
+
+#[cfg(test)]
+mod tests;

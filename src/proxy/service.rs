@@ -18,7 +18,7 @@ use super::route::{self, Refusal};
 use super::slow::{News, Slow, is_out};
 use super::steer;
 use super::wait::Waiting;
-use crate::config::Rescue;
+use crate::config::{Pages, Rescue};
 use crate::domain::{Class, EndpointId, FailureKind, Moment, PoolIndex, Weight, Writes};
 use crate::health::view::TrialBy;
 use crate::health::{Asking, BackendView, EndpointView, HeldView};
@@ -35,10 +35,10 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
     let view = worker.views.view(); // one picture for the whole request, but where another saves it
     let route = match route::find(&view, client, &request) {
         Ok(route) => route,
-        Err(refusal) => return say(worker, reply::to_refusal(refusal), asker),
+        Err(refusal) => return say(worker, reply::to_refusal(refusal), &asker, None),
     };
     let backend = &view.backends[route.site.backend];
-    let rescue = route.site.rescue;
+    let (rescue, pages) = (route.site.rescue, &route.site.pages);
     let asking = asking(worker, client, &route, &request);
     let local = worker.backend(backend);
     let home = match asking.class {
@@ -88,7 +88,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             if let Some(served) = request.served.take() {
                 served.count_response(reply.status, began, worker.clock.now());
             }
-            say(worker, reply, asker)
+            say(worker, reply, &asker, Some(pages))
         }
     }
 }
@@ -105,9 +105,9 @@ fn asking<B>(worker: &Worker, client: &Client, route: &route::Route<'_>, request
 }
 
 /// A reply of ours, counted.
-fn say(worker: &Worker, reply: Reply, asker: Asker) -> Response<Body> {
+fn say(worker: &Worker, reply: Reply, asker: &Asker, pages: Option<&Pages>) -> Response<Body> {
     worker.cells().replies[reply.kind as usize].add(1);
-    reply.response(asker)
+    reply.response(asker, pages)
 }
 
 /// Why there is no answer to pass on from one view.

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::{fs, io};
 
-/// The certificates and keys that cases name; made anew each run, so that no real key is in the repository.
+/// The files that cases name, certificates and keys among them; made anew each run, so that no real key is in the repository.
 struct Files(HashMap<&'static str, String>);
 
 impl Files {
@@ -38,6 +38,10 @@ impl Files {
             ("zeros.pem", pem("CERTIFICATE", "AAAAAAAA")),
             ("zeros.key", pem("PRIVATE KEY", "AAAAAAAA")),
             ("encrypted.key", pem("ENCRYPTED PRIVATE KEY", "AAAAAAAA")),
+            ("errors/sorry.html", "<h1>{status}</h1>\n".to_owned()),
+            ("errors/read-only.html", "<h1>Just reading</h1>\n".to_owned()),
+            ("blank.html", " \n".to_owned()),
+            ("large.html", "<p>sorry</p>".repeat(22_000)),
             ("admin.token", "correct-horse-battery\n".to_owned()),
             ("open.token", "correct-horse-battery\n".to_owned()),
             ("short.token", "hunter2\n".to_owned()),
@@ -56,6 +60,7 @@ impl Files {
         let name = path.to_str().unwrap();
         match (name, self.0.get(name)) {
             (_, Some(text)) => Ok(text.clone().into_bytes()),
+            ("latin-1.html", None) => Ok(b"<html>\n<p>Le caf\xe9 est ferm\xe9\n".to_vec()),
             ("forbidden.key", None) => Err(io::Error::from_raw_os_error(13)),
             (_, None) => Err(io::Error::from_raw_os_error(2)),
         }

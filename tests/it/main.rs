@@ -8,6 +8,7 @@ mod failover;
 mod forwarding;
 mod harness;
 mod reload;
+mod replies;
 mod rescue;
 mod routing;
 mod signals;

@@ -11,6 +11,7 @@ use hotspare::health::View;
 use hotspare::runtime::clock::Clock;
 use hotspare::telemetry::metrics::Rescued;
 use rustls::pki_types::CertificateDer;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub struct Builder {
     primary_keys: String,
     probe_keys: String,
     rest: String,
+    files: HashMap<String, Vec<u8>>,
 }
 
 /// A running front door.
@@ -58,6 +60,7 @@ impl Door {
             primary_keys: String::new(),
             probe_keys: String::new(),
             rest: String::new(),
+            files: HashMap::new(),
         }
     }
 
@@ -222,6 +225,16 @@ impl Builder {
         self
     }
 
+    /// A file beside the config.
+    pub fn file(mut self, name: &str, text: &str) -> Builder {
+        self.set_file(name, text);
+        self
+    }
+
+    pub fn set_file(&mut self, name: &str, text: &str) {
+        self.files.insert(name.to_owned(), text.into());
+    }
+
     pub async fn start(self) -> Door {
         let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("hotspare=info").try_init();
         let (address, admin) = (free_address(), free_address());
@@ -273,7 +286,7 @@ impl Builder {
         let files = |path: &Path| match path.extension().and_then(|kind| kind.to_str()) {
             Some("pem") => Ok(certificate.chain.clone().into_bytes()),
             Some("key") => Ok(certificate.key.clone().into_bytes()),
-            _ => Err(std::io::ErrorKind::NotFound.into()),
+            _ => self.files.get(path.to_str().unwrap()).cloned().ok_or(std::io::ErrorKind::NotFound.into()),
         };
         config::parse("test.toml", &text, &files)
             .unwrap_or_else(|problems| panic!("{}\n{text}", problems.render(config::Color::Plain)))
