@@ -1,3 +1,5 @@
+//! Replies one by one: what each says, to whom and in which form. Over real sockets: tests/it/replies.rs.
+
 use super::*;
 use crate::config::{Page, Pages};
 use crate::proxy::route::Refusal;
