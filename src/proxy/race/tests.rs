@@ -60,12 +60,17 @@ fn id(attempt: &Attempt) -> u32 {
     attempt.endpoint().id().0
 }
 
+/// When so much time has passed.
+fn within(worker: &Worker, time: Duration) -> Option<Instant> {
+    Some(worker.clock.instant(worker.clock.now().after(time)))
+}
+
 /// Polls until so many responses are being kept.
-async fn keeps(race: &mut Race, many: usize) {
-    let deadline = Instant::now() + PATIENCE;
+async fn keeps(worker: &Worker, race: &mut Race, many: usize) {
+    let deadline = worker.clock.now().after(PATIENCE);
     while race.iter().filter(|attempt| attempt.holding_since().is_some()).count() < many {
-        assert!(Instant::now() < deadline, "never came");
-        assert!(race.next(Some(Instant::now() + Duration::from_millis(5)), None).await.is_none());
+        assert!(worker.clock.now() < deadline, "never came");
+        assert!(race.next(within(worker, Duration::from_millis(5)), None).await.is_none());
     }
 }
 
@@ -77,10 +82,10 @@ async fn the_first_that_ends_is_told_and_the_others_run_on() {
     race.add(attempt(&worker, 1, By::First, Stood::Up, "").await);
     race.add(attempt(&worker, 2, By::Hedge(Reach::Home), Stood::Up, WHOLE).await);
     assert_eq!((race.running(), race.newest().map(id)), (2, Some(2)));
-    let (ended, end) = race.next(Some(Instant::now() + PATIENCE), None).await.unwrap();
+    let (ended, end) = race.next(within(&worker, PATIENCE), None).await.unwrap();
     assert_eq!((id(&ended), end.unwrap().extent), (2, Extent::Whole));
     assert_eq!(race.iter().map(id).collect::<Vec<_>>(), [1]);
-    assert!(race.next(Some(Instant::now()), None).await.is_none(), "it is time to look");
+    assert!(race.next(within(&worker, Duration::ZERO), None).await.is_none(), "it is time to look");
     assert_eq!(race.take().map(|attempt| id(&attempt)).collect::<Vec<_>>(), [1]);
     assert!(race.is_idle());
 }
@@ -96,7 +101,7 @@ async fn news_end_the_wait_and_a_sender_that_is_gone_does_not() {
     assert!(waited.expect("there is news").is_none());
     drop(sender);
     race.add(attempt(&worker, 2, By::Retry, Stood::Up, WHOLE).await);
-    let ended = race.next(Some(Instant::now() + PATIENCE), Some(&mut news)).await;
+    let ended = race.next(within(&worker, PATIENCE), Some(&mut news)).await;
     assert_eq!(ended.map(|(attempt, _)| id(&attempt)), Some(2));
 }
 
@@ -133,7 +138,7 @@ async fn what_is_kept_is_let_go_as_far_as_it_came() {
     race.add(attempt(&worker, 1, By::First, Stood::Up, "").await);
     assert!(race.holding_since().is_none() && race.release().is_none());
     race.add(attempt(&worker, 2, By::Hedge(Reach::Home), Stood::Up, BEGUN).await);
-    keeps(&mut race, 1).await;
+    keeps(&worker, &mut race, 1).await;
     let (released, got) = race.release().unwrap();
     assert_eq!((id(&released), got.extent), (2, Extent::Begun));
     assert!(got.pieces.bytes() <= 5);
@@ -145,11 +150,11 @@ async fn of_two_the_one_that_may_go_to_the_client_is_let_go() {
     let (worker, _notes) = worker();
     let mut race = Race::default();
     race.add(attempt(&worker, 1, By::Hedge(Reach::Away), Stood::Up, UNKNOWN).await);
-    keeps(&mut race, 1).await;
+    keeps(&worker, &mut race, 1).await;
     assert!(race.holding_since().is_some(), "alone it is the best there is");
     race.add(attempt(&worker, 2, By::First, Stood::Up, BEGUN).await);
     assert!(race.holding_since().is_none() && race.release().is_none(), "a better one may come");
-    keeps(&mut race, 2).await;
+    keeps(&worker, &mut race, 2).await;
     assert_eq!(race.release().map(|(attempt, _)| id(&attempt)), Some(2), "though it came later");
     assert_eq!(race.release().map(|(attempt, _)| id(&attempt)), Some(1));
 }
