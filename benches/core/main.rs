@@ -16,6 +16,7 @@ use anyhow::Context;
 use clap::Parser;
 use hotspare::domain;
 use scene::{Scene, counted};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -179,10 +180,12 @@ fn table(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut lines = String::new();
     let mut past = Vec::new();
+    let mut counted = BTreeMap::new();
     print!("{}", page::HEADER);
     for row in rows {
         let times = (row.scene)(row, Ask::Times).context("times were asked for")?;
         let instructions = count::of(row.name)?;
+        counted.insert(row.name, instructions);
         let line = page::line(row, times, instructions);
         print!("{line}");
         lines += &line;
@@ -193,6 +196,12 @@ fn table(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if arguments.write {
         page::write(&lines)?;
+    }
+    if let (Some(whole), Some(bare)) = (counted.get("request"), counted.get("request-bare")) {
+        println!("All that rescues a request costs {:.1} % of it.", 100.0 * (*whole as f64 / *bare as f64 - 1.0));
+        if whole * 100 > bare * 105 {
+            past.push("request");
+        }
     }
     if !past.is_empty() {
         println!("Past what was promised: {}.", past.join(", "));

@@ -13,7 +13,7 @@ use super::reply::Reply;
 use super::resume::Resume;
 use super::service::{InHand, Met};
 use super::upgrade::Tunnel;
-use crate::domain::{FailureKind, Moment};
+use crate::domain::{EndpointId, FailureKind, Moment};
 use crate::health::BackendView;
 use crate::telemetry::metrics::Rescued;
 use http::{Response, StatusCode, Version};
@@ -55,6 +55,31 @@ pub(super) fn prefer(best: Option<Answering>, later: Answering) -> Answering {
     match best {
         Some(best) if later.got.answer.response.status().is_client_error() => best,
         Some(_) | None => later,
+    }
+}
+
+/// Where a request was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Try {
+    pub(super) endpoint: EndpointId,
+    pub(super) by: By,
+    /// What failed there.
+    pub(super) failed: Option<FailureKind>,
+}
+
+impl Try {
+    fn told(&self, backend: &BackendView) -> String {
+        let mut all = backend.snapshot.pools.iter().flat_map(|pool| &pool.endpoints);
+        let name = all.find(|endpoint| endpoint.id == self.endpoint).map_or("gone", |endpoint| &*endpoint.name);
+        let by = match self.by {
+            By::First => "first",
+            By::Retry => "retry",
+            By::Hedge(_) => "hedge",
+        };
+        match self.failed {
+            None => format!("{name} ({by})"),
+            Some(kind) => format!("{name} ({by}; {})", kind.name()),
+        }
     }
 }
 
@@ -123,14 +148,19 @@ impl InHand<'_> {
         }
     }
 
-    /// One line for whoever looks for what became of a request.
-    pub(super) fn tell_story(&self, done: &Result<Response<Body>, Reply>) {
+    /// One line for whoever looks for what became of a request: where it was sent and why, what failed there, what its client got.
+    pub(super) fn tell_story(&self, backend: &BackendView, done: &Result<Response<Body>, Reply>) {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let status = match done {
             Ok(response) => response.status(),
             Err(reply) => reply.status,
         };
-        let Met { attempts, failures, cut, waited, .. } = self.met;
+        let Met { attempts, waited, tries, .. } = &self.met;
+        let tries: Vec<String> = tries.iter().flatten().map(|one| one.told(backend)).collect();
         let took = self.worker.clock.now().since(self.began);
-        tracing::debug!(status = status.as_u16(), attempts, failures, cut, waited, ?took, "request");
+        let (backend, tries) = (&*backend.config.name, tries.join(", "));
+        tracing::debug!(backend, status = status.as_u16(), attempts, tries, waited, ?took, "request");
     }
 }

@@ -2,7 +2,7 @@
 //! takes its time in `slow`, what is said in `reply`.
 
 use super::Client;
-use super::answer::{Answering, prefer};
+use super::answer::{Answering, Try, prefer};
 use super::attempt::{Attempt, By, Hold, Making, Stood};
 use super::begin::{may_begin, running};
 use super::body::Body;
@@ -81,7 +81,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             })
         }
     };
-    request.tell_story(&done);
+    request.tell_story(backend, &done);
     match done {
         Ok(response) => response,
         Err(reply) => {
@@ -149,6 +149,8 @@ pub(super) struct Met {
     /// Where it has been, for a newer view to go on from.
     so_far: plan::SoFar,
     pub(super) attempts: u32,
+    /// The first of them, for the log.
+    pub(super) tries: [Option<Try>; plan::ATTEMPTS_MAX],
     /// Attempts that failed.
     pub(super) failures: u32,
     /// Among them answers that broke off before the client had any of them.
@@ -198,22 +200,15 @@ impl InHand<'_> {
 
     /// In one view, and in each later one that takes the request's endpoints out of service.
     async fn rounds(&mut self, view: &HeldView, backend: &BackendView) -> Result<Response<Body>, Missed> {
-        let mut missed = match self.round(view, backend, Patience::Left).await {
-            Err(Missed::Moved) => Missed::Moved,
-            done => return done,
-        };
-        while matches!(missed, Missed::Moved) {
+        let mut done = self.round(view, backend, Patience::Left).await;
+        while let Err(Missed::Moved) = done {
             let newest = self.worker.views.view();
-            missed = match newest.backend(&backend.config.name) {
-                // A reload took it away: the request goes on where it is.
-                None => return self.round(view, backend, Patience::Left).await,
-                Some(backend) => match self.round(&newest, backend, Patience::Left).await {
-                    Ok(response) => return Ok(response),
-                    Err(missed) => missed,
-                },
+            done = match newest.backend(&backend.config.name) {
+                Some(newer) => self.round(&newest, newer, Patience::Left).await,
+                None => self.round(view, backend, Patience::Left).await, // a reload took it away: it goes on where it is
             };
         }
-        Err(missed)
+        done
     }
 
     /// A write that has not begun tries everything once more in a later view.
@@ -365,6 +360,8 @@ impl InHand<'_> {
     /// An attempt failed at that endpoint.
     fn fail(&mut self, id: EndpointId, kind: FailureKind, in_flight: &InFlight) {
         self.met.failures += 1;
+        let its = self.met.tries.iter_mut().flatten().rev().find(|one| one.endpoint == id);
+        its.into_iter().for_each(|one| one.failed = Some(kind));
         in_flight.endpoint().count_failure(&self.worker.reporter, kind);
         self.pairing.fail(id, kind, Weight::Full, self.worker.clock.now());
     }
@@ -442,6 +439,9 @@ impl InHand<'_> {
         };
         let hold = if self.rescue.held && self.exchange.spare().is_some() { Hold::On } else { Hold::Off };
         let stood = if backend.is_up(in_flight.endpoint().id()) { Stood::Up } else { Stood::Otherwise };
+        if let Some(place) = self.met.tries.iter_mut().find(|place| place.is_none()) {
+            *place = Some(Try { endpoint: in_flight.endpoint().id(), by, failed: None });
+        }
         self.met.attempts += 1;
         self.race.add(Attempt::begin(Making {
             worker: worker.clone(),
