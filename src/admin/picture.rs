@@ -30,7 +30,7 @@ pub fn picture(state: &State) -> Status {
         schema: SCHEMA,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         now: words::time(now.wall),
-        uptime_seconds: now.moment.since_start().as_secs_f64(),
+        uptime_seconds: seconds(now.moment.since_start()),
         readiness: state.readiness.get().name().to_owned(),
         generation: view.generation.0,
         problems: Vec::new(),
@@ -65,7 +65,7 @@ impl Now {
             name: snapshot.name.to_string(),
             serving: snapshot.pools[snapshot.serving.0].name.to_string(),
             serving_since: self.wall_at(snapshot.serving_since),
-            serving_for_seconds: self.ago(snapshot.serving_since).as_secs_f64(),
+            serving_for_seconds: seconds(self.ago(snapshot.serving_since)),
             routing: snapshot.routing.name().to_owned(),
             waiting: snapshot.waiting.map(|waiting| self.waiting(snapshot, waiting)),
             ramp_to: snapshot.ramp.map(|ramp| snapshot.pools[ramp.to.0].name.to_string()),
@@ -89,7 +89,7 @@ impl Now {
         WritesStatus {
             state: backend.writes.name().to_owned(),
             reason: backend.writes.reason().map(|why| why.name().to_owned()),
-            left_seconds: backend.writes.until().map(|until| until.since(self.moment).as_secs_f64()),
+            left_seconds: backend.writes.until().map(|until| seconds(until.since(self.moment))),
             words,
         }
     }
@@ -98,7 +98,7 @@ impl Now {
         CommandStatus {
             command: standing.command.to_string(),
             since: self.wall_at(standing.since),
-            left_seconds: standing.ends.map(|ends| ends.since(self.moment).as_secs_f64()),
+            left_seconds: standing.ends.map(|ends| seconds(ends.since(self.moment))),
             suspended: standing.force == Enforced::Suspended,
         }
     }
@@ -109,7 +109,7 @@ impl Now {
         let mut left = None;
         let mut until = |until: Moment| {
             let span = until.since(self.moment);
-            left = Some(span.as_secs_f64());
+            left = Some(seconds(span));
             words::span(span)
         };
         let words = match waiting {
@@ -182,9 +182,9 @@ impl Now {
             words: self.remarks(endpoint, words),
             drained: endpoint.drained == Drained::Yes,
             intermittent: endpoint.steadiness == Steadiness::Intermittent,
-            lag_seconds: endpoint.lag.map(|behind| behind.as_secs_f64()),
+            lag_seconds: endpoint.lag.map(seconds),
             since: self.wall_at(endpoint.since),
-            for_seconds: self.ago(endpoint.since).as_secs_f64(),
+            for_seconds: seconds(self.ago(endpoint.since)),
             in_flight: sum_of(&view.tally.cells, in_flight_at),
             attempts: by_outcome(&view.tally).map(|(outcome, count)| (outcome.to_owned(), count)).collect(),
         }
@@ -223,8 +223,8 @@ impl Now {
     /// Seconds until `then`, negative when it has passed.
     fn left(self, then: SystemTime) -> f64 {
         match then.duration_since(self.wall) {
-            Ok(left) => left.as_secs_f64(),
-            Err(passed) => -passed.duration().as_secs_f64(),
+            Ok(left) => seconds(left),
+            Err(passed) => -seconds(passed.duration()),
         }
     }
 
@@ -251,7 +251,7 @@ impl Now {
         let (from, to) = transition.change.from_to();
         TransitionStatus {
             at: words::time(told.wall),
-            ago_seconds: self.ago(transition.at).as_secs_f64(),
+            ago_seconds: seconds(self.ago(transition.at)),
             backend,
             what: transition.change.name().to_owned(),
             who,
@@ -381,6 +381,11 @@ fn up(pool: &PoolSnapshot) -> String {
     let up = pool.endpoints.iter().filter(|endpoint| endpoint.health.counts_as_up()).count();
     let of = u64::try_from(pool.endpoints.len()).unwrap_or(u64::MAX);
     format!("{up} of {} up", words::count(of, "endpoint"))
+}
+
+/// To the millisecond: what more there is nobody reads, and not every parser reads it back as it was.
+fn seconds(span: Duration) -> f64 {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)).as_secs_f64()
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The tour: fault after fault without a browser, each before a fresh front door, one line a fault, and whether what was
 //! promised held.
-//!
-//! Not in it: freeze, slow and cut, which can be switched on in the demo.
 
 use super::Promises;
 use super::answer::Receipts;
@@ -14,7 +12,8 @@ use crate::runtime::clock::Clock;
 use std::io::Write;
 use std::time::Duration;
 
-const FAULTS: [Fault; 4] = [Fault::Kill, Fault::LyingCheck, Fault::Disk, Fault::Both];
+const FAULTS: [Fault; 7] =
+    [Fault::Kill, Fault::LyingCheck, Fault::Disk, Fault::Freeze, Fault::Slow, Fault::Cut, Fault::Both];
 /// Visits a second: enough to see one request in a hundred fail, few enough for two busy cores.
 const RATE: u32 = 100;
 const POSTS: Percent = Percent(15);

@@ -21,11 +21,11 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -67,7 +67,7 @@ impl Visitors {
                 ledger: noted,
                 dice: RefCell::new(fastrand::Rng::with_seed(plan.seed)),
                 posted: Cell::new(0),
-                kept: RefCell::default(),
+                kept: Default::default(),
                 connections: RefCell::default(),
             };
             come(Rc::new(crowd), stop).await;
@@ -100,8 +100,8 @@ struct Crowd {
     dice: RefCell<fastrand::Rng>,
     /// POSTs so far: their ids.
     posted: Cell<u64>,
-    /// Connections that wait for their next visit; never more than there were visits at once.
-    kept: RefCell<Vec<SendRequest<Full<Bytes>>>>,
+    /// Connections that wait for their next visit, of readers and of writers; never more than there were visits at once.
+    kept: [RefCell<Vec<SendRequest<Full<Bytes>>>>; 2],
     /// What moves their bytes.
     connections: RefCell<JoinSet<()>>,
 }
@@ -130,7 +130,7 @@ async fn come(crowd: Rc<Crowd>, mut stop: Stop) {
 
 async fn visit(crowd: Rc<Crowd>, kind: Kind, request: Request<Full<Bytes>>) {
     let began = crowd.clock.now();
-    let outcome = match tokio::time::timeout(PATIENCE, crowd.exchange(request)).await {
+    let outcome = match tokio::time::timeout(PATIENCE, crowd.exchange(kind, request)).await {
         Ok(outcome) => outcome,
         Err(_) => Outcome::TimedOut,
     };
@@ -159,15 +159,15 @@ impl Crowd {
         (kind, request.expect("its parts are valid"))
     }
 
-    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Outcome {
+    async fn exchange(&self, kind: Kind, mut request: Request<Full<Bytes>>) -> Outcome {
         let (mut connection, response) = loop {
-            let kept = self.kept.borrow_mut().pop();
+            let kept = self.kept[kind as usize].borrow_mut().pop();
             let mut connection = match kept {
                 Some(mut kept) => match kept.ready().await {
                     Ok(()) => kept,
                     Err(_) => continue, // closed while nobody used it
                 },
-                None => match self.connect().await {
+                None => match self.connect(kind).await {
                     Ok(fresh) => fresh,
                     Err(_) => return Outcome::NotConnected,
                 },
@@ -187,13 +187,25 @@ impl Crowd {
         }
         let keep = self.dice.borrow_mut().u32(0..GIVES_UP) != 0;
         if keep && !connection.is_closed() && connection.ready().await.is_ok() {
-            self.kept.borrow_mut().push(connection);
+            self.kept[kind as usize].borrow_mut().push(connection);
         }
         Outcome::Answered(status)
     }
 
-    async fn connect(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-        let stream = TcpStream::connect(self.plan.door).await?;
+    /// Readers and writers come from addresses of their own: who wrote a moment ago is treated with more care than others.
+    async fn connect(&self, kind: Kind) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+        let from = match kind {
+            Kind::Get => Ipv4Addr::new(127, 0, 0, 2),
+            Kind::Post => Ipv4Addr::new(127, 0, 0, 3),
+        };
+        let stream = match self.plan.door {
+            SocketAddr::V4(door) => {
+                let socket = TcpSocket::new_v4()?;
+                socket.bind((from, 0).into())?;
+                socket.connect(door.into()).await?
+            }
+            door @ SocketAddr::V6(_) => TcpStream::connect(door).await?, // it has one address of this machine only
+        };
         stream.set_nodelay(true)?;
         let stream = self.tls.connect(ServerName::try_from("localhost")?, stream).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

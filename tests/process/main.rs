@@ -6,6 +6,7 @@
 mod bad_endpoints;
 mod bad_start;
 mod commands;
+mod downloads;
 mod drain;
 mod failover;
 mod harness;

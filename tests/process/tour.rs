@@ -7,7 +7,7 @@ fn the_tour_promises_what_users_see_and_keeps_it() {
     let ended = hotspare().args(["demo", "--tour"]).output().unwrap();
     let (told, trouble) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{told}{trouble}");
-    for fault in ["kill", "lying-check", "disk", "both"] {
+    for fault in ["kill", "lying-check", "disk", "freeze", "slow", "cut", "both"] {
         assert!(told.lines().any(|line| line.starts_with(fault)), "no line for {fault}:\n{told}");
     }
     assert!(told.ends_with("All promises held.\n"), "{told}");

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// The site, in memory too, so that whatever a visitor gets can be compared with what is right.
 #[derive(Debug)]
@@ -44,11 +45,14 @@ impl Site {
         Arc::new(Site { files })
     }
 
+    /// As a mirror has them: files are as old as they were where they came from.
     pub fn write_to(&self, directory: &Path) {
+        let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_300_000_000);
         for file in &self.files {
             let path = directory.join(&file.path[1..]);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, &file.bytes).unwrap();
+            fs::write(&path, &file.bytes).unwrap();
+            fs::File::options().write(true).open(path).unwrap().set_modified(made).unwrap();
         }
     }
 
