@@ -47,6 +47,15 @@ impl By {
     }
 }
 
+/// Who sees to it that the head comes in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timed {
+    Itself,
+    /// Whoever runs it, by [`Attempt::head_due`]: a request that can be elsewhere too is looked at now and then anyway, and a timer less is a
+    /// good part of what rescuing costs where nothing fails.
+    ByRace,
+}
+
 /// Whether a response is kept until it is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
@@ -64,6 +73,7 @@ pub struct Making {
     pub asking: Asking,
     pub by: By,
     pub hold: Hold,
+    pub timed: Timed,
     pub address: SocketAddr,
     pub timeouts: Timeouts,
     pub in_flight: InFlight,
@@ -93,6 +103,7 @@ pub struct Attempt {
     worker: Rc<Worker>,
     upload: Rc<UploadState>,
     hold: Hold,
+    timed: Timed,
     timeouts: Timeouts,
     phase: Phase,
 }
@@ -124,7 +135,8 @@ impl std::fmt::Debug for Attempt {
 impl Attempt {
     /// Begins it; nothing is sent before the first poll.
     pub fn begin(making: Making) -> Attempt {
-        let Making { worker, request, upload, asking, by, hold, address, timeouts, in_flight, planned, stood } = making;
+        let Making { worker, request, upload, asking, by, hold, timed, address, timeouts, in_flight, planned, stood } =
+            making;
         let began = worker.clock.now();
         let local = in_flight.endpoint().clone();
         let waiting = HeadWait::begin(&worker, &local, asking, &upload, began);
@@ -135,7 +147,11 @@ impl Attempt {
         let sending: Sending = {
             let (worker, upload) = (worker.clone(), upload.clone());
             Box::pin(async move {
-                let (connect_timeout, head_timeout) = (timeouts.connect, timeouts.head);
+                let connect_timeout = timeouts.connect;
+                let head_timeout = match timed {
+                    Timed::Itself => Some(timeouts.head),
+                    Timed::ByRace => None,
+                };
                 let target = Target { address, kept: &local.kept, connect_timeout, head_timeout };
                 let still = || match &planned {
                     Some((view, place)) => may_begin(&worker, view, &view.backends[*place], local.id()),
@@ -145,11 +161,21 @@ impl Attempt {
             })
         };
         let phase = Phase::Head { sending, waiting };
-        Attempt { by, stood, began, in_flight, asking, worker, upload, hold, timeouts, phase }
+        Attempt { by, stood, began, in_flight, asking, worker, upload, hold, timed, timeouts, phase }
     }
 
     pub fn endpoint(&self) -> &Rc<LocalEndpoint> {
         self.in_flight.endpoint()
+    }
+
+    /// By when its head must be there, connect and all; `None`: it is, or the attempt sees to that itself.
+    pub fn head_due(&self) -> Option<Moment> {
+        match (self.timed, &self.phase) {
+            (Timed::ByRace, Phase::Head { .. }) => {
+                Some(self.began.after(self.timeouts.connect.saturating_add(self.timeouts.head)))
+            }
+            (Timed::Itself, Phase::Head { .. }) | (_, Phase::Holding(_) | Phase::Over) => None,
+        }
     }
 
     /// Since when its response is being kept; `None`: it has no head yet.

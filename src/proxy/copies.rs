@@ -99,7 +99,7 @@ impl Copied {
             address: *address,
             kept: &local.kept,
             connect_timeout: timeouts.connect,
-            head_timeout: timeouts.head,
+            head_timeout: Some(timeouts.head),
         };
         let waiting = HeadWait::begin(worker, local, *asking, &upload, began);
         let sent = upstream::client::send(target, request, &upload, Reuse::Any, began, clock, || Go::On).await;

@@ -4,7 +4,7 @@ use super::attempt::{Attempt, Stood};
 use super::held::Got;
 use super::plan::ATTEMPTS_MAX;
 use crate::domain::Moment;
-use crate::upstream::Failed;
+use crate::upstream::{Failed, Failure};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -76,6 +76,14 @@ impl Race {
                 }
             }
         }
+    }
+
+    /// One whose head has not come in time.
+    pub fn take_late(&mut self, now: Moment) -> Option<Ended> {
+        let is_late = |attempt: &Attempt| attempt.head_due().is_some_and(|due| due <= now);
+        let attempt = self.running.iter_mut().find(|place| place.as_ref().is_some_and(is_late))?.take()?;
+        let failure = Failure::NoHead { waited: now.since(attempt.began) };
+        Some((attempt, Err(Failed { failure, unsent: None })))
     }
 
     fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<Ended> {

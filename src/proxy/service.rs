@@ -3,7 +3,7 @@
 
 use super::Client;
 use super::answer::{Answering, Try, prefer};
-use super::attempt::{Attempt, By, Hold, Making, Stood};
+use super::attempt::{Attempt, By, Hold, Making, Stood, Timed};
 use super::begin::{may_begin, running};
 use super::body::Body;
 use super::copies;
@@ -450,6 +450,7 @@ impl InHand<'_> {
             asking: self.asking,
             by,
             hold,
+            timed: if self.exchange.spare().is_some() { Timed::ByRace } else { Timed::Itself },
             address: endpoint.address,
             timeouts: backend.config.timeouts,
             in_flight,

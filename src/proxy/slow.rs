@@ -42,7 +42,10 @@ impl InHand<'_> {
     /// The next attempt that ends; `None` when there is something to look at before that.
     pub(super) async fn race_on(&mut self) -> Option<Ended> {
         let due = self.due().map(|due| self.worker.clock.instant(due));
-        self.race.next(due, self.slow.changes.as_mut()).await
+        match self.race.next(due, self.slow.changes.as_mut()).await {
+            Some(ended) => Some(ended),
+            None => self.race.take_late(self.worker.clock.now()),
+        }
     }
 
     /// When to look, if no attempt ends before.
@@ -53,10 +56,12 @@ impl InHand<'_> {
         }
         let Some(newest) = self.race.newest() else { return pairing };
         if self.slow.changes.is_none() {
-            let look = newest.began.after(race::LOOK_AFTER); // before all else that may be due
-            return Some(pairing.map_or(look, |pairing| pairing.min(look)));
+            let look = newest.began.after(race::LOOK_AFTER); // before a hedge, or a release
+            let first = newest.head_due().map_or(look, |due| due.min(look));
+            return Some(pairing.map_or(first, |pairing| pairing.min(first)));
         }
-        [pairing, self.hedge_due(), self.release_due()].into_iter().flatten().min()
+        let head = self.race.iter().filter_map(Attempt::head_due).min();
+        [pairing, head, self.hedge_due(), self.release_due()].into_iter().flatten().min()
     }
 
     /// Whether it can be somewhere else too.

@@ -24,8 +24,8 @@ pub struct Target<'a> {
     pub address: SocketAddr,
     pub kept: &'a Kept,
     pub connect_timeout: Duration,
-    /// From the last piece of the request passed on to the whole response head.
-    pub head_timeout: Duration,
+    /// From the last piece of the request passed on to the whole response head; `None`: the caller sees to that.
+    pub head_timeout: Option<Duration>,
 }
 
 /// Which kept connections will do.
@@ -96,7 +96,7 @@ pub async fn send(
             within(target.head_timeout, now, state, clock, answer).await
         };
         let sent = match answered {
-            None => return Err(failed(Failure::NoHead { waited: target.head_timeout })),
+            None => return Err(failed(Failure::NoHead { waited: target.head_timeout.unwrap_or_default() })),
             Some(sent) => sent,
         };
         match sent {
@@ -150,12 +150,13 @@ pub async fn over(io: impl Read + Write + Unpin + Send + 'static) -> Result<Leas
 
 /// The future's output, or `None` when `limit` passed since `start` and since the last piece of the body was passed on.
 async fn within<F: Future>(
-    limit: Duration,
+    limit: Option<Duration>,
     start: Moment,
     state: &UploadState,
     clock: Clock,
     mut future: std::pin::Pin<&mut F>,
 ) -> Option<F::Output> {
+    let Some(limit) = limit else { return Some(future.await) };
     let mut deadline = start.after(limit);
     loop {
         if let Ok(output) = tokio::time::timeout_at(clock.instant(deadline), future.as_mut()).await {

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Timeouts;
 use crate::domain::{Class, EndpointId, Fingerprint};
 use crate::health::{Asking, EndpointView, Tally};
-use crate::proxy::attempt::{By, Hold, Making, Reach};
+use crate::proxy::attempt::{By, Hold, Making, Reach, Timed};
 use crate::proxy::exchange::{InFlight, Running};
 use crate::proxy::held::Extent;
 use crate::proxy::local::Worker;
@@ -43,6 +43,7 @@ async fn attempt(worker: &Rc<Worker>, id: u32, by: By, stood: Stood, writes: &'s
         upload: Rc::new(UploadState::whole(now)),
         asking: Asking { class: Class::Safe, client: Fingerprint(1), path: Fingerprint(2) },
         by,
+        timed: Timed::ByRace,
         hold: Hold::On,
         address,
         timeouts: Timeouts { connect: PATIENCE, head: PATIENCE, body_idle: PATIENCE, total: None },
@@ -172,4 +173,21 @@ fn a_hedge_waits_three_times_what_is_usual_within_bounds() {
     ] {
         assert_eq!(hedge_delay(usual), delay, "{usual:?}");
     }
+}
+
+#[tokio::test(flavor = "local")]
+async fn one_whose_head_is_not_there_in_time_is_taken_out_and_one_whose_head_is_stays() {
+    let (worker, _notes) = worker();
+    let mut race = Race::default();
+    race.add(attempt(&worker, 1, By::First, Stood::Up, "").await);
+    race.add(attempt(&worker, 2, By::Hedge(Reach::Home), Stood::Up, BEGUN).await);
+    keeps(&worker, &mut race, 1).await;
+    let due = race.iter().filter_map(Attempt::head_due).max().unwrap();
+    assert_eq!(due, race.iter().next().unwrap().began.after(2 * PATIENCE), "to connect, and to answer");
+    assert!(race.take_late(worker.clock.now()).is_none());
+    let (late, end) = race.take_late(due).unwrap();
+    assert_eq!(id(&late), 1);
+    assert!(matches!(end, Err(Failed { failure: Failure::NoHead { .. }, unsent: None })));
+    assert!(race.take_late(due).is_none());
+    assert_eq!(race.running(), 1);
 }
