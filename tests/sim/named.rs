@@ -7,6 +7,7 @@ use crate::costs::Costs;
 use crate::plan::{Fault, Flap, Plan};
 use crate::scale::{Scale, seeds, span};
 use crate::shrink;
+use hotspare::domain::Moment;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -41,13 +42,20 @@ fn noise_moves_nobody_in_a_day() {
     }
 }
 
+/// By then each endpoint has had its first probe, and its timeout.
+const FIRST_ROUND: Moment = Moment::at(Duration::from_secs(3));
+
 #[test]
 fn lost_probes_move_nobody_in_a_day_without_traffic() {
     for seed in seeds(Scale { plain: 1, full: 20, slow: 500 }) {
         let mut plan = Plan::quiet(seed, 0.0, span(HOUR, DAY));
         plan.pace.lost = 0.001;
         let costs = cost(&plan);
-        assert_eq!(costs.changes, 0, "seed {seed}: {costs:?}");
+        // One in a thousand loses its very first probe, which is then all that is known of its endpoint: users begin at the spare, where
+        // nobody was before, and return.
+        let began_there = costs.first_failover.is_some_and(|at| at <= FIRST_ROUND);
+        let allowed = if began_there { 2 } else { 0 };
+        assert!(costs.changes <= allowed, "seed {seed}: {costs:?}");
     }
 }
 
