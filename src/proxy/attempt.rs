@@ -51,8 +51,8 @@ impl By {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timed {
     Itself,
-    /// Whoever runs it, by [`Attempt::head_due`]: a request that can be elsewhere too is looked at now and then anyway, and a timer less is a
-    /// good part of what rescuing costs where nothing fails.
+    /// Whoever runs it, by [`Attempt::head_due`], if it begins with a kept connection: a request that can be elsewhere too is looked at
+    /// now and then anyway, and a timer less is a good part of what rescuing costs where nothing fails. Not for one with a body.
     ByRace,
 }
 
@@ -144,15 +144,16 @@ impl Attempt {
             Class::Safe => Reuse::Any,
             Class::Unsafe => Reuse::Recent,
         };
+        let given = match timed {
+            Timed::ByRace => local.kept.take(began, reuse.most_idle()),
+            Timed::Itself => None,
+        };
+        let timed = if given.is_some() { Timed::ByRace } else { Timed::Itself };
         let sending: Sending = {
             let (worker, upload) = (worker.clone(), upload.clone());
             Box::pin(async move {
-                let connect_timeout = timeouts.connect;
-                let head_timeout = match timed {
-                    Timed::Itself => Some(timeouts.head),
-                    Timed::ByRace => None,
-                };
-                let target = Target { address, kept: &local.kept, connect_timeout, head_timeout };
+                let (connect_timeout, head_timeout) = (timeouts.connect, timeouts.head);
+                let target = Target { address, kept: &local.kept, given, connect_timeout, head_timeout };
                 let still = || match &planned {
                     Some((view, place)) => may_begin(&worker, view, &view.backends[*place], local.id()),
                     None => Go::On,
@@ -168,12 +169,10 @@ impl Attempt {
         self.in_flight.endpoint()
     }
 
-    /// By when its head must be there, connect and all; `None`: it is, or the attempt sees to that itself.
+    /// By when its head must be there; `None`: it is, or the attempt sees to that itself.
     pub fn head_due(&self) -> Option<Moment> {
         match (self.timed, &self.phase) {
-            (Timed::ByRace, Phase::Head { .. }) => {
-                Some(self.began.after(self.timeouts.connect.saturating_add(self.timeouts.head)))
-            }
+            (Timed::ByRace, Phase::Head { .. }) => Some(self.began.after(self.timeouts.head)),
             (Timed::Itself, Phase::Head { .. }) | (_, Phase::Holding(_) | Phase::Over) => None,
         }
     }

@@ -98,8 +98,9 @@ impl Copied {
         let target = Target {
             address: *address,
             kept: &local.kept,
+            given: None,
             connect_timeout: timeouts.connect,
-            head_timeout: Some(timeouts.head),
+            head_timeout: timeouts.head,
         };
         let waiting = HeadWait::begin(worker, local, *asking, &upload, began);
         let sent = upstream::client::send(target, request, &upload, Reuse::Any, began, clock, || Go::On).await;

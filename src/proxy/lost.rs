@@ -15,7 +15,8 @@ use std::time::Duration;
 
 /// Lets it run on, for `confirm` from now, and at least as long as anybody would have waited for it. `won`: where a good answer came from.
 pub fn run_on(worker: &Rc<Worker>, attempt: Attempt, confirm: Duration, won: Option<EndpointId>, now: Moment) {
-    let until = now.after(confirm).max(attempt.began.after(hedge_delay(attempt.endpoint().pace())));
+    let long_enough = now.after(confirm).max(attempt.began.after(hedge_delay(attempt.endpoint().pace())));
+    let until = attempt.head_due().map_or(long_enough, |due| due.min(long_enough));
     let open = Open::begin(worker, attempt.endpoint());
     let worker = worker.clone();
     tasks::spawn(async move {

@@ -2,7 +2,7 @@
 
 use super::connect::connect;
 use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
-use super::kept::{KEPT_FOR, Kept, Lease};
+use super::kept::{KEPT_FOR, Kept, Lease, Taken};
 use super::upload::{Upload, UploadEnd, UploadState};
 use super::wire::Wire;
 use crate::domain::Moment;
@@ -19,13 +19,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Where to, and how long it may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Target<'a> {
     pub address: SocketAddr,
     pub kept: &'a Kept,
+    /// Of those, one that the caller took already, and on which the caller sees to the head's timeout.
+    pub given: Option<Taken>,
     pub connect_timeout: Duration,
-    /// From the last piece of the request passed on to the whole response head; `None`: the caller sees to that.
-    pub head_timeout: Option<Duration>,
+    /// From the last piece of the request passed on to the whole response head.
+    pub head_timeout: Duration,
 }
 
 /// Which kept connections will do.
@@ -35,6 +37,16 @@ pub enum Reuse {
     /// Only those used within [`super::failure::STALE_AFTER`]: an endpoint may close an older one just as we write to it,
     /// and a write can't be sent again then.
     Recent,
+}
+
+impl Reuse {
+    /// For how long they may have been idle.
+    pub fn most_idle(self) -> Duration {
+        match self {
+            Reuse::Any => KEPT_FOR,
+            Reuse::Recent => super::failure::STALE_AFTER,
+        }
+    }
 }
 
 /// Whether a request is still to be sent.
@@ -64,7 +76,7 @@ pub struct Failed {
 /// A kept connection that turns out to be closed before anything was written to it is no failure: the next one is taken. After
 /// each connect, which may take long, `still` is asked whether the request is to be sent at all.
 pub async fn send(
-    target: Target<'_>,
+    mut target: Target<'_>,
     mut request: Request<Upload>,
     state: &UploadState,
     reuse: Reuse,
@@ -72,14 +84,12 @@ pub async fn send(
     clock: Clock,
     still: impl Fn() -> Go,
 ) -> Result<Answer, Failed> {
-    let most_idle = match reuse {
-        Reuse::Any => KEPT_FOR,
-        Reuse::Recent => super::failure::STALE_AFTER,
-    };
     loop {
-        let (mut lease, connection) = match target.kept.take(now, most_idle) {
-            Some((lease, idle)) => (lease, Connection::Kept { idle }),
-            None => match open(target).await {
+        let limit = if target.given.is_some() { None } else { Some(target.head_timeout) };
+        let taken = target.given.take().or_else(|| target.kept.take(now, reuse.most_idle()));
+        let (mut lease, connection) = match taken {
+            Some(Taken { lease, idle }) => (lease, Connection::Kept { idle }),
+            None => match open(&target).await {
                 Ok(_) if still() == Go::Back => {
                     return Err(Failed { failure: Failure::Withdrawn, unsent: Some(Box::new(request)) });
                 }
@@ -93,10 +103,10 @@ pub async fn send(
         let asked_for_upgrade = request.headers().contains_key(header::UPGRADE);
         let answered = {
             let answer = pin!(lease.sender.try_send_request(request));
-            within(target.head_timeout, now, state, clock, answer).await
+            within(limit, now, state, clock, answer).await
         };
         let sent = match answered {
-            None => return Err(failed(Failure::NoHead { waited: target.head_timeout.unwrap_or_default() })),
+            None => return Err(failed(Failure::NoHead { waited: target.head_timeout })),
             Some(sent) => sent,
         };
         match sent {
@@ -123,7 +133,7 @@ pub async fn send(
 }
 
 /// A new connection, its task started.
-async fn open(target: Target<'_>) -> Result<Lease, Failure> {
+async fn open(target: &Target<'_>) -> Result<Lease, Failure> {
     let stream = connect(target.address, target.connect_timeout).await?;
     over(Wire::new(stream)).await
 }

@@ -33,6 +33,13 @@ pub struct Lease {
     pub(super) overfull: Rc<Cell<bool>>,
 }
 
+/// A kept connection, and for how long it has been idle.
+#[derive(Debug)]
+pub struct Taken {
+    pub lease: Lease,
+    pub idle: Duration,
+}
+
 impl Lease {
     /// Whether bytes came after the end of the last response: then nobody knows where that ended (RFC 9112, section 11.2). Known
     /// only for what was read together with it.
@@ -42,8 +49,8 @@ impl Lease {
 }
 
 impl Kept {
-    /// The connection used last among those idle for no longer than `at_most`, with how long it was.
-    pub(super) fn take(&self, now: Moment, at_most: Duration) -> Option<(Lease, Duration)> {
+    /// The connection used last among those idle for no longer than `at_most`.
+    pub fn take(&self, now: Moment, at_most: Duration) -> Option<Taken> {
         let mut kept = self.0.borrow_mut();
         let mut place = kept.len();
         while place > 0 {
@@ -56,7 +63,7 @@ impl Kept {
             if kept[place].lease.sender.is_closed() {
                 kept.remove(place);
             } else if kept[place].lease.sender.is_ready() {
-                return kept.remove(place).map(|taken| (taken.lease, idle));
+                return kept.remove(place).map(|taken| Taken { lease: taken.lease, idle });
             }
         }
         None

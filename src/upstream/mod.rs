@@ -15,6 +15,6 @@ pub mod wire;
 
 pub use client::{Answer, Failed, Go, Reuse, Target};
 pub use failure::{Connection, Failure, Malformed, Sent, Shortage};
-pub use kept::{Kept, Lease};
+pub use kept::{Kept, Lease, Taken};
 pub use room::{Room, Rooms};
 pub use upload::{Upload, UploadState};
