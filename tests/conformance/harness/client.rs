@@ -6,8 +6,9 @@ use super::got::{End, Got, Response};
 use super::message::{Body, Framing, Head, head_end, is_token, read_body};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,14 +35,14 @@ impl Client {
     }
 
     /// Runs a case to its end.
-    pub fn run(&self, case: &Case, endpoint: &Endpoint) -> io::Result<Got> {
+    pub fn run(&self, case: &Case, from: Ipv4Addr, endpoint: &Endpoint) -> io::Result<Got> {
         let mut got = match case.protocol {
             Protocol::Http1 => {
-                let mut wire = Wire::connect(self.address, self.http1.clone(), case.window)?;
+                let mut wire = Wire::connect(from, self.address, self.http1.clone(), case.window)?;
                 run_http1(case, &mut wire, endpoint)
             }
             Protocol::H2 | Protocol::H2Bare => {
-                let mut wire = Wire::connect(self.address, self.h2.clone(), case.window)?;
+                let mut wire = Wire::connect(from, self.address, self.h2.clone(), case.window)?;
                 super::client_h2::run(case, &mut wire, endpoint)
             }
         };
@@ -51,11 +52,13 @@ impl Client {
 
     /// One good request, on a connection of its own.
     pub fn is_well(&self) -> bool {
-        let asked = Wire::connect(self.address, self.http1.clone(), Duration::from_secs(2)).map(|mut wire| {
-            wire.send(marker().as_bytes());
-            while wire.more() == More::Bytes {}
-            wire.buffer.starts_with(b"HTTP/1.1 200 ")
-        });
+        let asked = Wire::connect(Ipv4Addr::LOCALHOST, self.address, self.http1.clone(), Duration::from_secs(2)).map(
+            |mut wire| {
+                wire.send(marker().as_bytes());
+                while wire.more() == More::Bytes {}
+                wire.buffer.starts_with(b"HTTP/1.1 200 ")
+            },
+        );
         asked.unwrap_or(false)
     }
 }
@@ -81,8 +84,11 @@ pub enum More {
 }
 
 impl Wire {
-    fn connect(address: SocketAddr, config: Arc<ClientConfig>, window: Duration) -> io::Result<Wire> {
-        let tcp = TcpStream::connect(address)?;
+    fn connect(from: Ipv4Addr, to: SocketAddr, config: Arc<ClientConfig>, window: Duration) -> io::Result<Wire> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        socket.connect(&to.into())?;
+        let tcp = TcpStream::from(socket);
         tcp.set_nodelay(true)?;
         tcp.set_write_timeout(Some(Duration::from_secs(4)))?;
         let tls =

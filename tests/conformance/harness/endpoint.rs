@@ -4,7 +4,7 @@ use super::case::{Answer, Then};
 use super::got::Seen;
 use super::message::{Body, Framing, Head, head_end, read_body};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,14 +39,22 @@ impl Endpoint {
         endpoint
     }
 
-    /// From now on it is this case.
-    pub fn expect(&self, answers: &[Answer]) {
+    /// From now on it is this case. The address that its client comes from: no other case's does.
+    pub fn expect(&self, answers: &[Answer]) -> Ipv4Addr {
         let mut shared = self.shared.lock().unwrap();
-        *shared = Shared { case: shared.case + 1, answers: answers.to_vec(), seen: Vec::new() };
+        let case = shared.case + 1;
+        *shared = Shared { case, answers: answers.to_vec(), seen: Vec::new() };
+        let [.., high, low] = case.to_be_bytes();
+        Ipv4Addr::new(127, 7, high, low)
     }
 
+    /// Requests of this case. What an older one left on its way may come only now, and says so in X-Forwarded-For.
     pub fn seen(&self) -> Vec<Seen> {
-        self.shared.lock().unwrap().seen.clone()
+        let shared = self.shared.lock().unwrap();
+        let [.., high, low] = shared.case.to_be_bytes();
+        let ours = Ipv4Addr::new(127, 7, high, low).to_string();
+        let is_ours = |seen: &&Seen| seen.head.list("x-forwarded-for").last().is_none_or(|last| *last == ours);
+        shared.seen.iter().filter(is_ours).cloned().collect()
     }
 }
 

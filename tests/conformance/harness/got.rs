@@ -79,8 +79,7 @@ impl Got {
     }
 
     fn misses(&self, outcome: &Outcome) -> Vec<String> {
-        let (free, plain): (Vec<_>, Vec<_>) =
-            outcome.checks.iter().partition(|check| matches!(check, Check::That(..)));
+        let (free, plain): (Vec<_>, Vec<_>) = outcome.checks.iter().partition(|check| matches!(check, Check::That(..)));
         let missed = |checks: Vec<&Check>| -> Vec<String> {
             checks.into_iter().filter(|check| !self.holds(check)).map(told).collect()
         };

@@ -76,8 +76,8 @@ pub fn all(proxy: Proxy, cases: &[(&'static str, Case)]) -> Vec<Verdict> {
 }
 
 fn one(topic: &'static str, case: &Case, door: &mut Door, proxy: Proxy, endpoint: &Endpoint) -> Verdict {
-    endpoint.expect(&case.answers);
-    let (got, mut wrong) = match door.client.run(case, endpoint) {
+    let from = endpoint.expect(&case.answers);
+    let (got, mut wrong) = match door.client.run(case, from, endpoint) {
         Ok(got) => {
             let wrong = got.judge(case);
             (got, wrong)
