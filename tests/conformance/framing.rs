@@ -70,6 +70,13 @@ fn lengths() -> Vec<Case> {
         .or(refused(&[400, 413])),
         Case::http1(
             "RFC 9112 6.3",
+            "framing: a GET with chunks has a body",
+            "GET /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        )
+        .must(passed().body("abc"))
+        .or(refused(&[400, 411, 413])),
+        Case::http1(
+            "RFC 9112 6.3",
             "framing: a DELETE's body is read as one",
             format!("DELETE /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{HIDDEN}", HIDDEN.len()),
         )
@@ -362,7 +369,8 @@ fn chunks() -> Vec<Case> {
 fn trailers() -> Vec<Case> {
     let with = |source: &'static str, name: &str, trailers: &str| {
         let body = format!("3\r\nabc\r\n0\r\n{trailers}\r\n");
-        post(source, name, "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n", body)
+        let named = trailers.split(':').next().unwrap_or_default().trim();
+        post(source, name, format!("Transfer-Encoding: chunked\r\nTrailer: X-Sum, {named}\r\n"), body)
     };
     let mut cases = vec![
         with("RFC 9110 6.5.2", "a trailer is passed on as one, or left out", "X-Sum: 6\r\n")

@@ -113,8 +113,6 @@ pub enum Check {
     NoResponseTrailer(String),
     /// A stream was reset with one of these codes.
     Reset(u32, Vec<u32>),
-    /// The connection ended, by GOAWAY with one of these codes.
-    GoAway(Vec<u32>),
     /// The connection ended without GOAWAY, or with one that has one of these codes.
     Ended(Vec<u32>),
     /// Whatever else.

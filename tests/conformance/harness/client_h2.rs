@@ -67,7 +67,9 @@ impl Reader {
             }
         }
         if self.got.goaway.is_none() {
-            wire.send(&frames::get(MARKER_STREAM, MARKER, &[]));
+            // With windows of its own, whatever the case made of those that streams begin with.
+            let windows = [frames::window_update(MARKER_STREAM, 100), frames::window_update(0, 100)].concat();
+            wire.send(&[frames::get(MARKER_STREAM, MARKER, &[]), windows].concat());
         }
         while !self.is_done(MARKER_STREAM) {
             match self.more(wire) {

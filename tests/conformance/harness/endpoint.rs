@@ -91,7 +91,7 @@ impl Connection {
         let (case, at, answer) = {
             let mut shared = self.shared.lock().unwrap();
             let at = shared.seen.len();
-            shared.seen.push(Seen { head, framing, body: Vec::new(), trailers: Vec::new(), whole: false });
+            shared.seen.push(Seen { head, body: Vec::new(), trailers: Vec::new(), whole: false });
             (shared.case, at, shared.answers.get(at).or(shared.answers.last()).cloned()?)
         };
         if bad {

@@ -2,14 +2,13 @@
 
 use super::case::{Case, Check, Outcome};
 use super::frames;
-use super::message::{Framing, Head, shown};
+use super::message::{Head, shown};
 use std::collections::BTreeMap;
 
 /// A request at the endpoint.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub head: Head,
-    pub framing: Framing,
     /// As its framing has it; as far as it came.
     pub body: Vec<u8>,
     pub trailers: Vec<(String, Vec<u8>)>,
@@ -126,10 +125,9 @@ impl Got {
                 response.is_some_and(|response| one(&response.trailers, name, value.as_bytes()))
             }
             Check::NoResponseTrailer(name) => response.is_some_and(|response| !has(&response.trailers, name)),
-            Check::Reset(stream, codes) => self.resets.get(stream).is_some_and(|code| codes.contains(code)),
-            Check::GoAway(codes) => self.goaway.is_some_and(|code| codes.contains(&code)),
+            Check::Reset(stream, codes) => self.resets.get(stream).is_some_and(|code| fits(*code, codes)),
             Check::Ended(codes) => match self.goaway {
-                Some(code) => codes.contains(&code),
+                Some(code) => fits(code, codes),
                 None => self.end == End::Closed,
             },
             Check::That(_, holds) => holds(self),
@@ -187,6 +185,11 @@ impl Got {
 
 fn fields(fields: &[(String, Vec<u8>)]) -> String {
     fields.iter().map(|(name, value)| format!(" [{name}: {}]", shown(value))).collect()
+}
+
+/// A generic code may always stand for a specific one (RFC 9113, section 5.4).
+fn fits(code: u32, codes: &[u32]) -> bool {
+    codes.contains(&code) || code == frames::PROTOCOL_ERROR || code == frames::INTERNAL_ERROR
 }
 
 fn told(check: &Check) -> String {
