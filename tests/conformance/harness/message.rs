@@ -237,8 +237,9 @@ fn read_field(line: &[u8]) -> Result<(String, Vec<u8>), String> {
     if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
         return Err(format!("a name that is no token: {}", shown(name)));
     }
-    if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
-        return Err(format!("a control byte in a value: {}", shown(line)));
+    // Other control bytes are invalid, too, but may be kept (RFC 9110, section 5.5).
+    if value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
+        return Err(format!("NUL, CR or LF in a value: {}", shown(line)));
     }
     Ok((String::from_utf8_lossy(name).to_lowercase(), value.to_vec()))
 }
