@@ -10,6 +10,7 @@ mod expect_1xx;
 mod fields;
 mod framing;
 mod h2_frames;
+mod h2_limits;
 mod h2_requests;
 mod harness;
 mod hop_by_hop;
@@ -27,7 +28,7 @@ use harness::run;
 use std::collections::BTreeSet;
 
 fn cases() -> Vec<(&'static str, Case)> {
-    let topics: [(&'static str, Vec<Case>); 12] = [
+    let topics: [(&'static str, Vec<Case>); 13] = [
         ("request line", request_line::cases()),
         ("fields", fields::cases()),
         ("host", host::cases()),
@@ -39,6 +40,7 @@ fn cases() -> Vec<(&'static str, Case)> {
         ("responses", responses::cases()),
         ("HTTP/2 requests", h2_requests::cases()),
         ("HTTP/2 frames", h2_frames::cases()),
+        ("HTTP/2 limits", h2_limits::cases()),
         ("upgrades", upgrades::cases()),
     ];
     topics.into_iter().flat_map(|(topic, cases)| cases.into_iter().map(move |case| (topic, case))).collect()

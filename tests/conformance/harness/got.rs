@@ -2,6 +2,7 @@
 
 use super::case::{Case, Check, Outcome};
 use super::frames;
+use super::hpack::Fields;
 use super::message::{Head, shown};
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ pub struct Seen {
 pub struct Response {
     pub status: u16,
     /// Interim responses before it: status and fields.
-    pub interim: Vec<(u16, Vec<(String, Vec<u8>)>)>,
+    pub interim: Vec<(u16, Fields)>,
     /// The names are as they came over HTTP/2, in lower case over HTTP/1.1.
     pub fields: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,

@@ -67,9 +67,9 @@ pub fn page(columns: &[Column]) -> String {
         "# HTTP, case by case
 
 Raw bytes in; raw bytes as the endpoint and the client saw them; over TLS, HTTP/2 frames made by hand. Each case names the section of an
-RFC, or the CVE, that it is from: `tests/conformance/`. Where an RFC leaves a choice, each legal outcome passes. In every case, whatever
-it is about, each request at the endpoint and each response at the client is read strictly: one framing, one Host, no bare CR or LF, no
-name that is no token, no byte that belongs to no message.
+RFC, or the CVE, that it is from: `tests/conformance/`. Where an RFC leaves a choice, each legal outcome passes; what should be, by its
+word, is asked for. In every case, whatever it is about, each request at the endpoint and each response at the client is read
+strictly: one framing, one Host, no bare CR or LF, no name that is no token, no byte that belongs to no message.
 
 `cargo test --test conformance` runs Hotspare, and no case may fail. `CONFORMANCE=nginx` (or `haproxy`, `caddy`, `all`) puts another proxy in
 its place, set up with care (`tests/conformance/harness/door.rs`), and shows a table; `CASE=text` runs only the cases that have that in
