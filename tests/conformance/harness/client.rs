@@ -3,7 +3,7 @@
 use super::case::{Case, Protocol, Step};
 use super::endpoint::{Endpoint, MARKER};
 use super::got::{End, Got, Response};
-use super::message::{Body, Framing, Head, head_end, is_token, read_body};
+use super::message::{Body, Framing, Head, head_end, is_token, read_body, shown};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
@@ -244,7 +244,7 @@ impl Reader {
                 self.at += end + used;
             }
         }
-        let said = String::from_utf8_lossy(&head.first).into_owned();
+        let said = shown(&head.first);
         self.got.faults.extend(head.faults.iter().map(|fault| format!("{fault} ({said})")));
         if interim {
             self.current.interim.push((status, head.fields));
@@ -286,7 +286,7 @@ impl Reader {
         }
         if self.at < wire.buffer.len() {
             let rest = &wire.buffer[self.at..];
-            self.got.faults.push(format!("bytes that are no response: {}", super::message::shown(rest)));
+            self.got.faults.push(format!("bytes that are no response: {}", shown(rest)));
         }
         self.got.close_notify = wire.close_notify;
         self.got.raw = std::mem::take(&mut wire.buffer);

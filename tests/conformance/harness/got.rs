@@ -179,7 +179,13 @@ impl Got {
         said.push(format!("client saw {}", if statuses.is_empty() { "no answer".into() } else { statuses.join(", ") }));
         said.extend(self.resets.iter().map(|(stream, code)| format!("RST {stream}: {code}")));
         said.extend(self.goaway.map(|code| format!("GOAWAY {code}")));
-        said.push(format!("{:?}", self.end).to_lowercase());
+        let end = match self.end {
+            End::Marked => "the connection goes on",
+            End::Closed => "closed",
+            End::Waits => "then nothing",
+            End::Left => "the client left",
+        };
+        said.push(end.to_owned());
         said.join("; ")
     }
 }
