@@ -170,6 +170,7 @@ fn listener() -> Listener {
             body_idle_timeout: second,
             idle_timeout: second,
             send_timeout: second,
+            min_rate: 0,
             max_header_size: 32 * 1024,
             max_headers: 100,
             max_streams: 100,

@@ -128,6 +128,7 @@ fn limits(table: &mut Table<'_>) -> Option<Limits> {
     let body_idle_timeout = timeout("body_idle_timeout", 30);
     let idle_timeout = timeout("idle_timeout", 75);
     let send_timeout = timeout("send_timeout", 60);
+    let min_rate = table.or("min_rate", 240, |value| value.size(0..=1 << 30));
     let max_header_size = table.or("max_header_size", 32 << 10, |value| value.size(1 << 10..=1 << 20));
     let max_headers = table.or("max_headers", 100, |value| value.count(1..=1_000));
     let max_streams = table.or("max_streams", 100, |value| value.count(1..=10_000));
@@ -137,6 +138,7 @@ fn limits(table: &mut Table<'_>) -> Option<Limits> {
         body_idle_timeout: body_idle_timeout?.value,
         idle_timeout: idle_timeout?.value,
         send_timeout: send_timeout?.value,
+        min_rate: min_rate?.value,
         max_header_size: usize::try_from(max_header_size?.value).expect("at most 1 MiB"),
         max_headers: max_headers?.value,
         max_streams: max_streams?.value,

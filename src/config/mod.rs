@@ -116,6 +116,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a client may take no byte of what we send.
     pub send_timeout: Duration,
+    /// Bytes a second that a client must send or take on average while it is waited for; 0: none.
+    pub min_rate: u64,
     /// Of the whole request head, in bytes: 431; of its target alone at most half of that: 414.
     pub max_header_size: usize,
     /// Fields in a request head: 431.

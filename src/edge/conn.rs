@@ -22,6 +22,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -39,6 +40,10 @@ const HYPERS_MAX_HEADERS: usize = 100;
 /// hyper's own bound on what it buffers, and the least of it for us.
 const HYPERS_BUFFER: usize = 8192 + 4096 * 100;
 
+/// What the kernel takes of a response before any of it can be sent. Without a limit that is some megabytes, for each slow reader, and
+/// long after a client stopped taking anything we would still think that it does.
+const UNSENT_MAX: u32 = 128 << 10;
+
 /// Runs one connection until it ends; whatever ends it.
 pub async fn run<H: Handler>(
     handler: Rc<H>,
@@ -50,6 +55,7 @@ pub async fn run<H: Handler>(
     let _open = Open::new(handler.clone());
     // Where this fails the connection is gone, which the first read will tell.
     let _ = tcp.set_nodelay(true);
+    let _ = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_MAX);
     let pulse = Rc::new(Pulse::new(handler.clock()));
     let wire = Wire::new(tcp, pulse.clone());
     let mut watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);

@@ -186,6 +186,7 @@ mod tests {
                 body_idle_timeout: second,
                 idle_timeout: second,
                 send_timeout: second,
+                min_rate: 0,
                 max_header_size: 1,
                 max_headers: 1,
                 max_streams: 1,

@@ -27,7 +27,7 @@ impl Wire {
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(_) => self.pulse.took(),
+            Poll::Ready(taken) => self.pulse.took(*taken.as_ref().unwrap_or(&0)),
             Poll::Pending => self.pulse.block(),
         }
         written

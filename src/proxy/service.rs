@@ -48,7 +48,11 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             backend.snapshot.serving
         }
     };
-    let limits = UploadLimits { idle: client.listener.limits.body_idle_timeout, size: route.site.max_body };
+    let limits = UploadLimits {
+        idle: client.listener.limits.body_idle_timeout,
+        min_rate: client.listener.limits.min_rate,
+        size: route.site.max_body,
+    };
     let exchange = Exchange::new(request, route, &client.forwarded, limits, worker, began);
     local.retries.earn(began);
     local.hedges.earn(began);

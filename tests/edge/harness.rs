@@ -48,6 +48,7 @@ pub fn listener() -> Listener {
             body_idle_timeout: LONG,
             idle_timeout: LONG,
             send_timeout: LONG,
+            min_rate: 0,
             max_header_size: 32 * 1024,
             max_headers: 100,
             max_streams: 100,
