@@ -62,7 +62,17 @@ async fn start(source: &Source) -> anyhow::Result<Option<Hotspare>> {
 }
 
 async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> Verdict {
-    while signals.next().await == Signal::Hangup {
+    loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            index = hotspare.worker_ended() => {
+                hotspare.start_anew(index).await;
+                continue;
+            }
+        };
+        if signal != Signal::Hangup {
+            break;
+        }
         // Names may take long to resolve; whoever ends us does not wait for that.
         tokio::select! {
             loaded = reload::load(&source) => reload::reload(&mut hotspare, loaded).await,

@@ -147,6 +147,8 @@ metrics! {
         "Bugs of Hotspare (Rust panics) that were caught in one connection.";
 
     // The process.
+    WORKER_RESTARTS = Counter "hotspare_worker_restarts_total" "restarts" []
+        "Workers that were started anew because one had ended by itself, with all of its connections.";
     RELOADS = Counter "hotspare_reloads_total" "reloads" ["result"]
         "Reloads of the configuration, by result.";
     CONFIG_GENERATION = Gauge "hotspare_config_generation" "generations" []
