@@ -42,6 +42,8 @@ pub fn listener() -> Listener {
         tls: None,
         protocols: Protocols { http1: true, h2: true },
         redirect: None,
+        proxy_protocol: hotspare::config::ProxyProtocol::Off,
+        trusted: hotspare::config::Proxies::default(),
         limits: Limits {
             handshake_timeout: LONG,
             header_timeout: LONG,
@@ -274,7 +276,7 @@ impl Handler for Script {
             "/panic" => panic!("on purpose"),
             "/client" => {
                 let sni = client.secure.as_ref().map(|secure| secure.sni.as_deref().unwrap_or("none").to_owned());
-                full(&format!("{} {:?} {:?}", client.address, sni, request.version()))
+                full(&format!("{} {:?} {:?}", client.ends.client, sni, request.version()))
             }
             _ => full("hello"),
         };
