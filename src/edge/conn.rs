@@ -121,16 +121,20 @@ async fn greet(
     watchdog: &mut Watchdog,
     cells: &WorkerCells,
 ) -> Option<Greeted> {
-    if listener.proxy_protocol == ProxyProtocol::Require {
+    // One handshake, with one time limit, whatever it is made of.
+    if listener.proxy_protocol == ProxyProtocol::Require || listener.tls.is_some() {
         pulse.shakes_hands();
+    }
+    if listener.proxy_protocol == ProxyProtocol::Require {
         ends = introduced(&mut wire, ends, listener, watchdog, cells).await?;
-        pulse.shook_hands();
     }
     let Some(tls) = listener.tls.clone() else {
+        if listener.proxy_protocol == ProxyProtocol::Require {
+            pulse.shook_hands();
+        }
         let (stream, protocol) = tls::sniff(wire, listener.protocols, watchdog).await.ok()?;
         return Some(Greeted { stream, protocol, secure: None, ends });
     };
-    pulse.shakes_hands();
     match watchdog.guard(tls::handshake(wire, tls, listener.protocols)).await {
         Ok(Ok((stream, protocol, secure))) => {
             cells.handshakes.add(1);

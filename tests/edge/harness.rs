@@ -213,6 +213,16 @@ impl Raw {
         String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
     }
 
+    /// Everything until the connection ends, by whatever end: what closes with bytes unread ends by a reset.
+    pub fn stream_end(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        match self.stream.read_to_end(&mut all) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+        all
+    }
+
     fn more(&mut self) -> usize {
         let mut chunk = [0; 4096];
         let length = self.stream.read(&mut chunk).expect("an answer or an end before the deadline");
