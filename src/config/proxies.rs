@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 const EXAMPLE: &str = "trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::/32\"]";
 
-/// Each new connection is compared with all of them. The large content networks have some dozens.
-pub(super) const MOST: usize = 1_024;
+/// Each new connection is compared with all of them. The large content networks have some dozens, or a hundred.
+pub(super) const MOST: usize = 256;
 
 /// `trusted_proxies`: the networks of proxies in front of us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
