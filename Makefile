@@ -37,5 +37,5 @@ deny: ## licences, sources and bans of all dependencies; installs cargo-deny whe
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version $(CARGO_DENY)
 	cargo deny check bans licenses sources
 
-tools: ## the outside programs that tests need (nginx, h2load, curl, prometheus, promtool, setpriv, valgrind)
+tools: ## the outside programs that tests need (nginx, haproxy, h2load, curl, prometheus, promtool, setpriv, valgrind)
 	@tests/tools.sh

@@ -153,6 +153,8 @@ fn backend(pools: &[Place]) -> Backend {
         write_wait: 2 * second,
         timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
         rescue: crate::config::Rescue::default(),
+        proxy_protocol: None,
+        forwarded: crate::config::ForwardedAs::XForwarded,
     }
 }
 
@@ -164,6 +166,8 @@ fn listener() -> Listener {
         tls: Some(Arc::new(tls())),
         protocols: Protocols { http1: true, h2: true },
         redirect: None,
+        proxy_protocol: crate::config::ProxyProtocol::Off,
+        trusted: crate::config::Proxies::default(),
         limits: Limits {
             handshake_timeout: second,
             header_timeout: second,

@@ -17,7 +17,7 @@ use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View}
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BackendCells, ReplyKind, Rescued, WorkerCells, Workers};
+use crate::telemetry::metrics::{BackendCells, NotIntroduced, ReplyKind, Rescued, WorkerCells, Workers};
 use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -218,6 +218,10 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     for kind in ReplyKind::ALL {
         replies.add([kind.name()], number(workers.sum(|cell| cell.replies[kind as usize].get())));
     }
+    let mut not_introduced = Family::new(&names::PROXY_HEADER_FAILURES);
+    for cause in NotIntroduced::ALL {
+        not_introduced.add([cause.name()], number(workers.sum(|cell| cell.not_introduced[cause as usize].get())));
+    }
     let mut lag = Family::new(&names::LOOP_LAG);
     for (index, cell) in workers.iter().enumerate() {
         let micros = u64::try_from(cell.loop_lag_micros.get()).unwrap_or(0);
@@ -226,6 +230,7 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     let total = |metric, read: fn(&WorkerCells) -> u64| Family::single(metric, number(workers.sum(read)));
     vec![
         replies.done(),
+        not_introduced.done(),
         lag.done(),
         total(&names::CONNECTIONS_ACCEPTED, |cell| cell.connections_accepted.get()),
         Family::single(&names::CONNECTIONS_OPEN, level(workers, |cell| cell.connections_open.get())),

@@ -17,6 +17,7 @@ pub mod pages;
 mod parse;
 mod probe;
 pub mod problem;
+pub mod proxies;
 mod render;
 mod rescue;
 mod rules;
@@ -36,6 +37,7 @@ pub use parse::{Surroundings, parse, parse_in};
 pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind, ProbeMethod};
 use problem::Place;
 pub use problem::{Color, Problems};
+pub use proxies::{ForwardedAs, Proxies, ProxyProtocol, ProxyVersion};
 pub use rescue::{Rescue, ResumeFrom, Retry};
 use rustls::pki_types::ServerName;
 pub use sites::Sites;
@@ -87,6 +89,9 @@ pub struct Listener {
     pub protocols: Protocols,
     /// Every request is answered with 308 to its https:// address instead of being forwarded; the port to name there.
     pub redirect: Option<Redirect>,
+    pub proxy_protocol: ProxyProtocol,
+    /// Of the whole config. Not empty where `proxy_protocol` is required.
+    pub trusted: Proxies,
     pub limits: Limits,
 }
 
@@ -141,6 +146,9 @@ pub struct Backend {
     pub timeouts: Timeouts,
     /// What is done for requests that meet trouble, where their site does not say otherwise.
     pub rescue: Rescue,
+    /// With which PROXY header each connection to an endpoint begins; it is then its client's alone.
+    pub proxy_protocol: Option<ProxyVersion>,
+    pub forwarded: ForwardedAs,
 }
 
 /// One pool.

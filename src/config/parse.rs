@@ -8,7 +8,7 @@ use super::rescue::{self, Rescue};
 use super::sites::{Site, Sites};
 use super::table::{self, Field, Seen, Table};
 use super::token::{self, SecretFile};
-use super::{Admin, Backend, Config, forms, listener, trust, units};
+use super::{Admin, Backend, Config, forms, listener, proxies, trust, units};
 use crate::domain::Name;
 use rustls::pki_types::CertificateDer;
 use std::io;
@@ -116,7 +116,8 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
         Some((address?, token?.value))
     });
     let admin_address = admin.as_ref().map(|(address, _)| address.value);
-    let listeners = listener::read(report, surroundings, top, admin_address);
+    let trusted = proxies::read(top);
+    let listeners = listener::read(report, surroundings, top, admin_address, trusted.as_ref());
     let backends = backend::read(report, surroundings, top);
     let sites = sites(report, surroundings, top, &backends);
 

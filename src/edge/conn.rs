@@ -11,12 +11,13 @@ use super::pulse::{Phase, Protocol, Pulse};
 use super::roster::Roster;
 use super::stream::{Stream, Wire};
 use super::watchdog::{FAREWELL, Late, Watchdog};
-use super::{Handler, tls};
-use crate::config::{Limits, Listener};
+use super::{Handler, proxy_header, tls};
+use crate::config::{Limits, Listener, ProxyProtocol};
 use crate::proxy::route::Refusal;
 use crate::proxy::{Client, Secure, reply};
 use crate::runtime::tasks::LocalExec;
-use crate::telemetry::metrics::{ReplyKind, WorkerCells};
+use crate::telemetry::metrics::{NotIntroduced, ReplyKind, WorkerCells};
+use crate::upstream::Ends;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -44,7 +45,7 @@ const HYPERS_BUFFER: usize = 8192 + 4096 * 100;
 /// long after a client stopped taking anything we would still think that it does.
 const UNSENT_MAX: u32 = 128 << 10;
 
-/// Runs one connection until it ends; whatever ends it.
+/// Runs one connection until it ends; whatever ends it. `address` is that of its other end.
 pub async fn run<H: Handler>(
     handler: Rc<H>,
     tcp: TcpStream,
@@ -56,13 +57,15 @@ pub async fn run<H: Handler>(
     // Where this fails the connection is gone, which the first read will tell.
     let _ = tcp.set_nodelay(true);
     let _ = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_MAX);
+    let at = tcp.local_addr().unwrap_or(listener.address);
+    let ends = Ends { client: address, at: SocketAddr::new(at.ip().to_canonical(), at.port()) };
     let pulse = Rc::new(Pulse::new(handler.clock()));
     let wire = Wire::new(tcp, pulse.clone());
     let mut watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);
-    let greeted = Box::pin(greet(wire, &listener, &pulse, &mut watchdog, handler.cells())).await;
-    let Some((stream, protocol, secure)) = greeted else { return };
+    let greeted = Box::pin(greet(wire, ends, &listener, &pulse, &mut watchdog, handler.cells())).await;
+    let Some(Greeted { stream, protocol, secure, ends }) = greeted else { return };
     pulse.speaks(protocol);
-    let client = Rc::new(Client::new(address, listener.clone(), secure));
+    let client = Rc::new(Client::new(ends, listener.clone(), secure));
     let service = service(handler.clone(), client.clone());
     let front = Front { service, handler: handler.clone(), listener, pulse: pulse.clone(), roster: roster.clone() };
     match protocol {
@@ -107,24 +110,42 @@ fn service<H: Handler>(
     })
 }
 
+/// A connection on which HTTP follows.
+struct Greeted {
+    stream: Stream,
+    protocol: Protocol,
+    secure: Option<Secure>,
+    ends: Ends,
+}
+
 /// All that comes before HTTP. `None`: it came to nothing.
 async fn greet(
-    wire: Wire,
+    mut wire: Wire,
+    mut ends: Ends,
     listener: &Listener,
     pulse: &Pulse,
     watchdog: &mut Watchdog,
     cells: &WorkerCells,
-) -> Option<(Stream, Protocol, Option<Secure>)> {
+) -> Option<Greeted> {
+    // One handshake, with one time limit, whatever it is made of.
+    if listener.proxy_protocol == ProxyProtocol::Require || listener.tls.is_some() {
+        pulse.shakes_hands();
+    }
+    if listener.proxy_protocol == ProxyProtocol::Require {
+        ends = introduced(&mut wire, ends, listener, watchdog, cells).await?;
+    }
     let Some(tls) = listener.tls.clone() else {
+        if listener.proxy_protocol == ProxyProtocol::Require {
+            pulse.shook_hands();
+        }
         let (stream, protocol) = tls::sniff(wire, listener.protocols, watchdog).await.ok()?;
-        return Some((stream, protocol, None));
+        return Some(Greeted { stream, protocol, secure: None, ends });
     };
-    pulse.shakes_hands();
     match watchdog.guard(tls::handshake(wire, tls, listener.protocols)).await {
         Ok(Ok((stream, protocol, secure))) => {
             cells.handshakes.add(1);
             pulse.shook_hands();
-            return Some((stream, protocol, Some(secure)));
+            return Some(Greeted { stream, protocol, secure: Some(secure), ends });
         }
         // Whoever connects and leaves without a byte tests whether the port is open; no handshake failed.
         Ok(Err(_)) if !pulse.has_spoken() => {}
@@ -138,6 +159,31 @@ async fn greet(
             cells.client_timeouts.add(1);
         }
     }
+    None
+}
+
+/// Whose the connection is, where a trusted proxy has to say so first. `None`: it is closed, and counted.
+async fn introduced(
+    wire: &mut Wire,
+    peer: Ends,
+    listener: &Listener,
+    watchdog: &mut Watchdog,
+    cells: &WorkerCells,
+) -> Option<Ends> {
+    let why = match listener.trusted.trust(peer.client.ip()) {
+        false => NotIntroduced::Untrusted,
+        true => match watchdog.guard(proxy_header::take(wire)).await {
+            Ok(Ok(Some(said))) => return Some(said.unwrap_or(peer)),
+            Ok(Ok(None)) | Err(Late::Drained) => return None,
+            Ok(Err(why)) => why,
+            Err(_) => {
+                cells.client_timeouts.add(1);
+                NotIntroduced::Late
+            }
+        },
+    };
+    cells.not_introduced[why as usize].add(1);
+    tracing::debug!(peer = %peer.client, cause = why.name(), "no good PROXY header");
     None
 }
 

@@ -180,6 +180,8 @@ mod tests {
             tls: None,
             protocols: Protocols { http1: true, h2: true },
             redirect: None,
+            proxy_protocol: crate::config::ProxyProtocol::Off,
+            trusted: crate::config::Proxies::default(),
             limits: Limits {
                 handshake_timeout: second,
                 header_timeout: second,

@@ -104,6 +104,11 @@ impl Pulse {
         self.spoken.set(true);
     }
 
+    /// Those bytes were its proxy's, not the client's.
+    pub fn was_introduced(&self) {
+        self.spoken.set(false);
+    }
+
     pub fn has_spoken(&self) -> bool {
         self.spoken.get()
     }

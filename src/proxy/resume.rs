@@ -230,7 +230,14 @@ impl Rest {
         let local = in_flight.endpoint().clone();
         let upload = UploadState::whole(began);
         let connect_timeout = backend.config.timeouts.connect;
-        let target = Target { address: place.address, kept: &local.kept, given: None, connect_timeout, head_timeout };
+        let target = Target {
+            address: place.address,
+            kept: &local.kept,
+            given: None,
+            introduce: self.spare.introduction.to(&backend.config),
+            connect_timeout,
+            head_timeout,
+        };
         let waiting = HeadWait::begin(worker, &local, self.asking, &upload, began);
         let request = self.spare.request_for_rest(self.passed, &self.same.tag);
         let sent = upstream::client::send(target, request, &upload, Reuse::Any, began, worker.clock, || Go::On).await;

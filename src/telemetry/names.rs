@@ -139,6 +139,8 @@ metrics! {
         "TLS handshakes with clients that succeeded.";
     HANDSHAKE_FAILURES = Counter "hotspare_tls_handshake_failures_total" "handshakes" []
         "TLS handshakes with clients that failed or took too long.";
+    PROXY_HEADER_FAILURES = Counter "hotspare_proxy_header_failures_total" "connections" ["cause"]
+        "Connections that were closed for want of a good PROXY header, by cause.";
     ACCEPT_ERRORS = Counter "hotspare_accept_errors_total" "errors" []
         "Times that accepting a connection failed.";
     CLIENT_TIMEOUTS = Counter "hotspare_client_timeouts_total" "connections" []

@@ -42,6 +42,8 @@ pub fn listener() -> Listener {
         tls: None,
         protocols: Protocols { http1: true, h2: true },
         redirect: None,
+        proxy_protocol: hotspare::config::ProxyProtocol::Off,
+        trusted: hotspare::config::Proxies::default(),
         limits: Limits {
             handshake_timeout: LONG,
             header_timeout: LONG,
@@ -212,6 +214,16 @@ impl Raw {
         String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
     }
 
+    /// Everything until the connection ends, by whatever end: what closes with bytes unread ends by a reset.
+    pub fn stream_end(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        match self.stream.read_to_end(&mut all) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+        all
+    }
+
     fn more(&mut self) -> usize {
         let mut chunk = [0; 4096];
         let length = self.stream.read(&mut chunk).expect("an answer or an end before the deadline");
@@ -275,7 +287,7 @@ impl Handler for Script {
             "/panic" => panic!("on purpose"),
             "/client" => {
                 let sni = client.secure.as_ref().map(|secure| secure.sni.as_deref().unwrap_or("none").to_owned());
-                full(&format!("{} {:?} {:?}", client.address, sni, request.version()))
+                full(&format!("{} {:?} {:?}", client.ends.client, sni, request.version()))
             }
             _ => full("hello"),
         };

@@ -8,5 +8,6 @@ mod harness;
 mod http1;
 mod http2;
 mod limits;
+mod proxied;
 mod tls;
 mod worker;

@@ -49,6 +49,8 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
         write_wait: 1_000 * MILLI,
         timeouts: Timeouts { connect: 1_000 * MILLI, head: HOUR, body_idle: HOUR, total: None },
         rescue: crate::config::Rescue::default(),
+        proxy_protocol: None,
+        forwarded: crate::config::ForwardedAs::XForwarded,
     })
 }
 
