@@ -33,6 +33,7 @@ pub struct Hotspare {
     control: Arc<Control>,
     readiness: Readiness,
     cells: Arc<Workers>,
+    gate: Arc<edge::Gate>,
     workers: Vec<WorkerThread>,
     /// Which workers have ended, told by themselves.
     ended: (mpsc::Sender<WorkerIndex>, mpsc::Receiver<WorkerIndex>),
@@ -143,7 +144,8 @@ impl Hotspare {
         supervisor.first_round().await;
 
         let ended = mpsc::channel(workers);
-        let start = |index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, clock, ended.0.clone());
+        let gate = edge::Gate::new();
+        let start = |index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, &gate, clock, ended.0.clone());
         let threads = (0..workers).map(start);
         let threads = threads.collect::<io::Result<Vec<_>>>().map_err(Trouble::Thread)?;
         let hotspare = Hotspare {
@@ -151,6 +153,7 @@ impl Hotspare {
             control,
             readiness,
             cells,
+            gate,
             workers: threads,
             ended,
             sockets,
@@ -229,7 +232,7 @@ impl Hotspare {
     async fn replace(&mut self, index: WorkerIndex) -> Result<(), Trouble> {
         let shares = self.sockets.values().map(|bound| share(bound, index)).collect::<Result<Vec<_>, _>>()?;
         let ended = self.ended.0.clone();
-        let new = WorkerThread::start(index, &self.supervisor, &self.cells, self.clock, ended);
+        let new = WorkerThread::start(index, &self.supervisor, &self.cells, &self.gate, self.clock, ended);
         self.workers[index.0] = new.map_err(Trouble::Thread)?;
         for share in shares {
             let _ = self.workers[index.0].orders.send(share).await; // it has ended again: which it told
@@ -305,18 +308,19 @@ impl WorkerThread {
         index: WorkerIndex,
         supervisor: &Supervisor,
         cells: &Arc<Workers>,
+        gate: &Arc<edge::Gate>,
         clock: Clock,
         ended: mpsc::Sender<WorkerIndex>,
     ) -> io::Result<WorkerThread> {
         let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
         let (published, reporter, cells) = (supervisor.published.clone(), supervisor.reporter(index), cells.clone());
-        let seed = fastrand::u64(..);
+        let (seed, gate) = (fastrand::u64(..), gate.clone());
         let leave = Leave { index, ended };
         let thread = thread::spawn(&format!("worker-{}", index.0), move || async move {
             let _leave = leave;
             let worker = Rc::new(Worker::new(index, clock, &published, reporter, cells, seed));
             let house = tasks::spawn(Worker::keep_house(worker.clone()));
-            edge::serve(worker, waiting).await;
+            edge::serve(worker, gate, waiting).await;
             house.abort();
         })?;
         Ok(WorkerThread { orders, thread: Some(thread) })

@@ -88,6 +88,8 @@ pub fn view(pools: &[Place]) -> View {
     };
     let config = Config {
         workers: NonZeroUsize::new(WORKERS).unwrap(),
+        max_connections: 1_000,
+        max_connections_per_client: 1_000,
         drain_timeout: Duration::from_secs(30),
         state_dir: None,
         admin: Admin { address: "127.0.0.1:9900".parse().unwrap(), token: None },

@@ -234,6 +234,7 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
         lag.done(),
         total(&names::CONNECTIONS_ACCEPTED, |cell| cell.connections_accepted.get()),
         Family::single(&names::CONNECTIONS_OPEN, level(workers, |cell| cell.connections_open.get())),
+        total(&names::CONNECTIONS_REFUSED, |cell| cell.connections_refused.get()),
         total(&names::HANDSHAKES, |cell| cell.handshakes.get()),
         total(&names::HANDSHAKE_FAILURES, |cell| cell.handshakes_failed.get()),
         total(&names::ACCEPT_ERRORS, |cell| cell.accept_errors.get()),
@@ -244,7 +245,7 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     ]
 }
 
-fn configuration(view: &View) -> [MetricFamily; 3] {
+fn configuration(view: &View) -> [MetricFamily; 4] {
     let mut expiry = Family::new(&names::CERTIFICATE_EXPIRY);
     for (file, not_after) in expiries(view) {
         let unix = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -252,7 +253,13 @@ fn configuration(view: &View) -> [MetricFamily; 3] {
     }
     let mut build = Family::new(&names::BUILD_INFO);
     build.add([env!("CARGO_PKG_VERSION")], 1.0);
-    [Family::single(&names::CONFIG_GENERATION, number(view.generation.0)), expiry.done(), build.done()]
+    let most = view.config.max_connections as f64;
+    [
+        Family::single(&names::CONFIG_GENERATION, number(view.generation.0)),
+        Family::single(&names::CONNECTIONS_MAX, most),
+        expiry.done(),
+        build.done(),
+    ]
 }
 
 /// Each certificate file once, though several listeners may use it.

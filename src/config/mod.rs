@@ -56,6 +56,10 @@ pub use units::{Span, duration};
 pub struct Config {
     /// Worker threads; by default as many as the machine has cores.
     pub workers: NonZeroUsize,
+    /// Connections of clients at once, in all.
+    pub max_connections: usize,
+    /// Connections at once from one client: an IPv4 address, or a /64 of IPv6.
+    pub max_connections_per_client: usize,
     /// How long a drain may take before what still runs is cut.
     pub drain_timeout: Duration,
     /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.

@@ -7,6 +7,7 @@
 //! Each stage is boxed, and gone when the next begins: a connection that idles holds what idling needs.
 
 use super::front::Front;
+use super::gate::{ClientPass, Pass};
 use super::pulse::{Phase, Protocol, Pulse};
 use super::roster::Roster;
 use super::stream::{Stream, Wire};
@@ -48,6 +49,7 @@ const UNSENT_MAX: u32 = 128 << 10;
 /// Runs one connection until it ends; whatever ends it. `address` is that of its other end.
 pub async fn run<H: Handler>(
     handler: Rc<H>,
+    pass: Pass,
     tcp: TcpStream,
     address: SocketAddr,
     listener: Arc<Listener>,
@@ -60,10 +62,21 @@ pub async fn run<H: Handler>(
     let at = tcp.local_addr().unwrap_or(listener.address);
     let ends = Ends { client: address, at: SocketAddr::new(at.ip().to_canonical(), at.port()) };
     let pulse = Rc::new(Pulse::new(handler.clock()));
-    let wire = Wire::new(tcp, pulse.clone());
+    let mut wire = Wire::new(tcp, pulse.clone());
     let mut watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);
-    let greeted = Box::pin(greet(wire, ends, &listener, &pulse, &mut watchdog, handler.cells())).await;
-    let Some(Greeted { stream, protocol, secure, ends }) = greeted else { return };
+    let cells = handler.cells();
+    // One handshake, with one time limit, whatever it is made of.
+    if listener.proxy_protocol == ProxyProtocol::Require || listener.tls.is_some() {
+        pulse.shakes_hands();
+    }
+    let introduced = match listener.proxy_protocol {
+        ProxyProtocol::Off => Some(ends),
+        ProxyProtocol::Require => Box::pin(introduced(&mut wire, ends, &listener, &mut watchdog, cells)).await,
+    };
+    let Some(ends) = introduced else { return };
+    let Some(_admitted) = admit(&pass, ends, &listener, &*handler) else { return };
+    let greeted = Box::pin(greet(wire, &listener, &pulse, &mut watchdog, cells)).await;
+    let Some((stream, protocol, secure)) = greeted else { return };
     pulse.speaks(protocol);
     let client = Rc::new(Client::new(ends, listener.clone(), secure));
     let service = service(handler.clone(), client.clone());
@@ -110,42 +123,41 @@ fn service<H: Handler>(
     })
 }
 
-/// A connection on which HTTP follows.
-struct Greeted {
-    stream: Stream,
-    protocol: Protocol,
-    secure: Option<Secure>,
-    ends: Ends,
+/// Counted for its client, or not: proxies that are trusted speak for many. `None`: its client has as many as one may have.
+fn admit<H: Handler>(pass: &Pass, ends: Ends, listener: &Listener, handler: &H) -> Option<Option<ClientPass>> {
+    let client = ends.client.ip();
+    if listener.trusted.trust(client) {
+        return Some(None);
+    }
+    let most = handler.views().view().config.max_connections_per_client;
+    let admitted = pass.admit(client, most);
+    if admitted.is_none() {
+        handler.cells().connections_refused.add(1);
+        tracing::debug!(%client, most, "closed at once: it has as many connections as one client may have");
+    }
+    Some(Some(admitted?))
 }
 
 /// All that comes before HTTP. `None`: it came to nothing.
 async fn greet(
-    mut wire: Wire,
-    mut ends: Ends,
+    wire: Wire,
     listener: &Listener,
     pulse: &Pulse,
     watchdog: &mut Watchdog,
     cells: &WorkerCells,
-) -> Option<Greeted> {
-    // One handshake, with one time limit, whatever it is made of.
-    if listener.proxy_protocol == ProxyProtocol::Require || listener.tls.is_some() {
-        pulse.shakes_hands();
-    }
-    if listener.proxy_protocol == ProxyProtocol::Require {
-        ends = introduced(&mut wire, ends, listener, watchdog, cells).await?;
-    }
+) -> Option<(Stream, Protocol, Option<Secure>)> {
     let Some(tls) = listener.tls.clone() else {
         if listener.proxy_protocol == ProxyProtocol::Require {
             pulse.shook_hands();
         }
         let (stream, protocol) = tls::sniff(wire, listener.protocols, watchdog).await.ok()?;
-        return Some(Greeted { stream, protocol, secure: None, ends });
+        return Some((stream, protocol, None));
     };
     match watchdog.guard(tls::handshake(wire, tls, listener.protocols)).await {
         Ok(Ok((stream, protocol, secure))) => {
             cells.handshakes.add(1);
             pulse.shook_hands();
-            return Some(Greeted { stream, protocol, secure: Some(secure), ends });
+            return Some((stream, protocol, Some(secure)));
         }
         // Whoever connects and leaves without a byte tests whether the port is open; no handshake failed.
         Ok(Err(_)) if !pulse.has_spoken() => {}

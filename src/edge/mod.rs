@@ -13,6 +13,7 @@
 
 pub mod conn;
 pub mod front;
+pub mod gate;
 pub mod listener;
 pub mod proxy_header;
 pub mod pulse;
@@ -23,6 +24,7 @@ pub mod tls;
 pub mod watchdog;
 pub mod worker;
 
+pub use gate::Gate;
 pub use listener::{Bound, bind, explain};
 pub use worker::{Order, serve};
 

@@ -22,6 +22,10 @@ use tokio::time::Sleep;
 /// How long a connection without a request stays open in a drain, so that a request already on its way is answered.
 pub const DRAIN_WINDOW: Duration = Duration::from_secs(1);
 
+/// How long a connection may wait for its next request, or its first, when there is room for few more: long enough for a client that
+/// reads a page to fetch what is on it.
+pub const CROWDED_IDLE: Duration = Duration::from_secs(1);
+
 /// How long a client may take to say goodbye once we have.
 pub const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -159,6 +163,7 @@ impl Watchdog {
         if let Some(leaving) = self.leaving {
             return (since.max(leaving).after(FAREWELL), Late::Farewell);
         }
+        let limit = if self.roster.is_crowded() { limit.min(CROWDED_IDLE) } else { limit };
         let ordinary = (since.after(limit), late);
         match self.roster.draining_since() {
             None => ordinary,

@@ -234,6 +234,8 @@ pub(super) mod tests {
     pub fn view(backends: Box<[Arc<BackendView>]>) -> View {
         let config = Config {
             workers: std::num::NonZeroUsize::MIN,
+            max_connections: 1_000,
+            max_connections_per_client: 1_000,
             drain_timeout: Duration::ZERO,
             state_dir: None,
             admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },

@@ -154,6 +154,8 @@ pub struct WorkerCells {
     pub handshakes_failed: Counter,
     /// Indexed by `NotIntroduced as usize`.
     pub not_introduced: [Counter; NotIntroduced::ALL.len()],
+    /// Closed at once: their client had as many as one may have.
+    pub connections_refused: Counter,
     /// accept(2) failed: mostly no descriptors left.
     pub accept_errors: Counter,
     /// Connections that ended because a client took too long somewhere.

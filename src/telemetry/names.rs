@@ -135,6 +135,10 @@ metrics! {
         "Connections of clients that were accepted.";
     CONNECTIONS_OPEN = Gauge "hotspare_connections_open" "connections" []
         "Connections of clients that are open.";
+    CONNECTIONS_REFUSED = Counter "hotspare_connections_refused_total" "connections" []
+        "Connections closed at once because their client had as many as one may have.";
+    CONNECTIONS_MAX = Gauge "hotspare_connections_max" "connections" []
+        "How many connections of clients may be open: max_connections.";
     HANDSHAKES = Counter "hotspare_tls_handshakes_total" "handshakes" []
         "TLS handshakes with clients that succeeded.";
     HANDSHAKE_FAILURES = Counter "hotspare_tls_handshake_failures_total" "handshakes" []

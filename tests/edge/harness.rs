@@ -79,12 +79,23 @@ impl Edge {
         edge
     }
 
+    /// One that takes so many connections in all, and so many of one client.
+    pub fn with_room(listener: Listener, in_all: usize, per_client: usize) -> Edge {
+        let mut edge = Edge::bound_with(listener, in_all, per_client);
+        edge.listen();
+        edge
+    }
+
     /// A worker that has not been told of its listener yet.
-    pub fn bound(mut listener: Listener) -> Edge {
+    pub fn bound(listener: Listener) -> Edge {
+        Edge::bound_with(listener, 1_000, 1_000)
+    }
+
+    fn bound_with(mut listener: Listener, in_all: usize, per_client: usize) -> Edge {
         let bound = edge::bind(&listener, 1).unwrap();
         let address = bound.address();
         listener.address = address;
-        let published = Arc::new(Published::new(view(vec![Arc::new(listener)])));
+        let published = Arc::new(Published::new(view_with(vec![Arc::new(listener)], in_all, per_client)));
         let reading = published.clone();
         let (orders, received) = mpsc::channel(8);
         let (cells, gate) = (Arc::new(Workers::new(1)), Arc::new(Semaphore::new(0)));
@@ -94,7 +105,7 @@ impl Edge {
             let (cells, gate, begun) = script;
             let views = reading.reader();
             let script = Script { clock: Clock::start(), views, cells, gate, begun };
-            worker::serve_with(Rc::new(script), received).await;
+            worker::serve_with(Rc::new(script), edge::Gate::new(), received).await;
         });
         Edge { bound: Some(bound), address, gate, begun, published, cells, orders, thread: thread.unwrap() }
     }
@@ -162,8 +173,14 @@ impl Edge {
 }
 
 pub fn view(listeners: Vec<Arc<Listener>>) -> View {
+    view_with(listeners, 1_000, 1_000)
+}
+
+fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) -> View {
     let config = Config {
         workers: NonZeroUsize::MIN,
+        max_connections: in_all,
+        max_connections_per_client: per_client,
         drain_timeout: LONG,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },

@@ -9,5 +9,6 @@ mod http1;
 mod http2;
 mod limits;
 mod proxied;
+mod room;
 mod tls;
 mod worker;

@@ -163,6 +163,7 @@ fn targets(backend: &str) -> Vec<Target> {
         resolve: &|_| Ok([10, 9, 0, 1].into()),
         roots: &Vec::new,
         cores: std::num::NonZeroUsize::MIN,
+        descriptors: 1024,
     };
     let config =
         crate::config::parse_in("test.toml", &text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"));

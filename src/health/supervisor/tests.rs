@@ -57,6 +57,8 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
 fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
     Arc::new(Config {
         workers: std::num::NonZeroUsize::MIN,
+        max_connections: 1_000,
+        max_connections_per_client: 1_000,
         drain_timeout: HOUR,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
