@@ -1,5 +1,6 @@
 //! Proxies before us, and what endpoints learn of who is behind them; PROXY headers in and out.
 
+use crate::deciding::eject;
 use crate::harness::client::{Client, Sent, request};
 use crate::harness::endpoint::{Gate, Seen, behind, in_turn, ok, response, status};
 use crate::harness::{Act, Door, Endpoint, eventually};
@@ -217,4 +218,49 @@ async fn an_upgrade_and_a_body_pass_over_a_connection_that_names_a_client() {
     let sent: Sent = late.await.unwrap();
     assert_eq!(&sent.unwrap().body()[..], b"late");
     door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_copy_of_a_request_names_its_client_too() {
+    let [primary, secondary] = [Endpoint::start("main").await, Endpoint::start("spare").await];
+    let builder = Door::builder().primary(&primary).secondary(&secondary).failback("mode = \"manual\"");
+    let door = builder.backend("tally = { ejection_time = \"100ms\" }\nproxy_protocol = \"v1\"").start().await;
+    eject(&door, &primary, 0).await;
+    door.serves_from("spare").await;
+    let client = door.client_at(7);
+    let mut asked = 0;
+    while primary.count("get /copied") == 0 {
+        client.get("/copied").await;
+        asked += 1;
+        assert!(asked < 4_000, "none was copied");
+    }
+    let header = introduction(&primary);
+    assert!(header.starts_with("PROXY TCP4 127.0.0.7 127.0.0.1 "), "{header}");
+    door.stop().await;
+}
+
+/// Has an endpoint fail one read in three, each of whom `failing` says, and others not, until it is left or so many were read.
+async fn is_left(failing: impl Fn(usize) -> String) -> bool {
+    let [primary, secondary] = [Endpoint::start("main").await, Endpoint::start("spare").await];
+    let door = Door::builder().top(TRUSTED).primary(&primary).secondary(&secondary).start().await;
+    let mut left = false;
+    for asked in 0..150 {
+        let (act, said) = match asked % 3 {
+            2 => (status(500), failing(asked)),
+            _ => (ok("main"), format!("192.0.2.{}", asked % 50 + 100)),
+        };
+        primary.set_otherwise(act);
+        let mut request = with(&[("x-forwarded-for", &said)]);
+        *request.uri_mut() = format!("/page-{}", asked % 7).parse().unwrap();
+        assert_eq!(door.client_at(2).send(request).await.unwrap().status(), 200);
+        left |= door.serving() != "main";
+    }
+    door.stop().await;
+    left
+}
+
+#[tokio::test(flavor = "local")]
+async fn clients_behind_a_proxy_are_many_in_evidence_and_one_of_them_is_one() {
+    assert!(is_left(|asked| format!("192.0.2.{}", asked % 50 + 1)).await, "many see it fail");
+    assert!(!is_left(|asked| format!("203.0.113.{asked}, 192.0.2.7")).await, "one does, whatever it says it is");
 }
