@@ -11,6 +11,7 @@ need() { # need PROGRAM PACKAGE
 PATH="$PATH:/usr/sbin:/sbin"
 need curl curl
 need h2load nghttp2-client
+need haproxy haproxy
 need nginx nginx
 need prometheus prometheus
 need promtool prometheus
@@ -18,7 +19,7 @@ need setpriv util-linux
 need valgrind valgrind
 
 if [ -z "$missing" ]; then
-    echo "tools: curl, h2load, nginx, prometheus, promtool, setpriv and valgrind are there"
+    echo "tools: curl, h2load, haproxy, nginx, prometheus, promtool, setpriv and valgrind are there"
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -46,9 +47,9 @@ apt-get update -qq
 # shellcheck disable=SC2086 # a list of names
 apt-get install -y -qq --no-install-recommends $missing >/dev/null
 
-# Where systemd runs, these two would also start at the next boot.
+# Where systemd runs, these would also start at the next boot.
 if [ -d /run/systemd/system ]; then
-    for service in nginx prometheus; do
+    for service in haproxy nginx prometheus; do
         case " $missing " in *" $service "*) systemctl disable --quiet "$service" ;; esac
     done
 fi
