@@ -46,11 +46,13 @@ enum Stands {
     Peer(Peer),
 }
 
-/// What it tells of itself when the row is over. A peer tells nothing that could be compared.
+/// What it tells of itself when the row is over; of a peer only reloads.
 #[derive(Debug, Default)]
 pub struct Told {
     pub rescued: u64,
     pub decisions: Vec<Decision>,
+    /// Read, of those that it was told to; where it might not be all.
+    pub reloads: (usize, usize),
 }
 
 impl Front {
@@ -76,14 +78,14 @@ impl Front {
         }
     }
 
-    /// Closes it; an error if it was gone before, had not read every config, or ended badly.
+    /// Closes it; an error if it was gone before, had not read every config (a peer: none), or ended badly.
     pub fn close(self) -> anyhow::Result<Told> {
         match self.stands {
             Stands::Hotspare(door) => {
                 let rescued = door.rescued()?;
-                Ok(Told { rescued, decisions: journal::read(&door.close()?)? })
+                Ok(Told { rescued, decisions: journal::read(&door.close()?)?, ..Told::default() })
             }
-            Stands::Peer(peer) => peer.close().map(|()| Told::default()),
+            Stands::Peer(peer) => Ok(Told { reloads: peer.close()?, ..Told::default() }),
         }
     }
 }

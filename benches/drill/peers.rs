@@ -6,6 +6,7 @@ use crate::front::Proxy;
 use crate::peer::{HAPROXY, NGINX};
 use crate::sums::Sums;
 use crate::table::seconds;
+use hotspare::telemetry::words::count;
 use std::fmt::Write;
 
 /// In the order of the columns, and of [`Row::peers`].
@@ -26,15 +27,26 @@ pub fn when(versions: &str) -> anyhow::Result<String> {
 }
 
 pub fn table(rows: &[Row], misses: &[String]) -> anyhow::Result<String> {
-    let mut text = HEADER.to_owned();
+    let (mut text, mut remarks) = (HEADER.to_owned(), String::new());
     for row in rows {
         let must = row.fault.bound.map_or("–".to_owned(), |bound| bound.to_string());
         let peers: Vec<String> = row.peers.iter().map(cell).collect();
         let (title, peers) = (row.fault.title, peers.join(" | "));
         writeln!(text, "| {title} | {peers} | {} | {} | {must} |", cell(row.middle()), cell(row.worst()))?;
     }
+    for row in rows {
+        for (proxy, sums) in ALL.iter().zip(&row.peers).filter(|(_, sums)| sums.reloads.0 < sums.reloads.1) {
+            let (read, told) = sums.reloads;
+            remarks.push_str(&format!(" {} read {read} of the {told} configs that it was told to.", proxy.name()));
+        }
+    }
     let runs = rows.first().map_or(0, |row| row.hotspare.len());
-    writeln!(text, "\nHotspare ran {runs} times, its peers once. Writes that ran twice: {}.", twice(rows))?;
+    let runs = count(runs, "run");
+    writeln!(
+        text,
+        "\nHotspare had {runs} of each row, its peers one. Writes that ran twice: {}.{remarks}",
+        twice(rows)
+    )?;
     match misses {
         [] => writeln!(text, "Hotspare shows what it must.")?,
         _ => writeln!(text, "Missed: {}.", misses.join("; "))?,

@@ -37,6 +37,8 @@ pub struct Sums {
     pub twice: Vec<u64>,
     /// Ids of writes that were answered well and did not run.
     pub lost: Vec<u64>,
+    /// Configs that a peer read, of those that it was told to.
+    pub reloads: (usize, usize),
     /// How late the client itself was at worst.
     pub latest: Duration,
 }
@@ -112,6 +114,7 @@ impl Sums {
             looks,
             twice: traces.runs.iter().filter(|(_, times)| **times > 1).map(|(id, _)| *id).collect(),
             lost,
+            reloads: traces.told.reloads,
             latest: traces.report.latest,
         }
     }

@@ -45,6 +45,9 @@ pub fn remarks(sums: &Sums) -> Vec<String> {
     if sums.met > 0 {
         remarks.push(format!("{} met it at the endpoints", count(sums.met, "request")));
     }
+    if sums.reloads.1 > 0 {
+        remarks.push(format!("it read {} of {} configs", sums.reloads.0, sums.reloads.1));
+    }
     if sums.latest > TOO_LATE {
         remarks.push(format!("the client itself was up to {} late: the machine is busy", seconds(sums.latest)));
     }
