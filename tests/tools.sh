@@ -12,6 +12,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 need curl curl
 need haproxy haproxy
 need h2load nghttp2-client
+need haproxy haproxy
 need nginx nginx
 need prometheus prometheus
 need promtool prometheus
