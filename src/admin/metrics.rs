@@ -357,7 +357,7 @@ mod tests {
             cell.good[Class::Safe].add(3);
             cell.failed[FailureKind::Timeout as usize].add(2);
             cell.in_flight.add(1);
-            cell.head.observe(Duration::from_millis(30));
+            cell.head[Class::Safe].observe(Duration::from_millis(30));
         }
         let state = state(failed_over);
         state.control.transition(&failover());

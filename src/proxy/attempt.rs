@@ -240,7 +240,7 @@ impl Attempt {
             (Answered::Well, hold) => {
                 // A slow upload is its client's.
                 let asked = self.began.max(self.upload.last_piece());
-                tally.note_head_time(now.since(asked));
+                tally.note_head_time(self.asking.class, now.since(asked));
                 match hold {
                     Hold::Off => Kept::Nothing(Got::head(answer)),
                     Hold::On => {

@@ -10,7 +10,7 @@ use super::local::Worker;
 use super::pairing::Pairing;
 use super::slow::is_out;
 use crate::config::ResumeFrom;
-use crate::domain::{EndpointId, FailureKind, Lagging, Moment, Name, PoolIndex, Routing, Weight};
+use crate::domain::{Class, EndpointId, FailureKind, Lagging, Moment, Name, PoolIndex, Routing, Weight};
 use crate::health::{Asking, BackendView, EndpointView};
 use crate::telemetry::metrics::Rescued;
 use crate::upstream::{self, Answer, Failed, Go, Reuse, Target, UploadState};
@@ -261,7 +261,7 @@ impl Rest {
                 Pairing::new(worker, self.asking).fail(local.id(), kind, Weight::Full, now);
                 return Asked::Failed;
             }
-            Answered::Well => local.tally().note_head_time(now.since(began)),
+            Answered::Well => local.tally().note_head_time(Class::Safe, now.since(began)),
         }
         if !self.same.has_rest(response.status(), response.headers(), response.body().size_hint().exact(), self.passed)
         {
