@@ -37,12 +37,12 @@ bench: tools ## requests per second and CPU beside nginx
 bench-core: tools ## what deciding costs, in time and instructions; ROWS="quiet publish" for some, WRITE=1 into docs/performance.md
 	cargo bench --profile fast --features real --bench core -- $(ROWS) $(if $(WRITE),--write)
 
-drill: ## what users see in each of 23 faults (9 minutes); ROWS="killed frozen" for some, RUNS=3, WRITE=1 into docs/drill.md
-	cargo bench --profile fast --features real --bench drill -- $(ROWS) $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
+drill: $(if $(PEERS),tools) ## what users see in each of 23 faults (9 minutes); PEERS=1: nginx and HAProxy too (45 minutes); ROWS, RUNS, VARIANT, WRITE: docs/drill.md
+	cargo bench --profile fast --features real --bench drill -- $(ROWS) $(if $(RUNS),--runs $(RUNS)) $(if $(PEERS),--peers) $(if $(VARIANT),--variant $(VARIANT)) $(if $(WRITE),--write)
 
 deny: ## licences, sources and bans of all dependencies; installs cargo-deny when it is missing
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny --version $(CARGO_DENY)
 	cargo deny check bans licenses sources
 
-tools: ## the outside programs that tests need (nginx, h2load, curl, prometheus, promtool, setpriv, valgrind)
+tools: ## the outside programs that tests and benches need (nginx, haproxy, h2load, curl, prometheus, promtool, setpriv, valgrind)
 	@tests/tools.sh

@@ -22,6 +22,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -32,7 +33,10 @@ pub struct Hotspare {
     control: Arc<Control>,
     readiness: Readiness,
     cells: Arc<Workers>,
+    gate: Arc<edge::Gate>,
     workers: Vec<WorkerThread>,
+    /// Which workers have ended, told by themselves.
+    ended: (mpsc::Sender<WorkerIndex>, mpsc::Receiver<WorkerIndex>),
     /// Every listening socket there is; workers hold clones. One with connections in its queue is never closed.
     sockets: BTreeMap<SocketAddr, Bound>,
     admin: JoinHandle<()>,
@@ -45,11 +49,27 @@ pub struct Hotspare {
 #[derive(Debug)]
 struct WorkerThread {
     orders: mpsc::Sender<Order>,
-    thread: thread::Thread<()>,
+    /// `None`: it has ended by itself.
+    thread: Option<thread::Thread<()>>,
+}
+
+/// Tells of its worker's end when it is dropped, by a panic too.
+struct Leave {
+    index: WorkerIndex,
+    ended: mpsc::Sender<WorkerIndex>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let _ = self.ended.try_send(self.index); // there is room for each worker; without a reader all of it ends
+    }
 }
 
 /// Orders that wait for a worker; each is served at once, so more than a few mean that it hangs.
 const WAITING_ORDERS: usize = 64;
+
+/// Before a worker is started anew: what ends each new one at once must not take a core too.
+const BEFORE_ANEW: Duration = Duration::from_millis(100);
 
 /// Why it does not run, or not with the new config. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -123,14 +143,19 @@ impl Hotspare {
         ));
         supervisor.first_round().await;
 
-        let threads = (0..workers).map(|index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, clock));
+        let ended = mpsc::channel(workers);
+        let gate = edge::Gate::new();
+        let start = |index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, &gate, clock, ended.0.clone());
+        let threads = (0..workers).map(start);
         let threads = threads.collect::<io::Result<Vec<_>>>().map_err(Trouble::Thread)?;
         let hotspare = Hotspare {
             supervisor,
             control,
             readiness,
             cells,
+            gate,
             workers: threads,
+            ended,
             sockets,
             admin,
             orders,
@@ -173,6 +198,48 @@ impl Hotspare {
         Ok(generation)
     }
 
+    /// The next worker that ended by itself: what [`Hotspare::start_anew`] is for. May be dropped at any time.
+    pub async fn worker_ended(&mut self) -> WorkerIndex {
+        match self.ended.1.recv().await {
+            Some(index) => index,
+            None => unreachable!("there is a sender beside the receiver"),
+        }
+    }
+
+    /// Starts a worker that has ended anew. Its connections are lost, which only a bug of ours brings about; clients that wait in its
+    /// queues are not. Where there is no memory for it, it is tried again later.
+    pub async fn start_anew(&mut self, index: WorkerIndex) {
+        tokio::time::sleep(BEFORE_ANEW).await;
+        // Counters have one writer: the one that ended is over when this is.
+        if let Some(thread) = self.workers[index.0].thread.take()
+            && let Err(died) = thread.join().await
+        {
+            tracing::error!("{died}; it is started anew, its connections are lost");
+        }
+        match self.replace(index).await {
+            Ok(()) => self.control.worker_restarted(),
+            Err(error) => {
+                tracing::error!("worker {} can't be started anew: {error}", index.0);
+                let again = self.ended.0.clone();
+                tasks::spawn(async move {
+                    tokio::time::sleep(10 * BEFORE_ANEW).await;
+                    let _ = again.send(index).await; // nobody hears it: all of it has ended
+                });
+            }
+        }
+    }
+
+    async fn replace(&mut self, index: WorkerIndex) -> Result<(), Trouble> {
+        let shares = self.sockets.values().map(|bound| share(bound, index)).collect::<Result<Vec<_>, _>>()?;
+        let ended = self.ended.0.clone();
+        let new = WorkerThread::start(index, &self.supervisor, &self.cells, &self.gate, self.clock, ended);
+        self.workers[index.0] = new.map_err(Trouble::Thread)?;
+        for share in shares {
+            let _ = self.workers[index.0].orders.send(share).await; // it has ended again: which it told
+        }
+        Ok(())
+    }
+
     /// What an operator asks for, carried out; what follows, or why not.
     ///
     /// # Errors
@@ -204,7 +271,9 @@ impl Hotspare {
         self.order(self.workers.iter().map(|_| Order::Drain { timeout }).collect()).await;
         for worker in self.workers {
             drop(worker.orders);
-            if let Err(died) = worker.thread.join().await {
+            if let Some(thread) = worker.thread
+                && let Err(died) = thread.join().await
+            {
                 tracing::error!("{died}");
             }
         }
@@ -221,19 +290,14 @@ impl Hotspare {
 
     /// Each worker's share of a listener.
     fn shares(&self, bound: &Bound) -> Result<Vec<Order>, Trouble> {
-        let address = bound.address();
-        let share = |index| match bound.socket(WorkerIndex(index)) {
-            Ok(socket) => Ok(Order::Listen { address, socket }),
-            Err(error) => Err(Trouble::Listen(edge::explain(address, &error))),
-        };
-        (0..self.workers.len()).map(share).collect()
+        (0..self.workers.len()).map(|index| share(bound, WorkerIndex(index))).collect()
     }
 
     /// Gives each worker its order. One that is gone has nothing to carry it out with.
     async fn order(&self, orders: Vec<Order>) {
         for (index, (worker, order)) in self.workers.iter().zip(orders).enumerate() {
             if worker.orders.send(order).await.is_err() {
-                tracing::error!("worker {index} has ended; restart hotspare to have all of its workers back");
+                tracing::warn!("worker {index} has ended; it is about to be started anew");
             }
         }
     }
@@ -244,18 +308,31 @@ impl WorkerThread {
         index: WorkerIndex,
         supervisor: &Supervisor,
         cells: &Arc<Workers>,
+        gate: &Arc<edge::Gate>,
         clock: Clock,
+        ended: mpsc::Sender<WorkerIndex>,
     ) -> io::Result<WorkerThread> {
         let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
         let (published, reporter, cells) = (supervisor.published.clone(), supervisor.reporter(index), cells.clone());
-        let seed = fastrand::u64(..);
+        let (seed, gate) = (fastrand::u64(..), gate.clone());
+        let leave = Leave { index, ended };
         let thread = thread::spawn(&format!("worker-{}", index.0), move || async move {
+            let _leave = leave;
             let worker = Rc::new(Worker::new(index, clock, &published, reporter, cells, seed));
             let house = tasks::spawn(Worker::keep_house(worker.clone()));
-            edge::serve(worker, waiting).await;
+            edge::serve(worker, gate, waiting).await;
             house.abort();
         })?;
-        Ok(WorkerThread { orders, thread })
+        Ok(WorkerThread { orders, thread: Some(thread) })
+    }
+}
+
+/// A worker's share of a listener.
+fn share(bound: &Bound, index: WorkerIndex) -> Result<Order, Trouble> {
+    let address = bound.address();
+    match bound.socket(index) {
+        Ok(socket) => Ok(Order::Listen { address, socket }),
+        Err(error) => Err(Trouble::Listen(edge::explain(address, &error))),
     }
 }
 
@@ -318,6 +395,56 @@ fn say_what_needs_a_restart(before: &Config, after: &Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_worker_that_ends_by_itself_is_started_anew_and_serves() {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (listen, admin) = (free(), free());
+        let state = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"workers = 1
+state_dir = "{state}"
+admin = {{ address = "{admin}" }}
+listener = [{{ address = "{listen}" }}]
+backend = [{{ name = "a", primary = {{ name = "b", endpoints = ["127.0.0.1:1"] }} }}]
+"#,
+            state = state.path().display()
+        );
+        let config = crate::config::parse("test.toml", &text, &|_| Err(io::ErrorKind::NotFound.into())).unwrap();
+        let office = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+        office.unwrap().block_on(async {
+            let mut hotspare = Hotspare::start(config, Clock::start()).await.unwrap();
+            let ended = hotspare.ended.0.clone();
+            let sound = hotspare.workers.remove(0);
+            drop(sound.orders);
+            sound.thread.unwrap().join().await.unwrap();
+            assert_eq!(hotspare.worker_ended().await.0, 0, "the one that drained");
+            let leave = Leave { index: WorkerIndex(0), ended };
+            let main = move || async move {
+                let _leave = leave;
+                panic!("on purpose")
+            };
+            let thread = Some(thread::spawn("dying", main).unwrap());
+            hotspare.workers.push(WorkerThread { orders: mpsc::channel(1).0, thread });
+            assert_eq!(hotspare.worker_ended().await.0, 0, "the one that panicked");
+            let asked = std::thread::spawn(move || {
+                let mut client = TcpStream::connect(listen).unwrap();
+                client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).unwrap();
+                answer
+            });
+            hotspare.start_anew(WorkerIndex(0)).await;
+            while !asked.is_finished() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let answer = asked.join().unwrap();
+            assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+            hotspare.stop().await;
+        });
+    }
 
     #[test]
     fn a_listener_that_stays_can_not_begin_or_cease_to_take_ipv4_clients() {

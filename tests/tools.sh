@@ -11,7 +11,9 @@ need() { # need PROGRAM PACKAGE
 }
 PATH="$PATH:/usr/sbin:/sbin"
 need curl curl
+need haproxy haproxy
 need h2load nghttp2-client
+need haproxy haproxy
 need nginx nginx
 need prometheus prometheus
 need promtool prometheus
@@ -22,7 +24,7 @@ for also in "$@"; do # further ones, whose packages are called as they are
 done
 
 if [ -z "$missing" ]; then
-    echo "tools: curl, h2load, nginx, prometheus, promtool, setpriv and valgrind are there"
+    echo "tools: curl, h2load, haproxy, nginx, prometheus, promtool, setpriv and valgrind are there"
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -50,9 +52,9 @@ apt-get update -qq
 # shellcheck disable=SC2086 # a list of names
 apt-get install -y -qq --no-install-recommends $missing >/dev/null
 
-# Where systemd runs, these two would also start at the next boot.
+# Where systemd runs, these would also start at the next boot.
 if [ -d /run/systemd/system ]; then
-    for service in nginx prometheus haproxy; do
+    for service in haproxy nginx prometheus; do
         case " $missing " in *" $service "*) systemctl disable --quiet "$service" ;; esac
     done
 fi

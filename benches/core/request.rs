@@ -10,6 +10,7 @@ use hotspare::runtime::clock::Clock;
 use hotspare::runtime::tasks;
 use hotspare::telemetry::cells::WorkerIndex;
 use hotspare::telemetry::metrics::Workers;
+use hotspare::upstream::Ends;
 use hotspare::upstream::client::over;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -100,7 +101,8 @@ async fn connected(steps: &Steps) -> DuplexStream {
     worker.endpoint(place).kept.give_back(lease, clock.now());
 
     let (client, ours) = duplex(64 * 1024);
-    let about = Rc::new(Client::new(([127, 0, 0, 1], 5_000).into(), view.config.listeners[0].clone(), None));
+    let ends = Ends { client: ([127, 0, 0, 1], 5_000).into(), at: ([127, 0, 0, 1], 80).into() };
+    let about = Rc::new(Client::new(ends, view.config.listeners[0].clone(), None));
     let handler = hyper::service::service_fn(move |request| {
         let (worker, about) = (worker.clone(), about.clone());
         async move { Ok::<_, Infallible>(service::handle(&worker, &about, request).await) }

@@ -39,6 +39,7 @@ const TRICKLE_PACE: Duration = Duration::from_millis(100);
 /// What all its connections share.
 struct Endpoint {
     place: Place,
+    number: u8,
     site: Site,
     trouble: Cell<Trouble>,
     /// Requests that were not answered well.
@@ -48,11 +49,12 @@ struct Endpoint {
 }
 
 /// Serves until stdin ends or its parent does.
-pub fn run(place: Place, runs: &Path) -> anyhow::Result<()> {
+pub fn run(place: Place, number: u8, runs: &Path) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?; // a frozen one would never see that stdin ended
     let runs = File::options().create(true).append(true).open(runs).context("cannot open the file of runs")?;
     let endpoint = Rc::new(Endpoint {
         place,
+        number,
         site: Site::make(),
         trouble: Cell::new(Trouble::None),
         met: Cell::new(0),
@@ -86,7 +88,7 @@ impl Endpoint {
     }
 
     async fn serve(self: Rc<Self>, mut orders: mpsc::Receiver<Trouble>) -> anyhow::Result<()> {
-        let address = self.place.address();
+        let address = self.place.address(self.number);
         let mut listener = Some(listen(address)?);
         let mut turns = tokio::time::interval(REFUSAL_TURN);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay); // those before the trouble began are not made up for
@@ -130,6 +132,7 @@ impl Endpoint {
             if let Some(id) = request.write {
                 self.note_run(id);
             }
+            sleep(request.takes).await;
             let page = self.site.find(&request.path).map(|number| (number, self.site.page(number)));
             let manner = manner::of(self.trouble.get(), &request, page, &mut self.dice.borrow_mut());
             if manner != Manner::Well {

@@ -3,6 +3,8 @@
 //! Not here: how an endpoint misbehaves (`endpoint`), how a process is killed or frozen (`place`).
 
 use crate::place::Place;
+use crate::variant::Variant;
+use crate::verdict::Bound;
 use clap::ValueEnum;
 use std::time::Duration;
 
@@ -45,6 +47,13 @@ pub enum Trouble {
     BrokenPages,
 }
 
+impl Trouble {
+    /// Whether every endpoint of a place has it, and not just the one that faults strike. Its end is everyone's.
+    pub fn is_of_the_site(self) -> bool {
+        matches!(self, Trouble::BrokenPages | Trouble::None)
+    }
+}
+
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
@@ -53,7 +62,7 @@ pub enum Action {
     Freeze(Place),
     Thaw(Place),
     Trouble(Place, Trouble),
-    /// The config file is written anew, and Hotspare gets SIGHUP.
+    /// The config file is written anew, and the proxy gets the signal to read it.
     Reload,
 }
 
@@ -65,30 +74,41 @@ pub struct Fault {
     pub title: &'static str,
     /// In order; times since the first visitor.
     pub course: Vec<(Duration, Action)>,
+    /// What Hotspare must show in the plain scene, where that is agreed.
+    pub bound: Option<Bound>,
+}
+
+impl Fault {
+    fn must(self, bound: Bound) -> Fault {
+        Fault { bound: Some(bound), ..self }
+    }
 }
 
 /// In the order of the table.
-pub fn all() -> Vec<Fault> {
+pub fn all(variant: Variant) -> Vec<Fault> {
     use Action::{Freeze, Kill, Start, Thaw};
     use Place::{NewJersey, Oregon};
-    let fault = |name, title, course| Fault { name, title, course };
+    let fault = |name, title, course| Fault { name, title, course, bound: None };
+    let failed = Bound::failed;
     vec![
         fault("none", "none, for comparison", Vec::new()),
-        fault("killed", "killed", vec![(FROM, Kill(NewJersey)), (UNTIL, Start(NewJersey))]),
-        fault("frozen", "frozen (SIGSTOP)", vec![(FROM, Freeze(NewJersey)), (UNTIL, Thaw(NewJersey))]),
-        trouble("mute", "accepts, never answers", Trouble::Mute),
-        trouble("pages-500", "every page 500", Trouble::Pages500),
-        trouble("disk", "30 % of pages 500 (the disk)", Trouble::SomePages500),
-        trouble("slow", "30 % of pages take 3 s", Trouble::SomeSlow),
-        trouble("reset", "50 % reset", Trouble::HalfReset),
-        trouble("cut", "50 % cut mid-body", Trouble::HalfCut),
-        trouble("lying-check", "check ok, pages 500", Trouble::LyingCheck),
-        trouble("failed-check", "check 500, pages ok", Trouble::FailedCheck),
-        fault("flapping", "up and down each second", every(2_000, 1_000, Kill(NewJersey), Start(NewJersey))),
-        fault("reloads", "40 reloads in 8 s", every(400, 200, Action::Reload, Action::Reload)),
+        fault("killed", "killed", vec![(FROM, Kill(NewJersey)), (UNTIL, Start(NewJersey))]).must(failed(0, 0).p99(100)),
+        fault("frozen", "frozen (SIGSTOP)", vec![(FROM, Freeze(NewJersey)), (UNTIL, Thaw(NewJersey))])
+            .must(failed(0, 6).p99(600)),
+        trouble("mute", "accepts, never answers", Trouble::Mute).must(failed(0, 6).p99(600)),
+        trouble("pages-500", "every page 500", Trouble::Pages500).must(failed(0, 3)),
+        trouble("disk", "30 % of pages 500 (the disk)", Trouble::SomePages500).must(failed(0, 4)),
+        trouble("slow", "30 % of pages take 3 s", Trouble::SomeSlow).must(failed(0, 0).p99(500)),
+        trouble("reset", "50 % reset", Trouble::HalfReset).must(failed(0, 4)),
+        trouble("cut", "50 % cut mid-body", Trouble::HalfCut).must(failed(0, 5)),
+        trouble("lying-check", "check ok, pages 500", Trouble::LyingCheck).must(failed(0, 3)),
+        trouble("failed-check", "check 500, pages ok", Trouble::FailedCheck).must(failed(0, 0)),
+        fault("flapping", "up and down each second", every(2_000, 1_000, Kill(NewJersey), Start(NewJersey)))
+            .must(failed(0, 3).changes(2)),
+        fault("reloads", "40 reloads in 8 s", every(400, 200, Action::Reload, Action::Reload)).must(failed(0, 0)),
         fault(
             "both-killed",
-            "both pools killed",
+            if variant.endpoints() > 1 { "one endpoint killed in both pools" } else { "both pools killed" },
             vec![(FROM, Kill(NewJersey)), (FROM, Kill(Oregon)), (UNTIL, Start(NewJersey)), (UNTIL, Start(Oregon))],
         ),
         trouble("head-only", "headers, then silence", Trouble::HeadOnly),
@@ -113,7 +133,7 @@ pub fn all() -> Vec<Fault> {
 fn trouble(name: &'static str, title: &'static str, trouble: Trouble) -> Fault {
     let strike = (FROM, Action::Trouble(Place::NewJersey, trouble));
     let heal = (UNTIL, Action::Trouble(Place::NewJersey, Trouble::None));
-    Fault { name, title, course: vec![strike, heal] }
+    Fault { name, title, course: vec![strike, heal], bound: None }
 }
 
 /// `strike` each `period` ms during the fault, `heal` so many ms after each.

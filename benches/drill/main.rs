@@ -1,47 +1,60 @@
 //! The drill: users of a site whose primary data centre gets into every kind of trouble, and what they see of it.
 //!
-//! `make drill` runs it; `make drill ROWS="killed frozen"` some of it; docs/drill.md says what is measured and has the table. Each row
-//! is a fresh start: two endpoint processes (`endpoint`), a real Hotspare in front of them (`door`), 200 visits a second over HTTPS for 19 s
-//! (`visitors`), and a fault from 3 s to 11 s (`fault`).
+//! `make drill` runs it; `make drill ROWS="killed frozen"` some of it; docs/drill.md says what is measured and has the tables. Each run is a
+//! fresh start (`run`): endpoint processes (`endpoint`), a real Hotspare in front of them (`door`) or one of its peers (`peer`), 200 visits a
+//! second over HTTPS for 19 s (`visitors`), and a fault from 3 s to 11 s (`fault`).
 //!
 //! Its client is its own and not that of the process tests: that one asks whether all went well and fails the test; this one measures, so
 //! it has users with addresses, counts time from when a visit was due, and goes on whatever it sees.
 #![allow(clippy::disallowed_methods, reason = "it measures: clocks are read, and threads are its own")]
 
+mod child;
+mod connection;
+mod document;
 mod door;
 mod endpoint;
 mod fault;
+mod front;
 mod journal;
 mod manner;
+mod peer;
+mod peers;
 mod place;
 mod request;
+mod run;
 mod site;
 mod sums;
 mod table;
+mod variant;
+mod verdict;
 mod visitors;
 
 use anyhow::{Context, bail};
+use child::End;
 use clap::{Parser, Subcommand};
-use door::Door;
-use fault::{Action, FROM, Fault, LENGTH, Trouble};
-use place::{DataCentre, Place};
-use std::collections::BTreeMap;
+use fault::Fault;
+use front::Proxy;
+use place::Place;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
-use sums::{Sums, Traces};
-use visitors::Invitation;
+use sums::Sums;
+use variant::Variant;
 
 #[derive(Parser)]
 #[command(about = "What users see while their data centre is in trouble")]
 struct Arguments {
     /// Which rows, by name; all of them if none is named.
     rows: Vec<String>,
-    /// How often each row is run; the middle run is shown.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    runs: u16,
+    /// How often each row is run; the middle run is shown [1; with --peers 3].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: Option<u16>,
+    /// nginx and HAProxy too, once each; all rows of it go into docs/drill.md, and what Hotspare must show is judged.
+    #[arg(long, conflicts_with = "variant")]
+    peers: bool,
+    /// In another scene.
+    #[arg(long, default_value = "plain")]
+    variant: Variant,
     /// Write the table into docs/drill.md.
     #[arg(long, conflicts_with = "rows")]
     write: bool,
@@ -56,9 +69,10 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Role {
     #[command(hide = true)]
-    Endpoint { place: Place, runs: PathBuf },
+    Endpoint { place: Place, number: u8, runs: PathBuf },
     #[command(hide = true)]
-    Hotspare {
+    Become {
+        end: End,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
@@ -67,8 +81,8 @@ enum Role {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.role {
-        Some(Role::Endpoint { place, runs }) => endpoint::run(*place, runs),
-        Some(Role::Hotspare { command }) => door::become_hotspare(command),
+        Some(Role::Endpoint { place, number, runs }) => endpoint::run(*place, *number, runs),
+        Some(Role::Become { end, command }) => child::become_program(*end, command),
         None => drill(&arguments),
     };
     match done {
@@ -80,95 +94,83 @@ fn main() -> ExitCode {
     }
 }
 
+/// What came of a fault.
+#[derive(Debug)]
+struct Row {
+    fault: Fault,
+    /// The best run first.
+    hotspare: Vec<Sums>,
+    /// In the order of [`peers::ALL`]; none without `--peers`.
+    peers: Vec<Sums>,
+}
+
+impl Row {
+    fn middle(&self) -> &Sums {
+        &self.hotspare[self.hotspare.len() / 2]
+    }
+
+    fn worst(&self) -> &Sums {
+        &self.hotspare[self.hotspare.len() - 1]
+    }
+}
+
 fn drill(arguments: &Arguments) -> anyhow::Result<()> {
-    let faults = chosen(&arguments.rows)?;
+    let runs = usize::from(arguments.runs.unwrap_or(if arguments.peers { 3 } else { 1 }));
+    let versions = if arguments.peers { Some(peers::versions()?) } else { None };
     let mut rows = Vec::new();
-    let mut is_wrong = false;
     print!("{}", table::header());
-    for fault in faults {
-        let mut runs = Vec::new();
-        for _ in 0..arguments.runs {
-            let sums = run(&fault).with_context(|| format!("in the row {}", fault.name))?;
-            println!("{}", table::row(&fault, &sums));
+    for fault in chosen(&arguments.rows, arguments.variant)? {
+        let mut row = Row { fault, hotspare: Vec::new(), peers: Vec::new() };
+        for proxy in turns(runs, arguments.peers) {
+            let sums = run::run(&row.fault, proxy, arguments.variant)
+                .with_context(|| format!("in the row {}, of {}", row.fault.name, proxy.name()))?;
+            println!("{}", table::row(&row.fault, proxy, &sums));
             table::remarks(&sums).iter().for_each(|remark| println!("    {remark}"));
-            is_wrong |= !sums.twice.is_empty() || !sums.lost.is_empty();
-            runs.push(sums);
+            match proxy {
+                Proxy::Hotspare => row.hotspare.push(sums),
+                Proxy::Nginx | Proxy::Haproxy => row.peers.push(sums),
+            }
         }
-        runs.sort_by_key(Sums::badness);
-        let middle = runs.swap_remove(runs.len() / 2);
-        rows.push((fault, middle));
+        row.hotspare.sort_by_key(Sums::badness);
+        rows.push(row);
     }
-    if arguments.write {
-        table::write(usize::from(arguments.runs), &rows)?;
+    let misses: Vec<String> = rows.iter().filter_map(|row| verdict::missed(&row.fault, &row.hotspare)).collect();
+    let is_whole = arguments.rows.is_empty();
+    if let Some(versions) = &versions {
+        let table = peers::table(&rows, &misses)?;
+        println!("\n{table}");
+        if is_whole {
+            document::put(peers::SECTION, &format!("{}{table}", peers::when(versions)?))?;
+        }
     }
-    if is_wrong {
+    if arguments.write || (arguments.peers && is_whole) {
+        document::put(arguments.variant.section(), &table::table(runs, &rows)?)?;
+    }
+    if rows.iter().flat_map(|row| &row.hotspare).any(Sums::is_wrong) {
         bail!("a write ran more than once, or was answered and did not run: see above");
+    }
+    if arguments.peers && !misses.is_empty() {
+        bail!("what Hotspare must show is missed:\n{}", misses.join("\n"));
     }
     Ok(())
 }
 
-struct Places {
-    new_jersey: DataCentre,
-    oregon: DataCentre,
-}
-
-impl Places {
-    fn at(&mut self, place: Place) -> &mut DataCentre {
-        match place {
-            Place::NewJersey => &mut self.new_jersey,
-            Place::Oregon => &mut self.oregon,
-        }
+/// Who has its turn when: peers between Hotspare's runs, so that a busy hour of the machine meets all.
+fn turns(runs: usize, with_peers: bool) -> Vec<Proxy> {
+    let mut turns = vec![Proxy::Hotspare; runs];
+    if with_peers {
+        turns.insert(1, peers::ALL[0]);
+        turns.push(peers::ALL[1]);
     }
+    turns
 }
 
-fn chosen(names: &[String]) -> anyhow::Result<Vec<Fault>> {
-    let mut faults = fault::all();
+fn chosen(names: &[String], variant: Variant) -> anyhow::Result<Vec<Fault>> {
+    let mut faults = fault::all(variant);
     if let Some(unknown) = names.iter().find(|name| !faults.iter().any(|fault| fault.name == **name)) {
         let known: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
         bail!("there is no row `{unknown}`; there are {}", known.join(", "));
     }
     faults.retain(|fault| names.is_empty() || names.iter().any(|name| name == fault.name));
     Ok(faults)
-}
-
-/// One fault, from a fresh start to the sums.
-fn run(fault: &Fault) -> anyhow::Result<Sums> {
-    let directory = tempfile::tempdir()?;
-    let mut places = Places {
-        new_jersey: DataCentre::open(Place::NewJersey, directory.path())?,
-        oregon: DataCentre::open(Place::Oregon, directory.path())?,
-    };
-    let mut door = Door::open(directory.path())?;
-
-    let soon = Duration::from_millis(100);
-    let (begin, struck) = (Instant::now() + soon, SystemTime::now() + soon + FROM);
-    let certificate = door.certificate.clone();
-    let crowd = visitors::come(Invitation { door: door::ADDRESS, certificate, begin, length: LENGTH });
-    for (at, action) in &fault.course {
-        sleep((begin + *at).saturating_duration_since(Instant::now()));
-        match *action {
-            Action::Kill(place) => places.at(place).kill(),
-            Action::Start(place) => places.at(place).start()?,
-            Action::Freeze(place) => places.at(place).freeze()?,
-            Action::Thaw(place) => places.at(place).thaw()?,
-            Action::Trouble(place, trouble) => places.at(place).trouble(trouble)?,
-            Action::Reload => door.reload()?,
-        }
-    }
-    let strikes = fault.course.iter().any(|(_, action)| matches!(action, Action::Trouble(..)));
-    let met = places.new_jersey.met + places.oregon.met;
-    if strikes && met == 0 {
-        bail!("nobody met the trouble: this row would say nothing");
-    }
-    let report = crowd.join().expect("visitors do not panic")?;
-    let rescued = door.rescued()?;
-    let decisions = journal::read(&door.close()?)?;
-
-    let mut runs: BTreeMap<u64, usize> = places.new_jersey.runs()?;
-    for (id, times) in places.oregon.runs()? {
-        *runs.entry(id).or_default() += times;
-    }
-    let broken_pages =
-        fault.course.iter().any(|(_, action)| matches!(action, Action::Trouble(_, Trouble::BrokenPages)));
-    Ok(Sums::of(&Traces { broken_pages, met, report, decisions, struck, rescued, runs }))
 }

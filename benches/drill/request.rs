@@ -1,7 +1,8 @@
 //! A request as an endpoint of the drill reads it: no more of HTTP/1.1 than the proxies in front of it send.
 
-use crate::site::ID;
+use crate::site::{ID, TAKES};
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -11,6 +12,8 @@ pub struct Request {
     pub path: String,
     /// The id, if it is a write.
     pub write: Option<u64>,
+    /// How long the site works on it in good health.
+    pub takes: Duration,
     /// The first byte, and the last one where it is named.
     pub range: Option<(usize, Option<usize>)>,
     pub if_range: Option<String>,
@@ -38,6 +41,9 @@ impl Request {
                 "range" => request.range = range(value),
                 "if-range" => request.if_range = Some(value.to_owned()),
                 name if name == ID => id = value.parse().ok(),
+                name if name == TAKES => {
+                    request.takes = Duration::from_millis(value.parse().map_err(io::Error::other)?);
+                }
                 _ => {}
             }
         }

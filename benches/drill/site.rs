@@ -11,6 +11,10 @@ pub const PAGES: usize = 100;
 pub const GUEST_BOOKS: usize = 20;
 /// The field that carries a write's id.
 pub const ID: &str = "visit-id";
+/// The field that says how many milliseconds a request takes.
+pub const TAKES: &str = "visit-takes";
+/// The field of an answer that names its place.
+pub const PLACE: &str = "x-place";
 
 /// Above this a page is large: 10 of the 100.
 const SMALL: usize = 64 << 10;

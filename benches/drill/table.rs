@@ -1,17 +1,14 @@
-//! The table: a line for the terminal as soon as a row is done, and all of it in docs/drill.md between its markers.
+//! Hotspare's own table: a line for the terminal as soon as a run is done, and all of it for docs/drill.md.
 
+use crate::Row;
+use crate::document;
 use crate::fault::Fault;
+use crate::front::Proxy;
 use crate::sums::Sums;
-use anyhow::Context;
 use hotspare::telemetry::words::count;
 use std::fmt::Write;
-use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
-const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/drill.md");
-const BEGIN: &str = "<!-- drill: begin -->\n";
-const END: &str = "<!-- drill: end -->";
 const HEADER: &str = "\
 | fault | failed GET / POST | p99 during the fault, max | rescued | failover after | changes | why, as the journal has it |
 |---|---|---|---|---|---|---|
@@ -23,20 +20,22 @@ pub fn header() -> &'static str {
     HEADER
 }
 
-/// A row of the table.
-pub fn row(fault: &Fault, sums: &Sums) -> String {
-    let Sums { gets, posts, hopeless, p99, max, rescued, failover, changes, why, .. } = sums;
+/// A row of the table. A peer's, for the terminal, has its name, and how often visitors moved; it tells nothing of its reasons.
+pub fn row(fault: &Fault, proxy: Proxy, sums: &Sums) -> String {
+    let Sums { gets, posts, hopeless, max, rescued, failover, changes, moves, why, .. } = sums;
     let hopeless = if *hopeless > 0 { format!(" (and {hopeless} that fail everywhere)") } else { String::new() };
-    let failover = failover.map_or("–".to_owned(), seconds);
-    format!(
-        "| {} | {}/{}{hopeless} | {}, {} | {rescued} | {failover} | {changes} | {} |",
-        fault.title,
-        gets.failed,
-        posts.failed,
-        seconds(*p99),
-        seconds(*max),
-        why.replace('|', "/"),
-    )
+    let (p99, max) = (seconds(sums.p99()), seconds(*max));
+    let seen = format!("{}/{}{hopeless} | {p99}, {max}", gets.failed, posts.failed);
+    match proxy {
+        Proxy::Hotspare => {
+            let failover = failover.map_or("–".to_owned(), seconds);
+            let why = why.replace('|', "/");
+            format!("| {} | {seen} | {rescued} | {failover} | {changes} | {why} |", fault.title)
+        }
+        Proxy::Nginx | Proxy::Haproxy => {
+            format!("| {}: {} | {seen} | – | – | {moves} | – |", fault.title, proxy.name())
+        }
+    }
 }
 
 /// What else there is to say of a run: how failures looked, and what must not be.
@@ -45,6 +44,9 @@ pub fn remarks(sums: &Sums) -> Vec<String> {
         sums.looks.iter().map(|((method, outcome), count)| format!("{count} {method}: {outcome}")).collect();
     if sums.met > 0 {
         remarks.push(format!("{} met it at the endpoints", count(sums.met, "request")));
+    }
+    if sums.reloads.1 > 0 {
+        remarks.push(format!("it read {} of {} configs", sums.reloads.0, sums.reloads.1));
     }
     if sums.latest > TOO_LATE {
         remarks.push(format!("the client itself was up to {} late: the machine is busy", seconds(sums.latest)));
@@ -58,7 +60,7 @@ pub fn remarks(sums: &Sums) -> Vec<String> {
 }
 
 /// `.031 s`, `2.0 s`.
-fn seconds(span: Duration) -> String {
+pub fn seconds(span: Duration) -> String {
     let seconds = span.as_secs_f64();
     match seconds {
         ..0.0995 => format!("{seconds:.3} s").replacen("0.", ".", 1),
@@ -67,25 +69,17 @@ fn seconds(span: Duration) -> String {
     }
 }
 
-/// Puts the table where the old one was.
-pub fn write(runs: usize, rows: &[(Fault, Sums)]) -> anyhow::Result<()> {
-    let document = fs::read_to_string(DOCUMENT).context("docs/drill.md")?;
-    let (before, rest) = document.split_once(BEGIN).context("docs/drill.md has lost its markers")?;
-    let (_, after) = rest.split_once(END).context("docs/drill.md has lost its markers")?;
-    fs::write(DOCUMENT, format!("{before}{BEGIN}{}{END}{after}", table(runs, rows)?))?;
-    Ok(())
-}
-
-fn table(runs: usize, rows: &[(Fault, Sums)]) -> anyhow::Result<String> {
-    let visits: usize = rows.iter().map(|(_, sums)| sums.gets.of + sums.posts.of).sum();
-    let writes: usize = rows.iter().map(|(_, sums)| sums.posts.of).sum();
-    let wrong = |of: fn(&Sums) -> usize| rows.iter().map(|(_, sums)| of(sums)).sum::<usize>();
+pub fn table(runs: usize, rows: &[Row]) -> anyhow::Result<String> {
+    let all = || rows.iter().map(Row::middle);
+    let visits: usize = all().map(|sums| sums.gets.of + sums.posts.of).sum();
+    let writes: usize = all().map(|sums| sums.posts.of).sum();
+    let wrong = |of: fn(&Sums) -> usize| all().map(of).sum::<usize>();
     let (twice, lost) = (wrong(|sums| sums.twice.len()), wrong(|sums| sums.lost.len()));
-    let mut text = format!("{}. {}.\n\n{HEADER}", when()?, how_often(runs));
-    for (fault, sums) in rows {
-        writeln!(text, "{}", row(fault, sums))?;
+    let mut text = format!("{}. {}.\n\n{HEADER}", document::when()?, how_often(runs));
+    for whole in rows {
+        writeln!(text, "{}", row(&whole.fault, Proxy::Hotspare, whole.middle()))?;
     }
-    let latest = rows.iter().map(|(_, sums)| sums.latest).max().unwrap_or_default();
+    let latest = all().map(|sums| sums.latest).max().unwrap_or_default();
     writeln!(
         text,
         "\n{visits} requests, {writes} of them writes: {twice} ran more than once, {lost} were answered well and had not run. \
@@ -100,16 +94,4 @@ fn how_often(runs: usize) -> String {
         1 => "One run of each row".to_owned(),
         _ => format!("Of {runs} runs of each row, the middle one by failed requests, then p99"),
     }
-}
-
-/// The day, the commit, and the machine.
-fn when() -> anyhow::Result<String> {
-    let git = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output()?;
-    let commit = String::from_utf8_lossy(&git.stdout).trim().to_owned();
-    let now = jiff::Timestamp::now().to_string();
-    let today = now.split('T').next().unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let kernel = kernel.split('-').next().unwrap_or_default().trim();
-    Ok(format!("{today}, commit {commit}, {cores} cores, Linux {kernel}"))
 }

@@ -9,7 +9,7 @@
 //! Memory: one entry an endpoint that is configured or still has requests, one sum a configured pool.
 
 use super::family::Spread;
-use crate::domain::{EndpointId, Name};
+use crate::domain::{Class, EndpointId, Name};
 use crate::health::{Tally, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Departed {
 }
 
 fn read(tally: &Tally) -> Spread {
-    Spread::of(tally.cells.iter().map(|cell| &cell.head))
+    Spread::of(tally.cells.iter().flat_map(|cell| Class::ALL.map(|class| &cell.head[class])))
 }
 
 fn places(view: &View) -> impl Iterator<Item = Place> {
@@ -87,7 +87,7 @@ mod tests {
     const ONE: &[Fixture] = &[("new-jersey", &["10.1.0.11:8080"]), ("oregon", &["10.2.0.11:8080"])];
 
     fn observe(tally: &Tally) {
-        tally.cells.of(WorkerIndex(0)).head.observe(Duration::from_millis(5));
+        tally.cells.of(WorkerIndex(0)).head[Class::Safe].observe(Duration::from_millis(5));
     }
 
     fn total(departed: &mut Departed, view: &View) -> u64 {

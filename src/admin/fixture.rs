@@ -88,6 +88,8 @@ pub fn view(pools: &[Place]) -> View {
     };
     let config = Config {
         workers: NonZeroUsize::new(WORKERS).unwrap(),
+        max_connections: 1_000,
+        max_connections_per_client: 1_000,
         drain_timeout: Duration::from_secs(30),
         state_dir: None,
         admin: Admin { address: "127.0.0.1:9900".parse().unwrap(), token: None },
@@ -153,6 +155,8 @@ fn backend(pools: &[Place]) -> Backend {
         write_wait: 2 * second,
         timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
         rescue: crate::config::Rescue::default(),
+        proxy_protocol: None,
+        forwarded: crate::config::ForwardedAs::XForwarded,
     }
 }
 
@@ -164,12 +168,15 @@ fn listener() -> Listener {
         tls: Some(Arc::new(tls())),
         protocols: Protocols { http1: true, h2: true },
         redirect: None,
+        proxy_protocol: crate::config::ProxyProtocol::Off,
+        trusted: crate::config::Proxies::default(),
         limits: Limits {
             handshake_timeout: second,
             header_timeout: second,
             body_idle_timeout: second,
             idle_timeout: second,
             send_timeout: second,
+            min_rate: 0,
             max_header_size: 32 * 1024,
             max_headers: 100,
             max_streams: 100,

@@ -17,7 +17,7 @@ use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View}
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BackendCells, ReplyKind, Rescued, WorkerCells, Workers};
+use crate::telemetry::metrics::{BackendCells, NotIntroduced, ReplyKind, Rescued, WorkerCells, Workers};
 use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -218,6 +218,10 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     for kind in ReplyKind::ALL {
         replies.add([kind.name()], number(workers.sum(|cell| cell.replies[kind as usize].get())));
     }
+    let mut not_introduced = Family::new(&names::PROXY_HEADER_FAILURES);
+    for cause in NotIntroduced::ALL {
+        not_introduced.add([cause.name()], number(workers.sum(|cell| cell.not_introduced[cause as usize].get())));
+    }
     let mut lag = Family::new(&names::LOOP_LAG);
     for (index, cell) in workers.iter().enumerate() {
         let micros = u64::try_from(cell.loop_lag_micros.get()).unwrap_or(0);
@@ -226,9 +230,11 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     let total = |metric, read: fn(&WorkerCells) -> u64| Family::single(metric, number(workers.sum(read)));
     vec![
         replies.done(),
+        not_introduced.done(),
         lag.done(),
         total(&names::CONNECTIONS_ACCEPTED, |cell| cell.connections_accepted.get()),
         Family::single(&names::CONNECTIONS_OPEN, level(workers, |cell| cell.connections_open.get())),
+        total(&names::CONNECTIONS_REFUSED, |cell| cell.connections_refused.get()),
         total(&names::HANDSHAKES, |cell| cell.handshakes.get()),
         total(&names::HANDSHAKE_FAILURES, |cell| cell.handshakes_failed.get()),
         total(&names::ACCEPT_ERRORS, |cell| cell.accept_errors.get()),
@@ -239,7 +245,7 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     ]
 }
 
-fn configuration(view: &View) -> [MetricFamily; 3] {
+fn configuration(view: &View) -> [MetricFamily; 4] {
     let mut expiry = Family::new(&names::CERTIFICATE_EXPIRY);
     for (file, not_after) in expiries(view) {
         let unix = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -247,7 +253,13 @@ fn configuration(view: &View) -> [MetricFamily; 3] {
     }
     let mut build = Family::new(&names::BUILD_INFO);
     build.add([env!("CARGO_PKG_VERSION")], 1.0);
-    [Family::single(&names::CONFIG_GENERATION, number(view.generation.0)), expiry.done(), build.done()]
+    let most = view.config.max_connections as f64;
+    [
+        Family::single(&names::CONFIG_GENERATION, number(view.generation.0)),
+        Family::single(&names::CONNECTIONS_MAX, most),
+        expiry.done(),
+        build.done(),
+    ]
 }
 
 /// Each certificate file once, though several listeners may use it.
@@ -345,7 +357,7 @@ mod tests {
             cell.good[Class::Safe].add(3);
             cell.failed[FailureKind::Timeout as usize].add(2);
             cell.in_flight.add(1);
-            cell.head.observe(Duration::from_millis(30));
+            cell.head[Class::Safe].observe(Duration::from_millis(30));
         }
         let state = state(failed_over);
         state.control.transition(&failover());

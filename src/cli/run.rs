@@ -8,12 +8,14 @@ use crate::runtime::signals::{Signal, Signals};
 use crate::telemetry::log::{self, Format};
 use crate::telemetry::words::count;
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 
 /// Serves until a signal ends it.
 pub fn run(options: Run) -> anyhow::Result<Verdict> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = runtime.context("cannot start")?;
+    raise_descriptors();
     let done = runtime.block_on(async {
         // First of all: from here on no signal does what it does by default.
         let signals = Signals::listen().context("cannot take over signals")?;
@@ -23,6 +25,13 @@ pub fn run(options: Run) -> anyhow::Result<Verdict> {
     });
     runtime.shutdown_background(); // a config that is still being read keeps nobody waiting
     done
+}
+
+/// As many descriptors as we may have: the usual soft limit, 1,024, is for programs that use select(2).
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it fails the lower limit stands, and what follows from it.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Starts, serves and stops; signals are heard all the while.
@@ -62,7 +71,17 @@ async fn start(source: &Source) -> anyhow::Result<Option<Hotspare>> {
 }
 
 async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> Verdict {
-    while signals.next().await == Signal::Hangup {
+    loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            index = hotspare.worker_ended() => {
+                hotspare.start_anew(index).await;
+                continue;
+            }
+        };
+        if signal != Signal::Hangup {
+            break;
+        }
         // Names may take long to resolve; whoever ends us does not wait for that.
         tokio::select! {
             loaded = reload::load(&source) => reload::reload(&mut hotspare, loaded).await,

@@ -3,6 +3,7 @@
 use super::forms::{self, HostPort};
 use super::probe::{self, Probing, Speaks};
 use super::problem::{Form, Report, What};
+use super::proxies::{self, ForwardedAs};
 use super::rescue::{self, Rescue};
 use super::rules;
 use super::table::{Field, Seen, Table, Value};
@@ -77,6 +78,8 @@ fn one(
     let min_up = table.or("min_up", 50, |value| value.percent(1..=100));
     let min_dwell = table.or("min_dwell", Duration::from_secs(5), |value| value.duration(HOLD_DOWN));
     let rescue = rescue::read(table, Rescue::default());
+    let proxy_protocol = table.or("proxy_protocol", None, proxies::of_backend);
+    let forwarded = table.or("forwarded", ForwardedAs::XForwarded, |value| value.choice(&ForwardedAs::ALL));
     let timeouts = table.nested("timeouts", timeouts);
     let failback = table.nested("failback", |table| rules::failback(table, probe.as_ref()));
     let tally = table.nested("tally", rules::tally);
@@ -118,6 +121,8 @@ fn one(
             write_wait: write_wait?.value,
             timeouts: timeouts?,
             rescue: rescue?,
+            proxy_protocol: proxy_protocol?.value,
+            forwarded: forwarded?.value,
         })
     };
     let backend = backend();

@@ -2,6 +2,7 @@
 
 use super::certificate::{Certificate, PemFile};
 use super::problem::{Form, Report, What};
+use super::proxies::{self, Proxies, ProxyProtocol};
 use super::table::{Seen, Table, Value};
 use super::units::TIMEOUT;
 use super::{Limits, Listener, Protocols, Surroundings, Tls, forms};
@@ -19,9 +20,11 @@ pub(super) fn read(
     surroundings: &Surroundings<'_>,
     top: &mut Table<'_>,
     admin: Option<SocketAddr>,
+    trusted: Option<&Proxies>,
 ) -> Option<Vec<Arc<Listener>>> {
     let mut addresses = Seen::new(report);
-    let read = top.each("listener", "[[listener]]", |table| one(surroundings, table, &mut addresses, admin))?;
+    let read =
+        top.each("listener", "[[listener]]", |table| one(surroundings, table, &mut addresses, admin, trusted))?;
     if read.is_empty() {
         report.add(None, What::NoListener);
     }
@@ -43,6 +46,7 @@ fn one(
     table: &mut Table<'_>,
     addresses: &mut Seen<'_, SocketAddr>,
     admin: Option<SocketAddr>,
+    trusted: Option<&Proxies>,
 ) -> Option<Listener> {
     let address = table.required("address", EXAMPLE, |value| {
         let address = value.text(Form::Address, forms::address)?;
@@ -60,6 +64,7 @@ fn one(
         read?.into_iter().collect::<Option<Vec<_>>>()
     });
     let redirect = table.optional("redirect", |value| value.text(Form::Redirect, forms::redirect));
+    let proxy_protocol = table.or("proxy_protocol", ProxyProtocol::Off, proxies::of_listener);
     let limits = table.nested("limits", limits);
 
     if let (Some(redirect), Some(tls)) = (&redirect, &certificates)
@@ -67,6 +72,12 @@ fn one(
         && tls.value.is_some()
     {
         table.note_at(tls, What::RedirectWithTls);
+    }
+    if let Some(proxy_protocol) = &proxy_protocol
+        && proxy_protocol.value == ProxyProtocol::Require
+        && trusted.is_some_and(Proxies::is_empty)
+    {
+        table.note_at(proxy_protocol, What::NobodyTrusted);
     }
     let protocols = protocols?.value;
     let tls = certificates?.value.and_then(|certificates| Tls::new(certificates, protocols)).map(Arc::new);
@@ -76,6 +87,8 @@ fn one(
         tls,
         protocols,
         redirect: redirect?.value,
+        proxy_protocol: proxy_protocol?.value,
+        trusted: trusted?.clone(),
         limits: limits?,
     })
 }
@@ -128,6 +141,7 @@ fn limits(table: &mut Table<'_>) -> Option<Limits> {
     let body_idle_timeout = timeout("body_idle_timeout", 30);
     let idle_timeout = timeout("idle_timeout", 75);
     let send_timeout = timeout("send_timeout", 60);
+    let min_rate = table.or("min_rate", 240, |value| value.size(0..=1 << 30));
     let max_header_size = table.or("max_header_size", 32 << 10, |value| value.size(1 << 10..=1 << 20));
     let max_headers = table.or("max_headers", 100, |value| value.count(1..=1_000));
     let max_streams = table.or("max_streams", 100, |value| value.count(1..=10_000));
@@ -137,6 +151,7 @@ fn limits(table: &mut Table<'_>) -> Option<Limits> {
         body_idle_timeout: body_idle_timeout?.value,
         idle_timeout: idle_timeout?.value,
         send_timeout: send_timeout?.value,
+        min_rate: min_rate?.value,
         max_header_size: usize::try_from(max_header_size?.value).expect("at most 1 MiB"),
         max_headers: max_headers?.value,
         max_streams: max_streams?.value,

@@ -1,7 +1,7 @@
 //! The config read from disk: its text, and the certificates, keys and pages it names, relative to its own directory.
 
 use super::Config;
-use super::parse::{Surroundings, cores, parse_in, resolve};
+use super::parse::{Surroundings, cores, descriptors, parse_in, resolve};
 use super::problem::{FileTrouble, Problems};
 use super::token::SecretFile;
 use super::trust;
@@ -31,6 +31,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
         resolve: &resolve,
         roots: &trust::system,
         cores: cores(),
+        descriptors: descriptors(),
     };
     let config = parse_in(&name, &text, &surroundings)?;
     Ok(Config { state_dir: config.state_dir.map(|state_dir| directory.join(state_dir)), ..config })

@@ -158,6 +158,16 @@ pub(super) fn text(what: &What) -> Text {
             "leave out `tls` here and give it to the listener that the redirect leads to, or \
              leave out `redirect`",
         ),
+        W::NobodyTrusted => say(
+            "a PROXY header is required, and no proxy is trusted",
+            "nobody could connect: only proxies in `trusted_proxies` may say whose connection it is",
+            "list their networks at the top of the file: trusted_proxies = [\"10.0.0.0/8\"]",
+        ),
+        W::TooManyNetworks { count, most } => say(
+            format!("{count} networks are too many"),
+            "",
+            format!("at most {most} are compared with each connection"),
+        ),
 
         W::AdminAddress { address } => say(
             format!("{address} is the admin listener's address too"),
@@ -409,6 +419,7 @@ impl Form {
             Form::Percent => "a percentage",
             Form::Name => "a name",
             Form::Address => "an address to listen on",
+            Form::Network => "a network of proxies",
             Form::Endpoint => "an endpoint",
             Form::HostPattern => "a host name",
             Form::PathPrefix => "a path prefix",
@@ -442,6 +453,9 @@ impl Form {
             Form::Address => {
                 "an IP address and a port: \"[::]:443\" (every address of this machine), \"0.0.0.0:443\" (IPv4 only)"
             }
+            Form::Network => {
+                "an address, or the first one of a network and its length, not 0: \"10.0.0.0/8\", \"2001:db8::/32\""
+            }
             Form::Endpoint => "\"host:port\" or \"[IPv6]:port\", the host an IP address or a name that resolves to one",
             Form::HostPattern => "\"www.example.org\", \"*.example.org\" (every name below it) or \"*\" (every host)",
             Form::PathPrefix => "the beginning of a URL's path in whole segments: \"/\", \"/photos\"",
@@ -474,6 +488,7 @@ fn hint(form: Form, text: &str) -> String {
         Form::Address if digits => "an IP address goes before the port",
         Form::Address if text.ends_with(":0") => "port 0 is none: which one is it?",
         Form::Address if text.contains('/') => "Unix sockets can't be listened on",
+        Form::Network if text.ends_with("/0") => "then anyone could say that they are anyone",
         Form::Endpoint if text.starts_with("unix:") => "Unix sockets can't be endpoints",
         Form::Statuses if text.ends_with("xx") => "write it as a range: \"200-299\"",
         Form::BodyText | Form::HeaderName | Form::HeaderValue | Form::GrpcService if text.len() > 255 => {
@@ -505,6 +520,7 @@ fn hint(form: Form, text: &str) -> String {
         | Form::Percent
         | Form::Name
         | Form::Address
+        | Form::Network
         | Form::Endpoint
         | Form::HostPattern
         | Form::PathPrefix

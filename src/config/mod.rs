@@ -17,6 +17,7 @@ pub mod pages;
 mod parse;
 mod probe;
 pub mod problem;
+pub mod proxies;
 mod render;
 mod rescue;
 mod rules;
@@ -36,6 +37,7 @@ pub use parse::{Surroundings, parse, parse_in};
 pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind, ProbeMethod};
 use problem::Place;
 pub use problem::{Color, Problems};
+pub use proxies::{ForwardedAs, Proxies, ProxyProtocol, ProxyVersion};
 pub use rescue::{Rescue, ResumeFrom, Retry};
 use rustls::pki_types::ServerName;
 pub use sites::Sites;
@@ -54,6 +56,10 @@ pub use units::{Span, duration};
 pub struct Config {
     /// Worker threads; by default as many as the machine has cores.
     pub workers: NonZeroUsize,
+    /// Connections of clients at once, in all.
+    pub max_connections: usize,
+    /// Connections at once from one client: an IPv4 address, or a /64 of IPv6.
+    pub max_connections_per_client: usize,
     /// How long a drain may take before what still runs is cut.
     pub drain_timeout: Duration,
     /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.
@@ -87,6 +93,9 @@ pub struct Listener {
     pub protocols: Protocols,
     /// Every request is answered with 308 to its https:// address instead of being forwarded; the port to name there.
     pub redirect: Option<Redirect>,
+    pub proxy_protocol: ProxyProtocol,
+    /// Of the whole config. Not empty where `proxy_protocol` is required.
+    pub trusted: Proxies,
     pub limits: Limits,
 }
 
@@ -116,6 +125,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a client may take no byte of what we send.
     pub send_timeout: Duration,
+    /// Bytes a second that a client must send or take on average while it is waited for; 0: none.
+    pub min_rate: u64,
     /// Of the whole request head, in bytes: 431; of its target alone at most half of that: 414.
     pub max_header_size: usize,
     /// Fields in a request head: 431.
@@ -139,6 +150,9 @@ pub struct Backend {
     pub timeouts: Timeouts,
     /// What is done for requests that meet trouble, where their site does not say otherwise.
     pub rescue: Rescue,
+    /// With which PROXY header each connection to an endpoint begins; it is then its client's alone.
+    pub proxy_protocol: Option<ProxyVersion>,
+    pub forwarded: ForwardedAs,
 }
 
 /// One pool.

@@ -8,7 +8,7 @@ use super::rescue::{self, Rescue};
 use super::sites::{Site, Sites};
 use super::table::{self, Field, Seen, Table};
 use super::token::{self, SecretFile};
-use super::{Admin, Backend, Config, forms, listener, trust, units};
+use super::{Admin, Backend, Config, forms, listener, proxies, trust, units};
 use crate::domain::Name;
 use rustls::pki_types::CertificateDer;
 use std::io;
@@ -40,6 +40,8 @@ pub struct Surroundings<'a> {
     pub roots: &'a dyn Fn() -> Vec<CertificateDer<'static>>,
     /// How many cores there are: the default of `workers`.
     pub cores: NonZeroUsize,
+    /// How many descriptors this process may have: what `max_connections` follows from.
+    pub descriptors: u64,
 }
 
 /// Parses and checks a config that is no file of its own: `state_dir` has no default. `name` is what it is called in problems;
@@ -51,8 +53,13 @@ pub struct Surroundings<'a> {
 pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Config, Problems> {
     let secrets = |path: &Path| Ok(SecretFile { bytes: files(path)?, mode: 0o600 });
     let roots = &trust::system;
-    let cores = cores();
-    parse_in(name, text, &Surroundings { files, secrets: &secrets, state_dir: None, resolve: &resolve, roots, cores })
+    let (cores, descriptors) = (cores(), descriptors());
+    let resolve = &resolve;
+    parse_in(
+        name,
+        text,
+        &Surroundings { files, secrets: &secrets, state_dir: None, resolve, roots, cores, descriptors },
+    )
 }
 
 /// As [`parse`], with all that it depends on handed in.
@@ -94,6 +101,19 @@ pub(super) fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
+/// How many descriptors this process may have.
+pub(super) fn descriptors() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// As many clients as there are descriptors for: each takes one, and its request another at an endpoint. What is left is for listeners,
+/// probes, files and scrapers.
+fn most_connections(descriptors: u64) -> usize {
+    const OURS: u64 = 256;
+    const MOST: u64 = 100_000;
+    usize::try_from((descriptors.saturating_sub(OURS) / 2).clamp(64, MOST)).expect("it is at most 100,000")
+}
+
 /// The first address that the system's resolver gives.
 pub(super) fn resolve(host: &str) -> io::Result<IpAddr> {
     let first = (host, 0).to_socket_addrs()?.next();
@@ -102,6 +122,10 @@ pub(super) fn resolve(host: &str) -> io::Result<IpAddr> {
 
 fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>) -> Option<Config> {
     let workers = top.or("workers", surroundings.cores.get(), |value| value.count(1..=1_024));
+    let max_connections =
+        top.or("max_connections", most_connections(surroundings.descriptors), |value| value.count(1..=10_000_000));
+    let half = max_connections.as_ref().map_or(1, |most| most.value.div_ceil(2));
+    let max_connections_per_client = top.or("max_connections_per_client", half, |value| value.count(1..=10_000_000));
     let drain_timeout = top.or("drain_timeout", Duration::from_secs(30), |value| {
         value.duration(Duration::ZERO..=*units::TIMEOUT.end()) // zero: what still runs is cut at once
     });
@@ -116,13 +140,16 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
         Some((address?, token?.value))
     });
     let admin_address = admin.as_ref().map(|(address, _)| address.value);
-    let listeners = listener::read(report, surroundings, top, admin_address);
+    let trusted = proxies::read(top);
+    let listeners = listener::read(report, surroundings, top, admin_address, trusted.as_ref());
     let backends = backend::read(report, surroundings, top);
     let sites = sites(report, surroundings, top, &backends);
 
     let (sites, (admin_address, token)) = (sites?, admin?);
     Some(Config {
         workers: NonZeroUsize::new(workers?.value).expect("at least 1"),
+        max_connections: max_connections?.value,
+        max_connections_per_client: max_connections_per_client?.value,
         drain_timeout: drain_timeout?.value,
         state_dir: state_dir?.value,
         admin: Admin { address: admin_address.value, token },
@@ -223,6 +250,7 @@ mod tests {
             resolve: &resolve,
             roots: &Vec::new,
             cores,
+            descriptors: 1_024,
         };
         parse_in("test.toml", text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"))
     }

@@ -135,6 +135,12 @@ pub enum What {
     PoolsTwice,
     SecondaryAlone,
     RedirectWithTls,
+    /// A listener that requires PROXY headers, and no proxy is trusted.
+    NobodyTrusted,
+    TooManyNetworks {
+        count: usize,
+        most: usize,
+    },
     /// A listener where metrics and status are served.
     AdminAddress {
         address: String,
@@ -325,6 +331,7 @@ pub enum Form {
     Percent,
     Name,
     Address,
+    Network,
     Endpoint,
     HostPattern,
     PathPrefix,

@@ -7,21 +7,24 @@
 //! Each stage is boxed, and gone when the next begins: a connection that idles holds what idling needs.
 
 use super::front::Front;
+use super::gate::{ClientPass, Pass};
 use super::pulse::{Phase, Protocol, Pulse};
 use super::roster::Roster;
 use super::stream::{Stream, Wire};
 use super::watchdog::{FAREWELL, Late, Watchdog};
-use super::{Handler, tls};
-use crate::config::{Limits, Listener};
+use super::{Handler, proxy_header, tls};
+use crate::config::{Limits, Listener, ProxyProtocol};
 use crate::proxy::route::Refusal;
 use crate::proxy::{Client, Secure, reply};
 use crate::runtime::tasks::LocalExec;
-use crate::telemetry::metrics::{ReplyKind, WorkerCells};
+use crate::telemetry::metrics::{NotIntroduced, ReplyKind, WorkerCells};
+use crate::upstream::Ends;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -39,9 +42,14 @@ const HYPERS_MAX_HEADERS: usize = 100;
 /// hyper's own bound on what it buffers, and the least of it for us.
 const HYPERS_BUFFER: usize = 8192 + 4096 * 100;
 
-/// Runs one connection until it ends; whatever ends it.
+/// What the kernel takes of a response before any of it can be sent. Without a limit that is some megabytes, for each slow reader, and
+/// long after a client stopped taking anything we would still think that it does.
+const UNSENT_MAX: u32 = 128 << 10;
+
+/// Runs one connection until it ends; whatever ends it. `address` is that of its other end.
 pub async fn run<H: Handler>(
     handler: Rc<H>,
+    pass: Pass,
     tcp: TcpStream,
     address: SocketAddr,
     listener: Arc<Listener>,
@@ -50,13 +58,27 @@ pub async fn run<H: Handler>(
     let _open = Open::new(handler.clone());
     // Where this fails the connection is gone, which the first read will tell.
     let _ = tcp.set_nodelay(true);
+    let _ = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_MAX);
+    let at = tcp.local_addr().unwrap_or(listener.address);
+    let ends = Ends { client: address, at: SocketAddr::new(at.ip().to_canonical(), at.port()) };
     let pulse = Rc::new(Pulse::new(handler.clock()));
-    let wire = Wire::new(tcp, pulse.clone());
+    let mut wire = Wire::new(tcp, pulse.clone());
     let mut watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);
-    let greeted = Box::pin(greet(wire, &listener, &pulse, &mut watchdog, handler.cells())).await;
+    let cells = handler.cells();
+    // One handshake, with one time limit, whatever it is made of.
+    if listener.proxy_protocol == ProxyProtocol::Require || listener.tls.is_some() {
+        pulse.shakes_hands();
+    }
+    let introduced = match listener.proxy_protocol {
+        ProxyProtocol::Off => Some(ends),
+        ProxyProtocol::Require => Box::pin(introduced(&mut wire, ends, &listener, &mut watchdog, cells)).await,
+    };
+    let Some(ends) = introduced else { return };
+    let Some(_admitted) = admit(&pass, ends, &listener, &*handler) else { return };
+    let greeted = Box::pin(greet(wire, &listener, &pulse, &mut watchdog, cells)).await;
     let Some((stream, protocol, secure)) = greeted else { return };
     pulse.speaks(protocol);
-    let client = Rc::new(Client::new(address, listener.clone(), secure));
+    let client = Rc::new(Client::new(ends, listener.clone(), secure));
     let service = service(handler.clone(), client.clone());
     let front = Front { service, handler: handler.clone(), listener, pulse: pulse.clone(), roster: roster.clone() };
     match protocol {
@@ -101,6 +123,21 @@ fn service<H: Handler>(
     })
 }
 
+/// Counted for its client, or not: proxies that are trusted speak for many. `None`: its client has as many as one may have.
+fn admit<H: Handler>(pass: &Pass, ends: Ends, listener: &Listener, handler: &H) -> Option<Option<ClientPass>> {
+    let client = ends.client.ip();
+    if listener.trusted.trust(client) {
+        return Some(None);
+    }
+    let most = handler.views().view().config.max_connections_per_client;
+    let admitted = pass.admit(client, most);
+    if admitted.is_none() {
+        handler.cells().connections_refused.add(1);
+        tracing::debug!(%client, most, "closed at once: it has as many connections as one client may have");
+    }
+    Some(Some(admitted?))
+}
+
 /// All that comes before HTTP. `None`: it came to nothing.
 async fn greet(
     wire: Wire,
@@ -110,10 +147,12 @@ async fn greet(
     cells: &WorkerCells,
 ) -> Option<(Stream, Protocol, Option<Secure>)> {
     let Some(tls) = listener.tls.clone() else {
+        if listener.proxy_protocol == ProxyProtocol::Require {
+            pulse.shook_hands();
+        }
         let (stream, protocol) = tls::sniff(wire, listener.protocols, watchdog).await.ok()?;
         return Some((stream, protocol, None));
     };
-    pulse.shakes_hands();
     match watchdog.guard(tls::handshake(wire, tls, listener.protocols)).await {
         Ok(Ok((stream, protocol, secure))) => {
             cells.handshakes.add(1);
@@ -132,6 +171,31 @@ async fn greet(
             cells.client_timeouts.add(1);
         }
     }
+    None
+}
+
+/// Whose the connection is, where a trusted proxy has to say so first. `None`: it is closed, and counted.
+async fn introduced(
+    wire: &mut Wire,
+    peer: Ends,
+    listener: &Listener,
+    watchdog: &mut Watchdog,
+    cells: &WorkerCells,
+) -> Option<Ends> {
+    let why = match listener.trusted.trust(peer.client.ip()) {
+        false => NotIntroduced::Untrusted,
+        true => match watchdog.guard(proxy_header::take(wire)).await {
+            Ok(Ok(Some(said))) => return Some(said.unwrap_or(peer)),
+            Ok(Ok(None)) | Err(Late::Drained) => return None,
+            Ok(Err(why)) => why,
+            Err(_) => {
+                cells.client_timeouts.add(1);
+                NotIntroduced::Late
+            }
+        },
+    };
+    cells.not_introduced[why as usize].add(1);
+    tracing::debug!(peer = %peer.client, cause = why.name(), "no good PROXY header");
     None
 }
 

@@ -158,6 +158,7 @@ mod tests {
             body_idle_timeout: second,
             idle_timeout: second,
             send_timeout: second,
+            min_rate: 0,
             max_header_size: 20,
             max_headers: 2,
             max_streams: 1,

@@ -6,6 +6,7 @@
 //!
 //! Not here: what becomes of a connection ([`super::conn`]).
 
+use super::gate::Gate;
 use super::roster::Roster;
 use super::{Handler, conn};
 use crate::config::Listener;
@@ -101,6 +102,7 @@ fn socket(listener: &Listener) -> io::Result<Socket> {
 /// A worker's end of one listener.
 pub(super) struct Acceptor<H> {
     pub handler: Rc<H>,
+    pub gate: Arc<Gate>,
     pub tasks: Tasks,
     pub address: SocketAddr,
     pub roster: Rc<Roster>,
@@ -112,10 +114,12 @@ impl<H: Handler> Acceptor<H> {
     /// Accepts until told to stop, or until whoever would tell is gone; then takes what is in the queue, and ends.
     pub(super) async fn run(mut self, socket: tokio::net::TcpListener, mut stop: oneshot::Receiver<()>) {
         loop {
+            let is_full = self.is_full();
             let accepted = tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                accepted = socket.accept() => accepted,
+                () = tokio::time::sleep(BACK_OFF), if is_full => continue,
+                accepted = socket.accept(), if !is_full => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => self.begin(stream, peer),
@@ -125,6 +129,11 @@ impl<H: Handler> Acceptor<H> {
         if let Err(error) = self.take_queue(socket) {
             tracing::warn!(address = %self.address, %error, "connections may be lost: the queue could not be emptied");
         }
+    }
+
+    /// Whether there is no room for more: then clients wait in the kernel's queue until others have gone.
+    fn is_full(&self) -> bool {
+        self.gate.is_full(self.handler.views().view().config.max_connections)
     }
 
     async fn wait_out(&self, error: io::Error) {
@@ -162,7 +171,8 @@ impl<H: Handler> Acceptor<H> {
         let Some(listener) = self.listener.clone() else { return };
         // A client of a dual-stack socket is still the IPv4 client it is.
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let connection = conn::run(self.handler.clone(), stream, address, listener, self.roster.clone());
+        let connection =
+            conn::run(self.handler.clone(), self.gate.enter(), stream, address, listener, self.roster.clone());
         self.tasks.spawn(self.roster.enrol(connection));
     }
 }
@@ -180,12 +190,15 @@ mod tests {
             tls: None,
             protocols: Protocols { http1: true, h2: true },
             redirect: None,
+            proxy_protocol: crate::config::ProxyProtocol::Off,
+            trusted: crate::config::Proxies::default(),
             limits: Limits {
                 handshake_timeout: second,
                 header_timeout: second,
                 body_idle_timeout: second,
                 idle_timeout: second,
                 send_timeout: second,
+                min_rate: 0,
                 max_header_size: 1,
                 max_headers: 1,
                 max_streams: 1,

@@ -1,7 +1,7 @@
 //! The client's side of the front door: listeners, TLS, connections, and the limits on all of them.
 //!
 //! One [`worker::serve`] a worker thread: it accepts on its own `SO_REUSEPORT` sockets and runs one task a connection, by
-//! this road: [`listener`] accepts → [`tls`] or a look at the first bytes → [`conn`] (hyper) → [`front`], which hands each
+//! this road: [`listener`] accepts → [`proxy_header`] where one is required → [`tls`] or a look at the first bytes → [`conn`] (hyper) → [`front`], which hands each
 //! request to the [`Handler`], in production the proxy. Always true:
 //! - a connection waits for its client under exactly one deadline, which [`watchdog`] reads off its [`pulse`];
 //! - what a client does, or a panic on its behalf, ends its own connection at most;
@@ -13,7 +13,9 @@
 
 pub mod conn;
 pub mod front;
+pub mod gate;
 pub mod listener;
+pub mod proxy_header;
 pub mod pulse;
 pub mod redirect;
 pub mod roster;
@@ -22,6 +24,7 @@ pub mod tls;
 pub mod watchdog;
 pub mod worker;
 
+pub use gate::Gate;
 pub use listener::{Bound, bind, explain};
 pub use worker::{Order, serve};
 

@@ -22,6 +22,8 @@ pub struct Pulse {
     blocked: Cell<bool>,
     /// Changes with each sign of life in sending, and when a wait for the client begins. Wraps.
     progress: Cell<u32>,
+    /// Bytes that the socket took since somebody asked.
+    taken: Cell<u64>,
     /// The client has sent anything at all.
     spoken: Cell<bool>,
     /// The client has closed its side.
@@ -64,6 +66,7 @@ impl Pulse {
             owed: Cell::new(0),
             blocked: Cell::new(false),
             progress: Cell::new(0),
+            taken: Cell::new(0),
             spoken: Cell::new(false),
             ended: Cell::new(false),
             reset: Cell::new(false),
@@ -101,6 +104,11 @@ impl Pulse {
         self.spoken.set(true);
     }
 
+    /// Those bytes were its proxy's, not the client's.
+    pub fn was_introduced(&self) {
+        self.spoken.set(false);
+    }
+
     pub fn has_spoken(&self) -> bool {
         self.spoken.get()
     }
@@ -126,10 +134,16 @@ impl Pulse {
         self.ended.get()
     }
 
-    /// The socket took some of what we send.
-    pub fn took(&self) {
+    /// The socket took so many bytes of what we send.
+    pub fn took(&self, bytes: usize) {
         self.blocked.set(false);
+        self.taken.set(self.taken.get().saturating_add(bytes as u64));
         self.moved();
+    }
+
+    /// How many bytes the socket took since this was last asked.
+    pub fn take_taken(&self) -> u64 {
+        self.taken.take()
     }
 
     /// The socket takes no more for now.
@@ -275,7 +289,7 @@ mod tests {
         assert!(!pulse.is_owed());
         pulse.block();
         assert!(pulse.is_owed());
-        pulse.took();
+        pulse.took(1);
         assert!(!pulse.is_owed());
     }
 

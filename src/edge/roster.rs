@@ -28,13 +28,20 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Roster {
     stage: Cell<Stage>,
+    /// Connections are few: those that idle are to make room.
+    crowded: Cell<bool>,
     members: RefCell<HashMap<u64, Waker>>,
     next: Cell<u64>,
 }
 
 impl Roster {
     pub fn new() -> Rc<Roster> {
-        Rc::new(Roster { stage: Cell::new(Stage::Serving), members: RefCell::default(), next: Cell::new(0) })
+        Rc::new(Roster {
+            stage: Cell::new(Stage::Serving),
+            crowded: Cell::new(false),
+            members: RefCell::default(),
+            next: Cell::new(0),
+        })
     }
 
     pub fn stage(&self) -> Stage {
@@ -45,6 +52,17 @@ impl Roster {
         match self.stage.get() {
             Stage::Serving | Stage::Cut => None,
             Stage::Draining { since } => Some(since),
+        }
+    }
+
+    pub fn is_crowded(&self) -> bool {
+        self.crowded.get()
+    }
+
+    /// Whether there is room for few connections more, as of now.
+    pub fn crowd(&self, crowded: bool) {
+        if !self.crowded.replace(crowded) && crowded {
+            self.wake();
         }
     }
 
@@ -62,6 +80,10 @@ impl Roster {
 
     fn enter(&self, stage: Stage) {
         self.stage.set(stage);
+        self.wake();
+    }
+
+    fn wake(&self) {
         for waker in self.members.borrow().values() {
             waker.wake_by_ref();
         }

@@ -17,17 +17,25 @@ use tokio_rustls::server::TlsStream;
 #[derive(Debug)]
 pub struct Wire {
     tcp: TcpStream,
+    /// Bytes that came together with a PROXY header and are read first.
+    early: Bytes,
     pulse: Rc<Pulse>,
 }
 
 impl Wire {
     pub fn new(tcp: TcpStream, pulse: Rc<Pulse>) -> Wire {
-        Wire { tcp, pulse }
+        Wire { tcp, early: Bytes::new(), pulse }
+    }
+
+    /// What was read so far was a proxy's; `rest` is the first of what its client says.
+    pub fn introduced(&mut self, rest: Bytes) {
+        self.pulse.was_introduced();
+        self.early = rest;
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(_) => self.pulse.took(),
+            Poll::Ready(taken) => self.pulse.took(*taken.as_ref().unwrap_or(&0)),
             Poll::Pending => self.pulse.block(),
         }
         written
@@ -46,7 +54,12 @@ impl Drop for Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
+        if self.early.is_empty() {
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
+        } else {
+            let length = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early.split_to(length));
+        }
         if buffer.filled().len() > before {
             self.pulse.spoke();
         }

@@ -11,6 +11,7 @@ use super::roster::Roster;
 use crate::config::Limits;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
+use crate::runtime::grace::Grace;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -20,6 +21,10 @@ use tokio::time::Sleep;
 
 /// How long a connection without a request stays open in a drain, so that a request already on its way is answered.
 pub const DRAIN_WINDOW: Duration = Duration::from_secs(1);
+
+/// How long a connection may wait for its next request, or its first, when there is room for few more: long enough for a client that
+/// reads a page to fetch what is on it.
+pub const CROWDED_IDLE: Duration = Duration::from_secs(1);
 
 /// How long a client may take to say goodbye once we have.
 pub const FAREWELL: Duration = Duration::from_secs(2);
@@ -53,16 +58,20 @@ pub struct Watchdog {
     sleep: Option<Pin<Box<Sleep>>>,
     /// When `sleep` fires, unless it has.
     armed: Option<Moment>,
-    /// The pulse's progress when it was last looked at, and when that was.
+    /// The pulse's progress when it was last looked at.
     progress: u32,
-    progressed: Moment,
+    /// How long the client may still take to take what we send.
+    grace: Grace,
+    /// Since when it is waited for with the grace that is left; `None`: at the last look it was not.
+    waiting: Option<Moment>,
     leaving: Option<Moment>,
 }
 
 impl Watchdog {
     pub fn new(pulse: Rc<Pulse>, roster: Rc<Roster>, clock: Clock, limits: Limits) -> Watchdog {
-        let (progress, progressed) = (pulse.progress(), clock.now());
-        Watchdog { pulse, roster, clock, limits, sleep: None, armed: None, progress, progressed, leaving: None }
+        let (progress, grace) = (pulse.progress(), Grace::new(limits.send_timeout, limits.min_rate));
+        let (sleep, armed, waiting, leaving) = (None, None, None, None);
+        Watchdog { pulse, roster, clock, limits, sleep, armed, progress, grace, waiting, leaving }
     }
 
     /// We have said goodbye (GOAWAY): from now on an idle connection waits for nothing else.
@@ -126,13 +135,21 @@ impl Watchdog {
             });
         }
         if self.pulse.is_owed() {
-            if self.progress != self.pulse.progress() {
-                self.progress = self.pulse.progress();
-                self.progressed = self.clock.now();
-                self.pulse.still_taking();
-            }
-            return Some((self.progressed.after(self.limits.send_timeout), Late::Stalled));
+            let since = match self.waiting {
+                Some(since) if self.progress == self.pulse.progress() => since,
+                waiting => {
+                    self.progress = self.pulse.progress();
+                    self.pulse.still_taking();
+                    let now = self.clock.now();
+                    waiting.inspect(|since| self.grace.waited(now.since(*since)));
+                    self.grace.moved(self.pulse.take_taken());
+                    self.waiting = Some(now);
+                    now
+                }
+            };
+            return Some((since.after(self.grace.left()), Late::Stalled));
         }
+        self.waiting = None;
         match self.pulse.phase() {
             Phase::Busy | Phase::Handshake { .. } => None,
             Phase::Head { since } => Some((since.after(self.limits.header_timeout), Late::Head)),
@@ -146,6 +163,7 @@ impl Watchdog {
         if let Some(leaving) = self.leaving {
             return (since.max(leaving).after(FAREWELL), Late::Farewell);
         }
+        let limit = if self.roster.is_crowded() { limit.min(CROWDED_IDLE) } else { limit };
         let ordinary = (since.after(limit), late);
         match self.roster.draining_since() {
             None => ordinary,

@@ -3,6 +3,7 @@
 //! Not here: how a connection runs or drains ([`super::conn`]); who gives the orders (`app`, `reload`).
 
 use super::Handler;
+use super::gate::Gate;
 use super::listener::Acceptor;
 use super::roster::Roster;
 use crate::domain::Moment;
@@ -11,6 +12,7 @@ use crate::runtime::tasks::{self, Tasks};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,14 +40,15 @@ struct Open {
     cut_at: Option<Moment>,
 }
 
-/// Runs a worker until it is told to drain and has, or until nobody is left to tell it anything, which is the same.
-pub async fn serve(worker: Rc<proxy::Worker>, orders: mpsc::Receiver<Order>) {
-    serve_with(worker, orders).await;
+/// Runs a worker until it is told to drain and has, or until nobody is left to tell it anything, which is the same. All workers have
+/// one gate.
+pub async fn serve(worker: Rc<proxy::Worker>, gate: Arc<Gate>, orders: mpsc::Receiver<Order>) {
+    serve_with(worker, gate, orders).await;
 }
 
 /// [`serve`] with any handler.
-pub async fn serve_with<H: Handler>(handler: Rc<H>, mut orders: mpsc::Receiver<Order>) {
-    let mut worker = Serving::new(handler.clone());
+pub async fn serve_with<H: Handler>(handler: Rc<H>, gate: Arc<Gate>, mut orders: mpsc::Receiver<Order>) {
+    let mut worker = Serving::new(handler.clone(), gate);
     let mut changes = handler.views().changes();
     let (mut ordered, mut publishing) = (true, true);
     let mut beat = handler.clock().now().after(BEAT);
@@ -76,6 +79,7 @@ pub async fn serve_with<H: Handler>(handler: Rc<H>, mut orders: mpsc::Receiver<O
 
 struct Serving<H> {
     handler: Rc<H>,
+    gate: Arc<Gate>,
     tasks: Tasks,
     listeners: Vec<Open>,
     draining: bool,
@@ -84,8 +88,8 @@ struct Serving<H> {
 }
 
 impl<H: Handler> Serving<H> {
-    fn new(handler: Rc<H>) -> Serving<H> {
-        Serving { handler, tasks: Tasks::new(), listeners: Vec::new(), draining: false, counted: tasks::panics() }
+    fn new(handler: Rc<H>, gate: Arc<Gate>) -> Serving<H> {
+        Serving { handler, gate, tasks: Tasks::new(), listeners: Vec::new(), draining: false, counted: tasks::panics() }
     }
 
     fn carry_out(&mut self, order: Order) {
@@ -113,6 +117,7 @@ impl<H: Handler> Serving<H> {
         let roster = Roster::new();
         let acceptor = Acceptor {
             handler: self.handler.clone(),
+            gate: self.gate.clone(),
             tasks: self.tasks.clone(),
             address,
             listener: self.handler.views().view().config.listener(address).cloned(),
@@ -138,6 +143,8 @@ impl<H: Handler> Serving<H> {
         let late = i64::try_from(now.since(due).as_micros()).unwrap_or(i64::MAX);
         self.handler.cells().loop_lag_micros.set(late);
         self.count_panics();
+        let crowded = self.gate.is_crowded(self.handler.views().view().config.max_connections);
+        self.listeners.iter().for_each(|open| open.roster.crowd(crowded));
         self.listeners.retain(|open| {
             let over = open.cut_at.is_some_and(|cut_at| cut_at <= now);
             if over {

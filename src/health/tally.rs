@@ -47,7 +47,7 @@ pub struct TallyCell {
     /// Those whose request was answered elsewhere first, and of which it is not known yet whether they would have been answered.
     pub open_hedges: Gauge,
     /// From the attempt's begin to the response head, of good answers.
-    pub head: Histogram,
+    pub head: PerClass<Histogram>,
     last_good: PerClass<Stamp>,
     /// When each of the last good answers was begun.
     begins: [Stamp; BEGINS],
@@ -120,11 +120,12 @@ impl Tally {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// 99 of 100 heads of good answers took at most this long, since the start; `None` while fewer than a hundred are known.
-    pub fn usual(&self) -> Option<Duration> {
+    /// 99 of 100 heads of good answers took at most this long, since the start; `None` while fewer than a hundred are known. Reads and
+    /// writes apart: what takes long by design says nothing of the others.
+    pub fn usual(&self, class: Class) -> Option<Duration> {
         let mut sums = [0_u64; BUCKETS.len() + 1];
         for cell in self.cells.iter() {
-            let (counts, _) = cell.head.read();
+            let (counts, _) = cell.head[class].read();
             sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         let total: u64 = sums.iter().sum();
@@ -168,8 +169,8 @@ const TURN_AT_LATEST: Duration = Duration::from_secs(5);
 /// For the worker's own thread alone.
 impl TallyCell {
     /// A good answer's head came: how long after the attempt's begin. (That any head came says [`TallyCell::note_head`].)
-    pub fn note_head_time(&self, took: Duration) {
-        self.head.observe(took);
+    pub fn note_head_time(&self, class: Class, took: Duration) {
+        self.head[class].observe(took);
     }
 
     /// A head came, of whatever kind.

@@ -11,7 +11,7 @@ use super::local::{LocalEndpoint, Worker};
 use crate::config::Timeouts;
 use crate::domain::{Class, Moment};
 use crate::health::{Asking, HeldView};
-use crate::upstream::{self, Answer, Failed, Go, Reuse, Target, Upload, UploadState};
+use crate::upstream::{self, Answer, Failed, Go, ProxyHeader, Reuse, Target, Upload, UploadState};
 use http::{Request, Response};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -75,6 +75,8 @@ pub struct Making {
     pub hold: Hold,
     pub timed: Timed,
     pub address: SocketAddr,
+    /// What its connection begins with.
+    pub introduce: Option<ProxyHeader>,
     pub timeouts: Timeouts,
     pub in_flight: InFlight,
     /// For a write: the view that it was sent there by, and its backend's place in it.
@@ -135,8 +137,8 @@ impl std::fmt::Debug for Attempt {
 impl Attempt {
     /// Begins it; nothing is sent before the first poll.
     pub fn begin(making: Making) -> Attempt {
-        let Making { worker, request, upload, asking, by, hold, timed, address, timeouts, in_flight, planned, stood } =
-            making;
+        let Making { worker, request, upload, asking, by, hold, timed, address, introduce, .. } = making;
+        let Making { timeouts, in_flight, planned, stood, .. } = making;
         let began = worker.clock.now();
         let local = in_flight.endpoint().clone();
         let waiting = HeadWait::begin(&worker, &local, asking, &upload, began);
@@ -145,15 +147,15 @@ impl Attempt {
             Class::Unsafe => Reuse::Recent,
         };
         let given = match timed {
-            Timed::ByRace => local.kept.take(began, reuse.most_idle()),
-            Timed::Itself => None,
+            Timed::ByRace if introduce.is_none() => local.kept.take(began, reuse.most_idle()),
+            Timed::ByRace | Timed::Itself => None,
         };
         let timed = if given.is_some() { Timed::ByRace } else { Timed::Itself };
         let sending: Sending = {
             let (worker, upload) = (worker.clone(), upload.clone());
             Box::pin(async move {
                 let (connect_timeout, head_timeout) = (timeouts.connect, timeouts.head);
-                let target = Target { address, kept: &local.kept, given, connect_timeout, head_timeout };
+                let target = Target { address, kept: &local.kept, given, introduce, connect_timeout, head_timeout };
                 let still = || match &planned {
                     Some((view, place)) => may_begin(&worker, view, &view.backends[*place], local.id()),
                     None => Go::On,
@@ -238,7 +240,7 @@ impl Attempt {
             (Answered::Well, hold) => {
                 // A slow upload is its client's.
                 let asked = self.began.max(self.upload.last_piece());
-                tally.note_head_time(now.since(asked));
+                tally.note_head_time(self.asking.class, now.since(asked));
                 match hold {
                     Hold::Off => Kept::Nothing(Got::head(answer)),
                     Hold::On => {

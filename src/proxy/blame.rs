@@ -33,7 +33,7 @@ impl Drop for InHand<'_> {
             let waited = now.since(attempt.began.max(upload.last_piece()));
             let endpoint = attempt.endpoint();
             // Mostly it has not even waited for as long as it must at least.
-            if waited >= PATIENT && waited >= allowed(endpoint.usual()) {
+            if waited >= PATIENT && waited >= allowed(endpoint.usual(self.asking.class)) {
                 endpoint.count_failure(&self.worker.reporter, FailureKind::Timeout);
                 self.pairing.fail(endpoint.id(), FailureKind::Timeout, Weight::Half, now);
             }

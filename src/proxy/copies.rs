@@ -12,7 +12,7 @@ use crate::domain::{Elsewhere, FailedRequest, FailureKind, Weight};
 use crate::health::notes::Note;
 use crate::health::{Asking, BackendView, EndpointView};
 use crate::runtime::tasks;
-use crate::upstream::{self, Answer, Failed, Go, Lease, Reuse, Target, Upload, UploadState};
+use crate::upstream::{self, Answer, Failed, Go, Lease, ProxyHeader, Reuse, Target, Upload, UploadState};
 use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -30,6 +30,7 @@ const READ: usize = 64 * 1024;
 struct Copied {
     worker: Rc<Worker>,
     address: SocketAddr,
+    introduce: Option<ProxyHeader>,
     timeouts: Timeouts,
     asking: Asking,
     /// What the request itself meets.
@@ -50,13 +51,14 @@ pub fn send(
     backend: &BackendView,
     endpoint: &EndpointView,
     request: Request<Upload>,
+    introduce: Option<ProxyHeader>,
     asking: Asking,
 ) -> oneshot::Sender<Elsewhere> {
     let (tell, met) = oneshot::channel();
     worker.backend(backend).cells().copies.add(1);
     let local = worker.endpoint(endpoint);
     let timeouts = backend.config.timeouts;
-    let copy = Copied { worker: worker.clone(), address: endpoint.address, timeouts, asking, met };
+    let copy = Copied { worker: worker.clone(), address: endpoint.address, introduce, timeouts, asking, met };
     worker.copies.set(worker.copies.get() + 1);
     let counted = Counted(worker.clone());
     tasks::spawn(async move {
@@ -91,7 +93,7 @@ impl Copied {
 
     /// The request sent, and the answer read.
     async fn exchange(&self, in_flight: &InFlight, request: Request<Upload>) -> Came {
-        let Copied { worker, address, timeouts, asking, .. } = self;
+        let Copied { worker, address, introduce, timeouts, asking, .. } = self;
         let (clock, began) = (worker.clock, worker.clock.now());
         let local = in_flight.endpoint();
         let upload = UploadState::whole(began);
@@ -99,6 +101,7 @@ impl Copied {
             address: *address,
             kept: &local.kept,
             given: None,
+            introduce: *introduce,
             connect_timeout: timeouts.connect,
             head_timeout: timeouts.head,
         };

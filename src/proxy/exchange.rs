@@ -1,14 +1,16 @@
 //! One request while it runs: what is left of it to be sent, and the guards that count it for as long as it does.
 
-use super::headers::{self, Forwarded, Upgrading};
+use super::caller::Caller;
+use super::headers::{self, Upgrading};
 use super::judge::{self, AtHand, Repeats};
 use super::local::{LocalBackend, LocalEndpoint, Worker};
 use super::route::{self, Route};
+use crate::config::Backend;
 use crate::domain::{Class, Moment};
 use crate::health::tally::Place;
 use crate::health::{Asking, Reporter};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
-use crate::upstream::{Upload, UploadState};
+use crate::upstream::{Ends, ProxyHeader, Upload, UploadState};
 use http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
@@ -24,6 +26,7 @@ pub struct Exchange {
     pub repeats: Repeats,
     /// Of the client's body.
     pub upload: Rc<UploadState>,
+    introduction: Introduction,
     /// Not sent yet, or handed back unsent.
     ready: Option<Request<Upload>>,
     /// What it takes to send it once more.
@@ -34,16 +37,28 @@ pub struct Exchange {
 #[derive(Clone, Debug)]
 pub struct Spare {
     pub method: Method,
+    pub introduction: Introduction,
     target: Uri,
     /// A list, since nearly all of them are made and never looked at.
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// Whose connections to endpoints are that it is sent by.
+#[derive(Clone, Copy, Debug)]
+pub struct Introduction(Ends);
+
+impl Introduction {
+    /// What a connection begins with to an endpoint of that backend.
+    pub fn to(self, backend: &Backend) -> Option<ProxyHeader> {
+        backend.proxy_protocol.map(|version| ProxyHeader { version, ends: Some(self.0) })
+    }
+}
+
 impl Spare {
-    fn of(method: &Method, target: &Uri, headers: &HeaderMap) -> Spare {
+    fn of(method: &Method, target: &Uri, headers: &HeaderMap, introduction: Introduction) -> Spare {
         let mut fields = Vec::with_capacity(headers.len()); // they do not say by themselves how many they are
         fields.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Spare { method: method.clone(), target: target.clone(), fields }
+        Spare { method: method.clone(), introduction, target: target.clone(), fields }
     }
 
     /// It once more.
@@ -73,7 +88,8 @@ impl Exchange {
     pub fn new(
         request: Request<Incoming>,
         route: Route<'_>,
-        forwarded: &Forwarded,
+        caller: &Caller<'_>,
+        backend: &Backend,
         limits: UploadLimits,
         worker: &Worker,
         now: Moment,
@@ -82,7 +98,8 @@ impl Exchange {
         let class = judge::class_of(&head.method, route.upgrade);
         let upgrading = if route.upgrade { Upgrading::Yes } else { Upgrading::No };
         let repeats = judge::repeats(class, upgrading, &head.method, &head.headers, route.site.rescue.retry);
-        headers::request(&mut head.headers, forwarded, route.host, upgrading);
+        headers::request(&mut head.headers, caller, backend.forwarded, route.host, upgrading);
+        let introduction = Introduction(caller.ends());
         let target = route::target(&head.uri);
         let keep = match repeats {
             Repeats::Anywhere | Repeats::WithinPool if route.site.rescue.replay => Some(&worker.replay),
@@ -91,10 +108,17 @@ impl Exchange {
         let (body, upload) = Upload::new(body, limits, keep, now, worker.clock);
         let spare = match repeats {
             Repeats::No => None,
-            Repeats::Anywhere | Repeats::WithinPool => Some(Spare::of(&head.method, &target, &head.headers)),
+            Repeats::Anywhere | Repeats::WithinPool => {
+                Some(Spare::of(&head.method, &target, &head.headers, introduction))
+            }
         };
         let ready = Some(outgoing(head.method, target, head.headers, body));
-        Exchange { class, upgrading, repeats, upload, ready, spare }
+        Exchange { class, upgrading, repeats, upload, introduction, ready, spare }
+    }
+
+    /// What a connection begins with that it is sent by.
+    pub fn introduction_to(&self, backend: &Backend) -> Option<ProxyHeader> {
+        self.introduction.to(backend)
     }
 
     /// The request to send next; `None` when part of it is gone.

@@ -1,11 +1,12 @@
-//! Fields that end with a connection, and those that say where a request came from (RFC 9110, section 7.6).
+//! Fields that end with a connection, and what else is not passed on as it came (RFC 9110, section 7.6).
+//!
+//! Not here: the fields that say whose a request is (`forwarded`).
 
+use super::caller::Caller;
+use super::forwarded;
+use crate::config::ForwardedAs;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use std::net::SocketAddr;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -17,46 +18,31 @@ pub enum Upgrading {
     Yes,
 }
 
-/// What a request tells its endpoint about the client, made once a connection.
-#[derive(Debug)]
-pub struct Forwarded {
-    address: HeaderValue,
-    proto: HeaderValue,
-}
-
-impl Forwarded {
-    pub fn new(client: SocketAddr, secure: bool) -> Forwarded {
-        let address = client.ip().to_canonical().to_string();
-        Forwarded {
-            address: HeaderValue::try_from(address).expect("an IP address is a field value"),
-            proto: HeaderValue::from_static(if secure { "https" } else { "http" }),
-        }
-    }
-}
-
 /// Makes a client's fields those of the request to the endpoint. `host`: to be sent instead of the client's Host.
-pub fn request(headers: &mut HeaderMap, forwarded: &Forwarded, host: Option<HeaderValue>, upgrading: Upgrading) {
+pub fn request(
+    headers: &mut HeaderMap,
+    caller: &Caller<'_>,
+    form: ForwardedAs,
+    host: Option<HeaderValue>,
+    upgrading: Upgrading,
+) {
     let protocol = match upgrading {
         Upgrading::Yes => headers.get(header::UPGRADE).cloned(),
         Upgrading::No => None,
     };
     drop_hop_by_hop(headers, |name| match *name {
         // hyper answers Expect itself, by asking for the body when the endpoint takes it.
-        header::EXPECT | header::PROXY_AUTHORIZATION | header::FORWARDED => true,
+        header::EXPECT | header::PROXY_AUTHORIZATION => true,
         // Proxy becomes HTTP_PROXY in a CGI's environment; a_b and a-b are the same field to many endpoints.
-        _ => *name == PROXY || name.as_str().contains('_'),
+        _ if *name == PROXY || name.as_str().contains('_') => true,
+        // What a client says about itself is not evidence.
+        _ => caller.told.is_none() && forwarded::is_for_proxies(name),
     });
     join_cookies(headers);
     if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
-    // Replaced, not added to: what a client says about itself is not evidence.
-    headers.insert(X_FORWARDED_FOR, forwarded.address.clone());
-    headers.insert(X_FORWARDED_PROTO, forwarded.proto.clone());
-    match headers.get(header::HOST).cloned() {
-        Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
-        None => drop(headers.remove(X_FORWARDED_HOST)),
-    }
+    forwarded::write(headers, caller, form);
     name_upgrade(headers, protocol);
 }
 
@@ -144,6 +130,7 @@ fn is_protected(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::forwarded::tests::client;
 
     fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -156,8 +143,9 @@ mod tests {
 
     fn sent(pairs: &[(&'static str, &'static str)], upgrading: Upgrading) -> HeaderMap {
         let mut headers = fields(pairs);
-        let client = "[::ffff:192.0.2.7]:4711".parse().expect("an address");
-        request(&mut headers, &Forwarded::new(client, true), None, upgrading);
+        let client = client("192.0.2.7:4711", &[]);
+        let caller = client.caller(&headers);
+        request(&mut headers, &caller, ForwardedAs::XForwarded, None, upgrading);
         headers
     }
 
@@ -198,24 +186,6 @@ mod tests {
         for name in ["host", "content-length", "authorization", "x-forwarded-for"] {
             assert!(headers.contains_key(name), "{name}");
         }
-    }
-
-    #[test]
-    fn forwarded_fields_are_replaced_and_v4_is_written_as_v4() {
-        let headers = sent(
-            &[
-                ("host", "example.org"),
-                ("x-forwarded-for", "10.0.0.1"),
-                ("x-forwarded-proto", "gopher"),
-                ("x-forwarded-host", "evil"),
-                ("forwarded", "for=evil"),
-            ],
-            Upgrading::No,
-        );
-        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
-        assert_eq!(headers["x-forwarded-proto"], "https");
-        assert_eq!(headers["x-forwarded-host"], "example.org");
-        assert!(!headers.contains_key("forwarded"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::budget::Budget;
 use super::crowd::Crowd;
 use super::held;
-use crate::domain::{EndpointId, FailureKind, Moment, Name};
+use crate::domain::{Class, EndpointId, FailureKind, Moment, Name};
 use crate::health::notes::{Note, Told};
 use crate::health::tally::{Place, TallyCell};
 use crate::health::{Asking, BackendView, EndpointView, Published, Reader, Reporter, Tally};
@@ -181,9 +181,9 @@ impl LocalEndpoint {
         self.tally.id
     }
 
-    /// How long 99 of 100 heads take at most there; `None`: not known yet.
-    pub fn usual(&self) -> Option<Duration> {
-        self.tally.usual()
+    /// How long 99 of 100 heads of that class take at most there; `None`: not known yet.
+    pub fn usual(&self, class: Class) -> Option<Duration> {
+        self.tally.usual(class)
     }
 
     /// How long 95 of 100 heads take at most there of late; `None`: not known yet.
@@ -234,6 +234,8 @@ pub(super) mod tests {
     pub fn view(backends: Box<[Arc<BackendView>]>) -> View {
         let config = Config {
             workers: std::num::NonZeroUsize::MIN,
+            max_connections: 1_000,
+            max_connections_per_client: 1_000,
             drain_timeout: Duration::ZERO,
             state_dir: None,
             admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },

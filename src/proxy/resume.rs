@@ -10,7 +10,7 @@ use super::local::Worker;
 use super::pairing::Pairing;
 use super::slow::is_out;
 use crate::config::ResumeFrom;
-use crate::domain::{EndpointId, FailureKind, Lagging, Moment, Name, PoolIndex, Routing, Weight};
+use crate::domain::{Class, EndpointId, FailureKind, Lagging, Moment, Name, PoolIndex, Routing, Weight};
 use crate::health::{Asking, BackendView, EndpointView};
 use crate::telemetry::metrics::Rescued;
 use crate::upstream::{self, Answer, Failed, Go, Reuse, Target, UploadState};
@@ -230,7 +230,14 @@ impl Rest {
         let local = in_flight.endpoint().clone();
         let upload = UploadState::whole(began);
         let connect_timeout = backend.config.timeouts.connect;
-        let target = Target { address: place.address, kept: &local.kept, given: None, connect_timeout, head_timeout };
+        let target = Target {
+            address: place.address,
+            kept: &local.kept,
+            given: None,
+            introduce: self.spare.introduction.to(&backend.config),
+            connect_timeout,
+            head_timeout,
+        };
         let waiting = HeadWait::begin(worker, &local, self.asking, &upload, began);
         let request = self.spare.request_for_rest(self.passed, &self.same.tag);
         let sent = upstream::client::send(target, request, &upload, Reuse::Any, began, worker.clock, || Go::On).await;
@@ -254,7 +261,7 @@ impl Rest {
                 Pairing::new(worker, self.asking).fail(local.id(), kind, Weight::Full, now);
                 return Asked::Failed;
             }
-            Answered::Well => local.tally().note_head_time(now.since(began)),
+            Answered::Well => local.tally().note_head_time(Class::Safe, now.since(began)),
         }
         if !self.same.has_rest(response.status(), response.headers(), response.body().size_hint().exact(), self.passed)
         {

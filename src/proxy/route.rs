@@ -78,6 +78,11 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
+/// Whether it is a host, with a port or without.
+pub fn is_host(text: &str) -> bool {
+    !text.is_empty() && HostName::parse(text).is_ok()
+}
+
 /// Where the request says it wants to go (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
 enum Authority<'a> {
     Field(&'a str),

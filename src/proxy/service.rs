@@ -6,6 +6,7 @@ use super::answer::{Answering, Try, prefer};
 use super::attempt::{Attempt, By, Hold, Making, Stood, Timed};
 use super::begin::{may_begin, running};
 use super::body::Body;
+use super::caller::Caller;
 use super::copies;
 use super::exchange::{Exchange, InFlight, Served};
 use super::judge::{self, Step};
@@ -39,7 +40,8 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
     };
     let backend = &view.backends[route.site.backend];
     let (rescue, pages) = (route.site.rescue, &route.site.pages);
-    let asking = asking(worker, client, &route, &request);
+    let caller = client.caller(request.headers());
+    let asking = asking(worker, &caller, &route, &request);
     let local = worker.backend(backend);
     let home = match asking.class {
         Class::Safe => steer::home(worker, backend, &local, asking, request.headers(), began),
@@ -48,8 +50,12 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             backend.snapshot.serving
         }
     };
-    let limits = UploadLimits { idle: client.listener.limits.body_idle_timeout, size: route.site.max_body };
-    let exchange = Exchange::new(request, route, &client.forwarded, limits, worker, began);
+    let limits = UploadLimits {
+        idle: client.listener.limits.body_idle_timeout,
+        min_rate: client.listener.limits.min_rate,
+        size: route.site.max_body,
+    };
+    let exchange = Exchange::new(request, route, &caller, &backend.config, limits, worker, began);
     local.retries.earn(began);
     local.hedges.earn(began);
     let served = Served::begin(local, exchange.upload.clone());
@@ -94,12 +100,12 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
 }
 
 /// Who asks for what, as evidence has it.
-fn asking<B>(worker: &Worker, client: &Client, route: &route::Route<'_>, request: &Request<B>) -> Asking {
+fn asking<B>(worker: &Worker, caller: &Caller<'_>, route: &route::Route<'_>, request: &Request<B>) -> Asking {
     let fingerprints = worker.reporter.fingerprints();
     let host = route.site.hosts.first().map_or("", |host| &**host);
     Asking {
         class: judge::class_of(request.method(), route.upgrade),
-        client: client.fingerprint(fingerprints),
+        client: caller.fingerprint(fingerprints),
         path: fingerprints.path(host, request.uri().path()),
     }
 }
@@ -402,7 +408,9 @@ impl InHand<'_> {
             TrialBy::Copy => {
                 let endpoint = &backend.pools[trial.pool.0].endpoints[trial.place];
                 let copy = self.exchange.copy()?;
-                self.pairing.tell_copy(copies::send(worker, backend, endpoint, copy, self.asking));
+                let introduce = self.exchange.introduction_to(&backend.config);
+                let sent = copies::send(worker, backend, endpoint, copy, introduce, self.asking);
+                self.pairing.tell_copy(sent);
                 None
             }
         }
@@ -452,6 +460,7 @@ impl InHand<'_> {
             hold,
             timed: if self.exchange.spare().is_some() { Timed::ByRace } else { Timed::Itself },
             address: endpoint.address,
+            introduce: self.exchange.introduction_to(&backend.config),
             timeouts: backend.config.timeouts,
             in_flight,
             planned,

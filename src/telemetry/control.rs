@@ -30,6 +30,7 @@ pub struct Control {
     probe_duration: HistogramVec,
     void_probes: IntCounter,
     reloads: IntCounterVec,
+    worker_restarts: IntCounter,
     files: Files,
     /// The backends of the last scrape: series of those that are gone since are dropped, so that renaming backends for
     /// years does not grow the process.
@@ -80,6 +81,7 @@ impl Control {
             probe_duration: histograms(&names::PROBE_DURATION),
             void_probes: IntCounter::with_opts(opts(&names::VOID_PROBES)).expect(VALID),
             reloads: counters(&names::RELOADS),
+            worker_restarts: IntCounter::with_opts(opts(&names::WORKER_RESTARTS)).expect(VALID),
             files: Files::new(),
             known: Mutex::default(),
         };
@@ -87,6 +89,11 @@ impl Control {
             control.reloads.with_label_values(&[result.name()]);
         }
         control
+    }
+
+    /// Counts a worker that was started anew.
+    pub fn worker_restarted(&self) {
+        self.worker_restarts.inc();
     }
 
     /// Counts one transition. Those of pools are not counted: they follow from their endpoints'.
@@ -186,7 +193,7 @@ impl Control {
         remove(&self.probe_duration, backend);
     }
 
-    fn collectors(&self) -> [&dyn Collector; 12] {
+    fn collectors(&self) -> [&dyn Collector; 13] {
         [
             &self.failovers,
             &self.failbacks,
@@ -200,6 +207,7 @@ impl Control {
             &self.probe_duration,
             &self.void_probes,
             &self.reloads,
+            &self.worker_restarts,
         ]
     }
 }

@@ -105,6 +105,45 @@ impl ReplyKind {
     }
 }
 
+/// Why a connection to a listener that requires a PROXY header was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotIntroduced {
+    /// It is not from a trusted proxy; nothing of it was read.
+    Untrusted,
+    /// It begins with something else.
+    Missing,
+    /// The header is wrong somewhere.
+    Malformed,
+    /// The header is longer than is read.
+    TooLong,
+    /// It ended inside the header.
+    Cut,
+    /// The header was not there in time.
+    Late,
+}
+
+impl NotIntroduced {
+    pub const ALL: [NotIntroduced; 6] = [
+        NotIntroduced::Untrusted,
+        NotIntroduced::Missing,
+        NotIntroduced::Malformed,
+        NotIntroduced::TooLong,
+        NotIntroduced::Cut,
+        NotIntroduced::Late,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            NotIntroduced::Untrusted => "untrusted",
+            NotIntroduced::Missing => "missing",
+            NotIntroduced::Malformed => "malformed",
+            NotIntroduced::TooLong => "too_long",
+            NotIntroduced::Cut => "cut",
+            NotIntroduced::Late => "late",
+        }
+    }
+}
+
 /// What one worker counts apart from any backend.
 #[derive(Debug, Default)]
 pub struct WorkerCells {
@@ -113,6 +152,10 @@ pub struct WorkerCells {
     pub handshakes: Counter,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: Counter,
+    /// Indexed by `NotIntroduced as usize`.
+    pub not_introduced: [Counter; NotIntroduced::ALL.len()],
+    /// Closed at once: their client had as many as one may have.
+    pub connections_refused: Counter,
     /// accept(2) failed: mostly no descriptors left.
     pub accept_errors: Counter,
     /// Connections that ended because a client took too long somewhere.

@@ -135,10 +135,16 @@ metrics! {
         "Connections of clients that were accepted.";
     CONNECTIONS_OPEN = Gauge "hotspare_connections_open" "connections" []
         "Connections of clients that are open.";
+    CONNECTIONS_REFUSED = Counter "hotspare_connections_refused_total" "connections" []
+        "Connections closed at once because their client had as many as one may have.";
+    CONNECTIONS_MAX = Gauge "hotspare_connections_max" "connections" []
+        "How many connections of clients may be open: max_connections.";
     HANDSHAKES = Counter "hotspare_tls_handshakes_total" "handshakes" []
         "TLS handshakes with clients that succeeded.";
     HANDSHAKE_FAILURES = Counter "hotspare_tls_handshake_failures_total" "handshakes" []
         "TLS handshakes with clients that failed or took too long.";
+    PROXY_HEADER_FAILURES = Counter "hotspare_proxy_header_failures_total" "connections" ["cause"]
+        "Connections that were closed for want of a good PROXY header, by cause.";
     ACCEPT_ERRORS = Counter "hotspare_accept_errors_total" "errors" []
         "Times that accepting a connection failed.";
     CLIENT_TIMEOUTS = Counter "hotspare_client_timeouts_total" "connections" []
@@ -147,6 +153,8 @@ metrics! {
         "Bugs of Hotspare (Rust panics) that were caught in one connection.";
 
     // The process.
+    WORKER_RESTARTS = Counter "hotspare_worker_restarts_total" "restarts" []
+        "Workers that were started anew because one had ended by itself, with all of its connections.";
     RELOADS = Counter "hotspare_reloads_total" "reloads" ["result"]
         "Reloads of the configuration, by result.";
     CONFIG_GENERATION = Gauge "hotspare_config_generation" "generations" []

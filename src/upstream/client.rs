@@ -1,8 +1,9 @@
 //! One request sent to one endpoint over HTTP/1.1: by a kept connection or a new one, until the response head is there.
 
-use super::connect::connect;
+use super::connect::{connect, introduce};
 use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
 use super::kept::{KEPT_FOR, Kept, Lease, Taken};
+use super::proxy_header::ProxyHeader;
 use super::upload::{Upload, UploadEnd, UploadState};
 use super::wire::Wire;
 use crate::domain::Moment;
@@ -25,6 +26,9 @@ pub struct Target<'a> {
     pub kept: &'a Kept,
     /// Of those, one that the caller took already, and on which the caller sees to the head's timeout.
     pub given: Option<Taken>,
+    /// What a connection begins with. One that does belongs to the client that is named there: none is taken for it that was kept, and
+    /// it is not kept after it.
+    pub introduce: Option<ProxyHeader>,
     pub connect_timeout: Duration,
     /// From the last piece of the request passed on to the whole response head.
     pub head_timeout: Duration,
@@ -86,7 +90,10 @@ pub async fn send(
 ) -> Result<Answer, Failed> {
     loop {
         let limit = if target.given.is_some() { None } else { Some(target.head_timeout) };
-        let taken = target.given.take().or_else(|| target.kept.take(now, reuse.most_idle()));
+        let taken = match target.introduce {
+            Some(_) => None,
+            None => target.given.take().or_else(|| target.kept.take(now, reuse.most_idle())),
+        };
         let (mut lease, connection) = match taken {
             Some(Taken { lease, idle }) => (lease, Connection::Kept { idle }),
             None => match open(&target).await {
@@ -117,7 +124,8 @@ pub async fn send(
                 return Err(failed(Failure::Malformed { what: Malformed::Coding }));
             }
             Ok(response) => {
-                let lease = may_be_kept(&response).then_some(lease);
+                let keep = target.introduce.is_none() && may_be_kept(&response);
+                let lease = keep.then_some(lease);
                 return Ok(Answer { response, lease });
             }
             Err(mut error) => match (error.take_message(), connection) {
@@ -134,7 +142,10 @@ pub async fn send(
 
 /// A new connection, its task started.
 async fn open(target: &Target<'_>) -> Result<Lease, Failure> {
-    let stream = connect(target.address, target.connect_timeout).await?;
+    let mut stream = connect(target.address, target.connect_timeout).await?;
+    if let Some(header) = target.introduce {
+        introduce(&mut stream, header, target.connect_timeout).await?;
+    }
     over(Wire::new(stream)).await
 }
 

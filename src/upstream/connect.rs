@@ -3,11 +3,13 @@
 //! Not here: whom we believe, and the names that certificates must be for (`config::trust`).
 
 use super::failure::{Failure, Shortage};
+use super::proxy_header::ProxyHeader;
 use crate::config::Trust;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -24,6 +26,16 @@ pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream
     };
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
+}
+
+/// Sends the header that says whose the connection is, before anything else; a new one has room for it at once.
+pub async fn introduce(stream: &mut TcpStream, header: ProxyHeader, timeout: Duration) -> Result<(), Failure> {
+    let bytes = header.bytes();
+    let failed = |error: io::Error| Failure::Connect { error, after: timeout };
+    match tokio::time::timeout(timeout, stream.write_all(&bytes)).await {
+        Ok(written) => written.map_err(failed),
+        Err(_) => Err(failed(io::ErrorKind::TimedOut.into())),
+    }
 }
 
 /// The whole TLS handshake. Its time limit is its caller's.

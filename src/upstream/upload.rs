@@ -4,6 +4,7 @@ use super::room::{Room, Rooms};
 use super::trailers::passed_on;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
+use crate::runtime::grace::Grace;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -38,6 +39,8 @@ pin_project! {
 pub struct UploadLimits {
     /// Between two pieces.
     pub idle: Duration,
+    /// In bytes a second, on average while the client is waited for; 0: none.
+    pub min_rate: u64,
     /// In bytes; `None`: unlimited.
     pub size: Option<u64>,
 }
@@ -47,6 +50,10 @@ pub struct UploadLimits {
 struct Source {
     incoming: Incoming,
     limits: UploadLimits,
+    /// How long the client may still be waited for.
+    grace: Grace,
+    /// Since when it is; `None`: it is not, it may be an endpoint's turn.
+    waiting: Option<Moment>,
     clock: Clock,
     keep: Keep,
 }
@@ -125,7 +132,8 @@ impl Upload {
         let room =
             keep.filter(|_| incoming.size_hint().lower() <= KEPT_MAX as u64).and_then(|rooms| rooms.take(KEPT_MAX));
         let keep = room.map_or(Keep::Nothing, |room| Keep::All { bytes: BytesMut::new(), room });
-        let source = Source { incoming, limits, clock, keep };
+        let source =
+            Source { incoming, limits, grace: Grace::new(limits.idle, limits.min_rate), waiting: None, clock, keep };
         let state = UploadState::new(now, UploadEnd::Untouched, Some(RefCell::new(source)));
         let state = Rc::new(state);
         (Upload::Client { state: state.clone(), passed: 0, turn: 0, timer: None }, state)
@@ -234,13 +242,14 @@ impl Body for Upload {
             }
             Poll::Pending => {
                 // The timer is set once and moved only when it fires: a fast upload never touches it again.
+                let since = *source.waiting.get_or_insert_with(|| clock.now());
                 loop {
-                    let deadline = clock.instant(state.last_piece.get().after(source.limits.idle));
+                    let deadline = clock.instant(since.after(source.grace.left()));
                     match timer.as_mut().as_pin_mut() {
                         None => timer.set(Some(tokio::time::sleep_until(deadline))),
                         Some(sleep) => {
                             ready!(sleep.poll(context));
-                            if clock.now().since(state.last_piece.get()) >= source.limits.idle {
+                            if clock.now().since(since) >= source.grace.left() {
                                 return failed(UploadEnd::TooSlow);
                             }
                             timer.set(Some(tokio::time::sleep_until(deadline)));
@@ -249,9 +258,14 @@ impl Body for Upload {
                 }
             }
         };
-        state.last_piece.set(clock.now());
+        let now = clock.now();
+        state.last_piece.set(now);
+        if let Some(since) = source.waiting.take() {
+            source.grace.waited(now.since(since));
+        }
         let frame = passed_on(frame);
         if let Some(data) = frame.data_ref() {
+            source.grace.moved(data.len() as u64);
             let bytes = state.bytes.get() + data.len() as u64;
             state.bytes.set(bytes);
             *passed += data.len();

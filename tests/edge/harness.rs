@@ -42,12 +42,15 @@ pub fn listener() -> Listener {
         tls: None,
         protocols: Protocols { http1: true, h2: true },
         redirect: None,
+        proxy_protocol: hotspare::config::ProxyProtocol::Off,
+        trusted: hotspare::config::Proxies::default(),
         limits: Limits {
             handshake_timeout: LONG,
             header_timeout: LONG,
             body_idle_timeout: LONG,
             idle_timeout: LONG,
             send_timeout: LONG,
+            min_rate: 0,
             max_header_size: 32 * 1024,
             max_headers: 100,
             max_streams: 100,
@@ -76,12 +79,23 @@ impl Edge {
         edge
     }
 
+    /// One that takes so many connections in all, and so many of one client.
+    pub fn with_room(listener: Listener, in_all: usize, per_client: usize) -> Edge {
+        let mut edge = Edge::bound_with(listener, in_all, per_client);
+        edge.listen();
+        edge
+    }
+
     /// A worker that has not been told of its listener yet.
-    pub fn bound(mut listener: Listener) -> Edge {
+    pub fn bound(listener: Listener) -> Edge {
+        Edge::bound_with(listener, 1_000, 1_000)
+    }
+
+    fn bound_with(mut listener: Listener, in_all: usize, per_client: usize) -> Edge {
         let bound = edge::bind(&listener, 1).unwrap();
         let address = bound.address();
         listener.address = address;
-        let published = Arc::new(Published::new(view(vec![Arc::new(listener)])));
+        let published = Arc::new(Published::new(view_with(vec![Arc::new(listener)], in_all, per_client)));
         let reading = published.clone();
         let (orders, received) = mpsc::channel(8);
         let (cells, gate) = (Arc::new(Workers::new(1)), Arc::new(Semaphore::new(0)));
@@ -91,7 +105,7 @@ impl Edge {
             let (cells, gate, begun) = script;
             let views = reading.reader();
             let script = Script { clock: Clock::start(), views, cells, gate, begun };
-            worker::serve_with(Rc::new(script), received).await;
+            worker::serve_with(Rc::new(script), edge::Gate::new(), received).await;
         });
         Edge { bound: Some(bound), address, gate, begun, published, cells, orders, thread: thread.unwrap() }
     }
@@ -159,8 +173,14 @@ impl Edge {
 }
 
 pub fn view(listeners: Vec<Arc<Listener>>) -> View {
+    view_with(listeners, 1_000, 1_000)
+}
+
+fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) -> View {
     let config = Config {
         workers: NonZeroUsize::MIN,
+        max_connections: in_all,
+        max_connections_per_client: per_client,
         drain_timeout: LONG,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
@@ -209,6 +229,16 @@ impl Raw {
     pub fn rest(&mut self) -> String {
         while self.more() > 0 {}
         String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
+    }
+
+    /// Everything until the connection ends, by whatever end: what closes with bytes unread ends by a reset.
+    pub fn stream_end(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        match self.stream.read_to_end(&mut all) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+        all
     }
 
     fn more(&mut self) -> usize {
@@ -274,7 +304,7 @@ impl Handler for Script {
             "/panic" => panic!("on purpose"),
             "/client" => {
                 let sni = client.secure.as_ref().map(|secure| secure.sni.as_deref().unwrap_or("none").to_owned());
-                full(&format!("{} {:?} {:?}", client.address, sni, request.version()))
+                full(&format!("{} {:?} {:?}", client.ends.client, sni, request.version()))
             }
             _ => full("hello"),
         };

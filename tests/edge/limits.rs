@@ -81,6 +81,26 @@ fn a_client_that_takes_nothing_is_dropped_and_one_that_takes_little_is_not() {
 }
 
 #[test]
+fn a_client_that_goes_on_taking_less_than_the_least_rate_is_dropped() {
+    let takes_on = |min_rate| {
+        let edge = limited(|limits| {
+            limits.send_timeout = SHORT;
+            limits.min_rate = min_rate;
+        });
+        let mut slow = edge.connect();
+        slow.get("/big");
+        // Some 5 MiB a second.
+        let mut chunk = vec![0; 1 << 20];
+        (0..40).all(|_| {
+            std::thread::sleep(SHORT * 2 / 5);
+            slow.stream.read_exact(&mut chunk).is_ok() && edge.count(|cells| cells.client_timeouts.get()) == 0
+        })
+    };
+    assert!(takes_on(1 << 10));
+    assert!(!takes_on(64 << 20));
+}
+
+#[test]
 fn a_client_still_taking_the_last_piece_is_neither_idle_nor_safe_from_stalling() {
     let edge = limited(|limits| {
         limits.send_timeout = SHORT;

@@ -8,5 +8,7 @@ mod harness;
 mod http1;
 mod http2;
 mod limits;
+mod proxied;
+mod room;
 mod tls;
 mod worker;

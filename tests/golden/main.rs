@@ -79,8 +79,15 @@ impl Files {
             Ok(SecretFile { bytes: self.read(path)?, mode })
         };
         let state_dir = Some(Path::new(STATE_DIR));
-        let surroundings =
-            Surroundings { files: &files, secrets: &secrets, state_dir, resolve: &resolve, roots: &Vec::new, cores };
+        let surroundings = Surroundings {
+            files: &files,
+            secrets: &secrets,
+            state_dir,
+            resolve: &resolve,
+            roots: &Vec::new,
+            cores,
+            descriptors: 1_024,
+        };
         parse_in("hotspare.toml", text, &surroundings)
     }
 }

@@ -36,9 +36,13 @@ fn the_minimal_config_is_seven_lines_and_whole() {
 #[test]
 fn the_reference_tells_the_true_defaults() {
     let (said, real) = (parse(REFERENCE), parse(MINIMAL));
-    let listener = |listener: &Listener| format!("{:?}", (listener.address, listener.protocols, listener.limits));
+    let listener = |listener: &Listener| {
+        format!("{:?}", (listener.address, listener.protocols, listener.proxy_protocol, listener.limits))
+    };
     let backend = |backend: &Backend| format!("{backend:#?}");
     assert_eq!(said.workers, real.workers);
+    assert_eq!(said.max_connections, real.max_connections);
+    assert_eq!(said.max_connections_per_client, real.max_connections_per_client);
     assert_eq!(said.drain_timeout, real.drain_timeout);
     assert_eq!(said.state_dir, real.state_dir);
     assert_eq!(said.admin, real.admin);

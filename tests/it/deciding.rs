@@ -147,7 +147,7 @@ async fn a_planned_move_closes_upgrades() {
 }
 
 /// Fails until the endpoint is ejected, then is well.
-async fn eject(door: &Door, endpoint: &Endpoint, place: usize) {
+pub async fn eject(door: &Door, endpoint: &Endpoint, place: usize) {
     endpoint.set_otherwise(status(500));
     for asked in 0..200 {
         if matches!(door.health(0, place), Health::Down(_)) {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hotspare::domain::FailureKind;
 use http_body_util::Full;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test(flavor = "local")]
 async fn a_page_comes_from_the_primary_over_both_versions() {
@@ -162,6 +163,27 @@ async fn a_body_that_does_not_come_ends_in_408() {
     raw.write("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").await;
     assert!(raw.read_until("</html>").await.starts_with("HTTP/1.1 408 "));
     door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_body_that_drips_ends_in_408_where_a_rate_is_asked_for() {
+    for (min_rate, status) in [("1KiB", "HTTP/1.1 408 "), ("0B", "HTTP/1.1 200 ")] {
+        let primary = Endpoint::start("main").await;
+        let limits = format!("limits = {{ body_idle_timeout = \"1s\", min_rate = \"{min_rate}\" }}");
+        let door = Door::builder().primary(&primary).listener(&limits).start().await;
+        let mut raw = door.client().raw().await;
+        raw.write("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n").await;
+        // Four seconds of bytes, each long before the client would count as silent.
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if raw.0.write_all(b"x").await.is_err() || raw.0.flush().await.is_err() {
+                break;
+            }
+        }
+        let answer = raw.read_until("\r\n\r\n").await;
+        assert!(answer.starts_with(status), "{min_rate}: {answer}");
+        door.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "local")]

@@ -7,6 +7,7 @@ mod failing;
 mod failover;
 mod forwarding;
 mod harness;
+mod proxies;
 mod reload;
 mod replies;
 mod rescue;

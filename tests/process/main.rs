@@ -14,6 +14,7 @@ mod memory;
 mod operator;
 mod outside;
 mod prometheus;
+mod proxies;
 mod quick;
 mod reload;
 mod signals;

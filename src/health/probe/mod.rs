@@ -14,8 +14,8 @@ use crate::config::{Backend, Endpoint, Pool};
 use crate::config::{GrpcProbe, HttpProbe, ProbeKind, Trust};
 use crate::domain::{Name, ProbeFailure, ProbeResult};
 use crate::runtime::clock::Clock;
-use crate::upstream::connect::{connect, secure};
-use crate::upstream::{Failure, Shortage};
+use crate::upstream::connect::{connect, introduce, secure};
+use crate::upstream::{Failure, ProxyHeader, Shortage};
 use lag::Reading;
 use rustls::pki_types::ServerName;
 use std::error::Error;
@@ -32,6 +32,8 @@ const USER_AGENT: &str = "hotspare-probe";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     pub address: SocketAddr,
+    /// What its connection begins with.
+    pub introduce: Option<ProxyHeader>,
     pub check: Check,
     /// For all of it: connect, request, answer.
     pub timeout: Duration,
@@ -84,17 +86,19 @@ impl Target {
             (ProbeKind::Grpc(asked), _) => Check::Grpc { asked: asked.clone(), host: host(&asked.host) },
         };
         let mut address = endpoint.address;
+        let mut introduce = backend.proxy_protocol.map(|version| ProxyHeader { version, ends: None });
         if let Some(port) = probe.port {
             address.set_port(port.get());
+            introduce = None; // a port for probes alone knows nothing of clients
         }
-        Target { address, check, timeout: probe.timeout }
+        Target { address, introduce, check, timeout: probe.timeout }
     }
 }
 
 /// Probes once. A shortage of our own proves nothing of the endpoint, and is no result.
 pub async fn probe(target: &Target, clock: Clock) -> Result<Heard, Shortage> {
     let deadline = clock.instant(clock.now().after(target.timeout));
-    let answered = match connect(target.address, target.timeout).await {
+    let answered = match open(target).await {
         Ok(stream) => {
             tokio::time::timeout_at(deadline, check(stream, &target.check)).await.unwrap_or(Err(ProbeFailure::Timeout))
         }
@@ -104,6 +108,14 @@ pub async fn probe(target: &Target, clock: Clock) -> Result<Heard, Shortage> {
     let (verdict, lag) = answered.unwrap_or_else(|failure| (Err(failure), Reading::Nothing));
     let result = verdict.map_or_else(ProbeResult::Failed, |()| ProbeResult::Passed);
     Ok(Heard { result, lag })
+}
+
+async fn open(target: &Target) -> Result<TcpStream, Failure> {
+    let mut stream = connect(target.address, target.timeout).await?;
+    if let Some(header) = target.introduce {
+        introduce(&mut stream, header, target.timeout).await?;
+    }
+    Ok(stream)
 }
 
 /// Whether the answer is what is expected, and the lag that it tells.

@@ -10,7 +10,7 @@ const PASSED: ProbeResult = ProbeResult::Passed;
 const ALIVE: Script = Script::Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 
 pub(super) async fn probed(address: SocketAddr, check: Check, timeout: Duration) -> Heard {
-    let target = Target { address, check, timeout };
+    let target = Target { address, introduce: None, check, timeout };
     tokio::task::LocalSet::new().run_until(probe(&target, Clock::start())).await.unwrap()
 }
 
@@ -59,7 +59,7 @@ async fn a_probe_that_is_given_up_leaves_no_connection_behind() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, issuer) = (listener.local_addr().unwrap(), Issuer::new());
     for check in [page(), https(&issuer, "a"), grpc()] {
-        let target = Target { address, check, timeout: SHORT };
+        let target = Target { address, introduce: None, check, timeout: SHORT };
         let given_up = async {
             let (heard, accepted) = tokio::join!(probe(&target, Clock::start()), listener.accept());
             assert_eq!(heard.unwrap().result, failed(ProbeFailure::Timeout));
@@ -163,6 +163,7 @@ fn targets(backend: &str) -> Vec<Target> {
         resolve: &|_| Ok([10, 9, 0, 1].into()),
         roots: &Vec::new,
         cores: std::num::NonZeroUsize::MIN,
+        descriptors: 1024,
     };
     let config =
         crate::config::parse_in("test.toml", &text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"));

@@ -18,7 +18,12 @@ const REFUSED: Outcome =
 
 fn target(path: &str, address: SocketAddr) -> Target {
     let asked = Arc::new(HttpProbe { path: path.into(), ..HttpProbe::default() });
-    Target { address, check: Check::Http { asked, host: "nj:80".into() }, timeout: Duration::from_secs(30) }
+    Target {
+        address,
+        introduce: None,
+        check: Check::Http { asked, host: "nj:80".into() },
+        timeout: Duration::from_secs(30),
+    }
 }
 
 fn sharer(id: u32) -> Sharer {

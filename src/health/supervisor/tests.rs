@@ -49,12 +49,16 @@ fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backen
         write_wait: 1_000 * MILLI,
         timeouts: Timeouts { connect: 1_000 * MILLI, head: HOUR, body_idle: HOUR, total: None },
         rescue: crate::config::Rescue::default(),
+        proxy_protocol: None,
+        forwarded: crate::config::ForwardedAs::XForwarded,
     })
 }
 
 fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
     Arc::new(Config {
         workers: std::num::NonZeroUsize::MIN,
+        max_connections: 1_000,
+        max_connections_per_client: 1_000,
         drain_timeout: HOUR,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },

@@ -118,8 +118,10 @@ impl TallyReader {
 }
 
 impl Seen {
+    /// Those of safe requests: what is usual there says when a read is slow (a hedge) and when an endpoint is silent, and a write that
+    /// takes long by design must not make it patient with either.
     fn read_heads(&mut self, cell: &TallyCell, heads: &mut HeadTimes) {
-        let (counts, _) = cell.head.read();
+        let (counts, _) = cell.head[Class::Safe].read();
         let seen = self.heads.iter_mut().zip(counts);
         heads.add_counts(seen.map(|(seen, count)| narrow(count.wrapping_sub(std::mem::replace(seen, count)))));
     }

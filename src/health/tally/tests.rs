@@ -143,7 +143,7 @@ fn heads_are_told_by_how_long_they_took() {
     let (tally, mut reader) = tally();
     let mut heads = HeadTimes::default();
     for took in [Duration::from_micros(900), Duration::from_millis(30), Duration::from_secs(3_600)] {
-        tally.cells.of(A).note_head_time(took);
+        tally.cells.of(A).note_head_time(Class::Safe, took);
         heads.add(took, 1);
     }
     assert_eq!(reader.look().heads, heads);
@@ -164,12 +164,13 @@ fn answers_to_what_was_asked_after_a_probe_are_counted() {
 fn what_is_usual_is_known_after_a_hundred_answers() {
     let (tally, _) = tally();
     let cell = tally.cells.of(A);
-    (0..99).for_each(|_| cell.note_head_time(Duration::from_millis(3)));
-    assert_eq!(tally.usual(), None);
-    cell.note_head_time(Duration::from_secs(2));
-    assert_eq!(tally.usual(), Some(Duration::from_millis(5)));
-    (0..9).for_each(|_| cell.note_head_time(Duration::from_secs(2)));
-    assert_eq!(tally.usual(), Some(Duration::from_millis(2_500)));
+    (0..99).for_each(|_| cell.note_head_time(Class::Safe, Duration::from_millis(3)));
+    assert_eq!(tally.usual(Class::Safe), None);
+    cell.note_head_time(Class::Safe, Duration::from_secs(2));
+    assert_eq!(tally.usual(Class::Safe), Some(Duration::from_millis(5)));
+    (0..9).for_each(|_| cell.note_head_time(Class::Safe, Duration::from_secs(2)));
+    assert_eq!(tally.usual(Class::Safe), Some(Duration::from_millis(2_500)));
+    assert_eq!(tally.usual(Class::Unsafe), None, "of writes nothing is known");
 }
 
 #[test]

@@ -91,6 +91,8 @@ pub fn backend(pools: &[&str], routing: Routing) -> BackendView {
         write_wait: second,
         timeouts: Timeouts { connect: second, head: second, body_idle: second, total: None },
         rescue: crate::config::Rescue::default(),
+        proxy_protocol: None,
+        forwarded: crate::config::ForwardedAs::XForwarded,
     };
     let snapshot = BackendSnapshot {
         name: "sites".into(),

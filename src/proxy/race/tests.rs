@@ -49,6 +49,7 @@ async fn attempt(worker: &Rc<Worker>, id: u32, by: By, stood: Stood, writes: &'s
         timed: Timed::ByRace,
         hold: Hold::On,
         address,
+        introduce: None,
         timeouts: Timeouts { connect: PATIENCE, head: PATIENCE, body_idle: PATIENCE, total: None },
         in_flight: InFlight::begin(worker.endpoint(&place), Running::Read, &worker.reporter),
         planned: None,

@@ -39,7 +39,7 @@ fn chunked(rest: &str) -> Vec<u8> {
 
 fn upload(body: Incoming, size: Option<u64>, rooms: Option<&Rooms>) -> (Upload, Rc<UploadState>) {
     let clock = Clock::start();
-    Upload::new(body, UploadLimits { idle: PATIENCE, size }, rooms, clock.now(), clock)
+    Upload::new(body, UploadLimits { idle: PATIENCE, min_rate: 0, size }, rooms, clock.now(), clock)
 }
 
 /// The next piece; `Err`: it failed.

@@ -21,6 +21,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// Where it connects from.
     pub from: IpAddr,
+    /// What it says before TLS.
+    pub introduction: Vec<u8>,
     pub certificate: CertificateDer<'static>,
 }
 
@@ -45,7 +47,8 @@ impl Client {
         }];
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(self.from, 0)).unwrap();
-        let tcp = socket.connect(self.address).await.unwrap();
+        let mut tcp = socket.connect(self.address).await.unwrap();
+        tcp.write_all(&self.introduction).await.unwrap();
         let name = ServerName::try_from(sni.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 pub struct Builder {
     primary: Vec<SocketAddr>,
     secondary: Vec<SocketAddr>,
+    top: String,
     listener: String,
     backend: String,
     failback: String,
@@ -53,6 +54,7 @@ impl Door {
         Builder {
             primary: Vec::new(),
             secondary: Vec::new(),
+            top: String::new(),
             listener: String::new(),
             backend: String::new(),
             failback: "stable_for = \"300ms\", after_writes = \"auto\", ramp = \"0s\"".to_owned(),
@@ -71,7 +73,7 @@ impl Door {
     /// A client at 127.0.0.`last`.
     pub fn client_at(&self, last: u8) -> Client {
         let from = IpAddr::from([127, 0, 0, last]);
-        Client { address: self.address, from, certificate: self.certificate.der.clone() }
+        Client { address: self.address, from, introduction: Vec::new(), certificate: self.certificate.der.clone() }
     }
 
     /// The health of an endpoint, by pool and place.
@@ -169,6 +171,12 @@ impl Builder {
         self
     }
 
+    /// Keys at the top.
+    pub fn top(mut self, keys: &str) -> Builder {
+        self.top = keys.to_owned();
+        self
+    }
+
     /// Keys of the listener's table.
     pub fn listener(mut self, keys: &str) -> Builder {
         self.listener.push_str(keys);
@@ -185,6 +193,11 @@ impl Builder {
     pub fn set_backend(&mut self, keys: &str) {
         self.backend.push_str(keys);
         self.backend.push('\n');
+    }
+
+    /// In place of those.
+    pub fn replace_backend(&mut self, keys: &str) {
+        self.backend = keys.to_owned();
     }
 
     /// Keys of the primary pool's table.
@@ -258,6 +271,7 @@ impl Builder {
         let text = format!(
             r#"
             workers = 2
+            {top}
             drain_timeout = "5s"
             [admin]
             address = "{admin}"
@@ -278,6 +292,7 @@ impl Builder {
             list(&self.primary),
             self.backend,
             self.rest,
+            top = self.top,
             failback = self.failback,
             fall = self.fall,
             primary_keys = self.primary_keys,

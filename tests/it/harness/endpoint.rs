@@ -98,6 +98,8 @@ pub fn status(status: u16) -> Act {
 pub struct Seen {
     /// The head as it was sent, in lower case.
     pub head: String,
+    /// The PROXY header that its connection began with.
+    pub introduction: Vec<u8>,
     pub body: Vec<u8>,
     /// In lower case, one line each.
     pub trailers: Vec<String>,
@@ -123,6 +125,8 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     answered: Mutex<usize>,
     connections: Mutex<usize>,
+    /// The PROXY headers of probes.
+    probed_by: Mutex<Vec<Vec<u8>>>,
 }
 
 /// A scripted endpoint. Probes of `/probe` are answered well unless told otherwise, and not kept.
@@ -165,6 +169,11 @@ impl Endpoint {
     /// Requests that came, probes left out.
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// The PROXY headers that probes began with, empty where there was none.
+    pub fn probed_by(&self) -> Vec<Vec<u8>> {
+        self.shared.probed_by.lock().unwrap().clone()
     }
 
     /// How many requests came whose line begins so.
@@ -221,9 +230,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     let mut buffer = Vec::new();
     let mut counted = false;
+    let Some(introduction) = read_introduction(&mut stream, &mut buffer).await else { return };
     while let Some(mut seen) = read_head(&mut stream, &mut buffer).await {
+        seen.introduction.clone_from(&introduction);
         let path = seen.line().split(' ').nth(1).unwrap_or("").to_owned();
         let act = if path == "/probe" {
+            shared.probed_by.lock().unwrap().push(introduction.clone());
             shared.probes.lock().unwrap().clone().unwrap_or_else(|| ok("well"))
         } else {
             *shared.connections.lock().unwrap() += usize::from(!std::mem::replace(&mut counted, true));
@@ -302,6 +314,23 @@ fn choose(mut act: Act, seen: &Seen) -> Act {
     }
 }
 
+/// The PROXY header before the first request, or nothing; `None` when the connection ended.
+async fn read_introduction(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    loop {
+        let length = match &buffer[..] {
+            [b'P', b'R', b'O', b'X', ..] => buffer.iter().position(|byte| *byte == b'\n').map(|end| end + 1),
+            [b'\r', ..] if buffer.len() >= 16 => Some(16 + usize::from(u16::from_be_bytes([buffer[14], buffer[15]]))),
+            [b'\r', ..] => None,
+            bytes if bytes.len() < 4 => None,
+            _ => Some(0),
+        };
+        match length {
+            Some(length) if buffer.len() >= length => return Some(buffer.drain(..length).collect()),
+            Some(_) | None => more(stream, buffer).await?,
+        }
+    }
+}
+
 /// A request's head; `None` when the connection ended.
 async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
     let end = loop {
@@ -312,7 +341,7 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen>
     };
     let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
     buffer.drain(..end);
-    Some(Seen { head, body: Vec::new(), trailers: Vec::new() })
+    Some(Seen { head, introduction: Vec::new(), body: Vec::new(), trailers: Vec::new() })
 }
 
 /// Its body, and what follows that; `None` when the connection ended before.
