@@ -3,7 +3,7 @@
 //! Reading is noted above TLS, where the bytes are HTTP; sending below it, where bytes are taken by the client's side and
 //! not just by a buffer of ours.
 
-use super::pulse::Pulse;
+use super::pulse::{Protocol, Pulse};
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -101,8 +101,13 @@ pub struct Stream {
     carrier: Carrier,
     /// Bytes that were looked at already and come first.
     early: Bytes,
+    /// How many bytes of HTTP/2 were read, as far as its preface is being looked at.
+    looked: usize,
     pulse: Rc<Pulse>,
 }
+
+/// Where the type of the first frame stands, after the 24 bytes of the preface and the frame's length.
+const FIRST_TYPE: usize = 27;
 
 #[derive(Debug)]
 enum Carrier {
@@ -113,16 +118,27 @@ enum Carrier {
 
 impl Stream {
     pub fn plain(wire: Wire, early: Bytes) -> Stream {
-        Stream { pulse: wire.pulse.clone(), carrier: Carrier::Plain(wire), early }
+        Stream { pulse: wire.pulse.clone(), carrier: Carrier::Plain(wire), early, looked: 0 }
     }
 
     pub fn tls(stream: TlsStream<Wire>) -> Stream {
         let pulse = stream.get_ref().0.pulse.clone();
-        Stream { carrier: Carrier::Tls(Box::new(stream)), early: Bytes::new(), pulse }
+        Stream { carrier: Carrier::Tls(Box::new(stream)), early: Bytes::new(), looked: 0, pulse }
     }
 
     pub fn pulse(&self) -> &Rc<Pulse> {
         &self.pulse
+    }
+
+    /// The first frame of a client is SETTINGS (RFC 9113, section 3.4), on which h2 does not insist.
+    fn look_at(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.pulse.protocol() != Protocol::Http2 || self.looked > FIRST_TYPE {
+            return Ok(());
+        }
+        const SETTINGS: u8 = 4;
+        let is_other = bytes.get(FIRST_TYPE - self.looked).is_some_and(|kind| *kind != SETTINGS);
+        self.looked = self.looked.saturating_add(bytes.len());
+        if is_other { Err(io::Error::new(io::ErrorKind::InvalidData, "no SETTINGS after the preface")) } else { Ok(()) }
     }
 }
 
@@ -139,6 +155,7 @@ impl AsyncRead for Stream {
             buffer.put_slice(&self.early.split_to(length));
         }
         if buffer.filled().len() > before {
+            self.look_at(&buffer.filled()[before..])?;
             self.pulse.received();
         } else if room > 0 {
             self.pulse.end();

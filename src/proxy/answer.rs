@@ -116,7 +116,8 @@ impl InHand<'_> {
             Extent::Whole => None,
             Extent::Begun => Resume::of(worker, backend, from, self.asking, spare, &response, pieces.bytes()),
         };
-        headers::response(response.headers_mut(), upgrading);
+        let status = response.status();
+        headers::response(response.headers_mut(), status, upgrading);
         *response.version_mut() = Version::HTTP_11; // ours, whatever the endpoint's is (RFC 9110, section 2.5)
         if upgraded {
             in_flight.endpoint().note_good(&worker.reporter, self.asking, began, now);

@@ -11,9 +11,11 @@ use crate::health::tally::Place;
 use crate::health::{Asking, Reporter};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{Ends, ProxyHeader, Upload, UploadState};
-use http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use http::header::{
+    HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -158,7 +160,11 @@ impl Exchange {
     }
 }
 
-fn outgoing(method: Method, target: Uri, headers: HeaderMap, body: Upload) -> Request<Upload> {
+fn outgoing(method: Method, target: Uri, mut headers: HeaderMap, body: Upload) -> Request<Upload> {
+    // hyper takes a body of unknown length for none with methods that seldom have one, GET among them, unless it is said.
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = target;

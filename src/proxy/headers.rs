@@ -5,6 +5,7 @@
 use super::caller::Caller;
 use super::forwarded;
 use crate::config::ForwardedAs;
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -42,12 +43,23 @@ pub fn request(
     if let Some(host) = host {
         headers.insert(header::HOST, host);
     }
+    count_forward(headers);
     forwarded::write(headers, caller, form);
     name_upgrade(headers, protocol);
 }
 
+/// One proxy fewer that may follow (RFC 9110, section 7.6.2). A number that is none means nothing, and goes no further; at 0 the request
+/// would not have come here, but for methods that do not count.
+fn count_forward(headers: &mut HeaderMap) {
+    let Some(left) = headers.get(header::MAX_FORWARDS) else { return };
+    match left.to_str().ok().and_then(|digits| digits.parse::<u32>().ok()) {
+        Some(left) => drop(headers.insert(header::MAX_FORWARDS, left.saturating_sub(1).into())),
+        None => drop(headers.remove(header::MAX_FORWARDS)),
+    }
+}
+
 /// Makes an endpoint's fields those of the response to the client.
-pub fn response(headers: &mut HeaderMap, upgrading: Upgrading) {
+pub fn response(headers: &mut HeaderMap, status: StatusCode, upgrading: Upgrading) {
     let protocol = match upgrading {
         Upgrading::Yes => headers.get(header::UPGRADE).cloned(),
         Upgrading::No => None,
@@ -56,8 +68,22 @@ pub fn response(headers: &mut HeaderMap, upgrading: Upgrading) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
+    one_length(headers, status);
     drop_hop_by_hop(headers, |_| false);
     name_upgrade(headers, protocol);
+}
+
+/// The same length twice is one, which hyper has seen to be the same (RFC 9112, section 6.3); 204 has none (RFC 9110, section 8.6).
+fn one_length(headers: &mut HeaderMap, status: StatusCode) {
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH);
+        return;
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let (Some(first), Some(_)) = (lengths.next(), lengths.next()) {
+        let first = first.clone();
+        headers.insert(header::CONTENT_LENGTH, first);
+    }
 }
 
 /// Whether a Connection field has this option.
@@ -208,7 +234,7 @@ mod tests {
     #[test]
     fn a_response_with_both_lengths_goes_by_its_chunks() {
         let mut headers = fields(&[("content-length", "3"), ("transfer-encoding", "chunked"), ("etag", "x")]);
-        response(&mut headers, Upgrading::No);
+        response(&mut headers, StatusCode::OK, Upgrading::No);
         assert_eq!(headers.len(), 1, "{headers:?}");
     }
 }

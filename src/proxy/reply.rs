@@ -16,6 +16,9 @@ use std::io;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// What we pass on of the methods that everyone knows; others are passed on too.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// One response of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -51,6 +54,9 @@ impl Reply {
                 headers.insert(PROXY_STATUS, proxy_status.expect("error types are tokens"));
             }
             None => drop(headers.insert(PROXY_STATUS, HeaderValue::from_static("hotspare"))),
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED || self.kind == ReplyKind::Options {
+            headers.insert(header::ALLOW, HeaderValue::from_static(METHODS)); // a must for 405: RFC 9110, section 15.5.6
         }
         match self.then {
             Then::Nothing => (),
@@ -113,7 +119,8 @@ impl Reply {
             | ReplyKind::UnknownSite
             | ReplyKind::Misdirected
             | ReplyKind::Limit
-            | ReplyKind::Redirect => None,
+            | ReplyKind::Redirect
+            | ReplyKind::Options => None,
         });
         page.and_then(|page| page.with(self.status.as_u16())).unwrap_or_else(|| self.html())
     }
@@ -156,6 +163,7 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
     use ReplyKind as K;
     let (status, kind, says, then) = match refusal {
         R::BadHost => (400, K::BadRequest, "The request does not say clearly which host it is for.", Then::Close),
+        R::BadTarget => (400, K::BadRequest, "The request does not say clearly what it asks for.", Then::Close),
         R::BadTransferEncoding => {
             (400, K::BadRequest, "The request's Transfer-Encoding is not one that can be passed on.", Then::Close)
         }
@@ -171,6 +179,12 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
         R::TooSlow => (408, K::Limit, "The request took too long to arrive.", Then::Close),
     };
     Reply { status: code(status), kind, says, error: Some("http_request_error"), then }
+}
+
+/// To OPTIONS that asks no further than the first proxy.
+pub fn to_options() -> Reply {
+    let says = "This is a proxy; what lies behind it was not asked.";
+    Reply { status: StatusCode::OK, kind: ReplyKind::Options, says, error: None, then: Then::Nothing }
 }
 
 /// To a request that is to be made again at another address, which goes into Location. May be cached: it is meant for good.

@@ -24,6 +24,8 @@ pub struct Route<'a> {
 pub enum Refusal {
     /// No Host, more than one, not a host, or unlike `:authority` (RFC 9112, section 3.2).
     BadHost,
+    /// A target in a form that the method does not go with (RFC 9112, section 3.2), or in HTTP/2 no scheme (RFC 9113, section 8.3.1).
+    BadTarget,
     /// A Transfer-Encoding that is not exactly one `chunked` (RFC 9112, section 6.1): endpoints differ in how they read it.
     BadTransferEncoding,
     /// CONNECT, TRACE: not for a reverse proxy.
@@ -48,6 +50,7 @@ pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Res
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodRefused);
     }
+    check_target(request)?;
     check_framing(request.headers())?;
     let authority = Authority::of(request)?;
     let name = HostName::parse(authority.text())?;
@@ -65,6 +68,22 @@ pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Res
         return Err(Refusal::TooLarge);
     }
     Ok(Route { site, host: authority.to_send()?, upgrade: asks_for_upgrade(request) })
+}
+
+/// `host:port` alone is for CONNECT, and `*` for OPTIONS.
+fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let uri = request.uri();
+    // h2 takes an empty `:scheme`; where `:authority` is missing, too, it keeps none.
+    let no_scheme = uri.authority().is_some() && uri.scheme_str().is_none_or(str::is_empty);
+    match no_scheme || (uri.path() == "*" && request.method() != Method::OPTIONS) {
+        true => Err(Refusal::BadTarget),
+        false => Ok(()),
+    }
+}
+
+/// Whether it asks no further than the first proxy (RFC 9110, section 7.6.2).
+pub fn asks_only_us<B>(request: &Request<B>) -> bool {
+    *request.method() == Method::OPTIONS && request.headers().get(header::MAX_FORWARDS).is_some_and(|left| left == "0")
 }
 
 /// hyper has refused lengths that differ or make no sense, and dropped Content-Length where there is Transfer-Encoding; it takes

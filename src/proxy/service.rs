@@ -38,6 +38,9 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
         Ok(route) => route,
         Err(refusal) => return say(worker, reply::to_refusal(refusal), &asker, None),
     };
+    if route::asks_only_us(&request) {
+        return say(worker, reply::to_options(), &asker, None);
+    }
     let backend = &view.backends[route.site.backend];
     let (rescue, pages) = (route.site.rescue, &route.site.pages);
     let caller = client.caller(request.headers());

@@ -75,6 +75,8 @@ pub enum ReplyKind {
     Limit,
     /// 308 of a redirect listener.
     Redirect,
+    /// 200 to OPTIONS with `Max-Forwards: 0`: it asked no further than here.
+    Options,
     /// 502, 503, 504: no endpoint gave an answer.
     Unavailable,
     /// 503 to an unsafe request: the site is read-only for the moment.
@@ -82,12 +84,13 @@ pub enum ReplyKind {
 }
 
 impl ReplyKind {
-    pub const ALL: [ReplyKind; 7] = [
+    pub const ALL: [ReplyKind; 8] = [
         ReplyKind::BadRequest,
         ReplyKind::UnknownSite,
         ReplyKind::Misdirected,
         ReplyKind::Limit,
         ReplyKind::Redirect,
+        ReplyKind::Options,
         ReplyKind::Unavailable,
         ReplyKind::ReadOnly,
     ];
@@ -99,6 +102,7 @@ impl ReplyKind {
             ReplyKind::Misdirected => "misdirected",
             ReplyKind::Limit => "limit",
             ReplyKind::Redirect => "redirect",
+            ReplyKind::Options => "options",
             ReplyKind::Unavailable => "unavailable",
             ReplyKind::ReadOnly => "read_only",
         }

@@ -1,10 +1,6 @@
 //! What may follow a body, in either direction.
 
-use http::HeaderMap;
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{self, HeaderMap, HeaderName};
 use http_body::Frame;
 
 /// A piece of a body as it is passed on.
@@ -15,24 +11,64 @@ pub fn passed_on<D>(frame: Frame<D>) -> Frame<D> {
     }
 }
 
-/// Trailers less the fields that would change what the message means (RFC 9110, section 6.5.1).
+/// Trailers less the fields that would change what the message means, how it is routed or whom it is from (RFC 9110, section 6.5.1).
 fn without_forbidden(mut trailers: HeaderMap) -> HeaderMap {
-    for name in [
-        AUTHORIZATION,
-        CONNECTION,
-        CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        CONTENT_RANGE,
-        CONTENT_TYPE,
-        COOKIE,
-        HOST,
-        SET_COOKIE,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
+    let forbidden: Vec<HeaderName> = trailers.keys().filter(|name| is_forbidden(name)).cloned().collect();
+    for name in forbidden {
         trailers.remove(name);
     }
     trailers
+}
+
+fn is_forbidden(name: &HeaderName) -> bool {
+    const CONTROLS: [HeaderName; 27] = [
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONNECTION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::COOKIE,
+        header::EXPECT,
+        header::FORWARDED,
+        header::HOST,
+        header::IF_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_NONE_MATCH,
+        header::IF_RANGE,
+        header::IF_UNMODIFIED_SINCE,
+        header::LOCATION,
+        header::MAX_FORWARDS,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::RANGE,
+        header::SET_COOKIE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::WWW_AUTHENTICATE,
+    ];
+    const OTHERS: [&str; 4] = ["keep-alive", "proxy", "proxy-connection", "x-real-ip"];
+    let text = name.as_str();
+    CONTROLS.contains(name) || OTHERS.contains(&text) || text.starts_with("x-forwarded-") || text.contains('_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn what_frames_routes_or_names_the_client_stops_here_and_the_rest_goes_on() {
+        let mut trailers = HeaderMap::new();
+        for name in ["content-length", "x-forwarded-for", "expect", "location", "grpc-status", "etag", "grpc_status"] {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        let left = without_forbidden(trailers);
+        let mut left: Vec<&str> = left.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["etag", "grpc-status"]);
+    }
 }

@@ -24,8 +24,22 @@ mod upgrades;
 use harness::case::Case;
 use harness::door::Proxy;
 use harness::page::{self, Column};
-use harness::run;
+use harness::run::{self, Verdict};
 use std::collections::BTreeSet;
+
+/// Cases that Hotspare is known to fail, by how their names begin, and why. One that holds must leave this list: it is exact.
+const OWED: [(&str, &str); 6] = [
+    ("1xx: 103 is passed on", "hyper's server has no way to send one, and its client drops them"),
+    ("1xx: two 103", "likewise"),
+    ("1xx: a 103 comes when it is sent", "likewise"),
+    ("1xx: without end", "only the time for a head ends them, and then another attempt is made"),
+    ("expect: over HTTP/2, too, 100 comes", "as 103; a client that waits for it without end gets 408"),
+    ("h2: a pseudo-field in trailers is malformed", "h2 drops it and goes on; it goes no further"),
+];
+
+fn is_owed(verdict: &Verdict) -> bool {
+    OWED.iter().any(|(begins, _)| verdict.case.name.starts_with(begins))
+}
 
 fn cases() -> Vec<(&'static str, Case)> {
     let topics: [(&'static str, Vec<Case>); 13] = [
@@ -71,7 +85,15 @@ fn http_is_spoken_exactly_in_every_case() {
             cases.len(),
             failed.join("\n\n")
         );
-        assert!(named.is_some() || failed.is_empty(), "{} of {} cases failed, see above", failed.len(), cases.len());
+        if named.is_none() {
+            let wrong: Vec<&str> = column
+                .verdicts
+                .iter()
+                .filter(|verdict| verdict.failed() != is_owed(verdict))
+                .map(|verdict| &*verdict.case.name)
+                .collect();
+            assert!(wrong.is_empty(), "failed and are not owed, or hold and are: {wrong:#?}");
+        }
     }
     println!("{}", page::table(&columns));
     if std::env::var_os("WRITE").is_some() && named.as_deref() == Some("all") {

@@ -50,6 +50,7 @@ fn failures() -> Vec<(Option<Failure>, u16, &'static str)> {
 fn all() -> Vec<Reply> {
     let refusals = [
         Refusal::BadHost,
+        Refusal::BadTarget,
         Refusal::BadTransferEncoding,
         Refusal::MethodRefused,
         Refusal::UnknownHost,
