@@ -38,7 +38,7 @@ use problem::Place;
 pub use problem::{Color, Problems};
 pub use rescue::{Rescue, ResumeFrom, Retry};
 use rustls::pki_types::ServerName;
-pub use sites::Sites;
+pub use sites::{Sites, Upgrades};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

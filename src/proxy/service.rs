@@ -8,6 +8,7 @@ use super::begin::{may_begin, running};
 use super::body::Body;
 use super::copies;
 use super::exchange::{Exchange, InFlight, Served};
+use super::headers::Upgrading;
 use super::judge::{self, Step};
 use super::local::Worker;
 use super::pairing::Pairing;
@@ -17,6 +18,7 @@ use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
 use super::slow::{News, Slow, is_out};
 use super::steer;
+use super::upgrade;
 use super::wait::Waiting;
 use crate::config::{Pages, Rescue};
 use crate::domain::{Class, EndpointId, FailureKind, Moment, PoolIndex, Weight, Writes};
@@ -38,7 +40,11 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
         Err(refusal) => return say(worker, reply::to_refusal(refusal), &asker, None),
     };
     let backend = &view.backends[route.site.backend];
-    let (rescue, pages) = (route.site.rescue, &route.site.pages);
+    let pages = &route.site.pages;
+    let rescue = match route.upgrading {
+        Upgrading::No => route.site.rescue,
+        Upgrading::Yes => upgrade::rescue(route.site.rescue),
+    };
     let asking = asking(worker, client, &route, &request);
     let local = worker.backend(backend);
     let home = match asking.class {
@@ -98,7 +104,7 @@ fn asking<B>(worker: &Worker, client: &Client, route: &route::Route<'_>, request
     let fingerprints = worker.reporter.fingerprints();
     let host = route.site.hosts.first().map_or("", |host| &**host);
     Asking {
-        class: judge::class_of(request.method(), route.upgrade),
+        class: route.class(request.method()),
         client: client.fingerprint(fingerprints),
         path: fingerprints.path(host, request.uri().path()),
     }
@@ -390,7 +396,8 @@ impl InHand<'_> {
 
     /// The endpoint in probation that the request is to try first, if any; or a copy of it is sent there.
     fn trial(&mut self, backend: &BackendView) -> Option<(PoolIndex, usize)> {
-        if backend.trials.is_empty() || self.met.attempts > 0 {
+        // What may last for days is no good for trying an endpoint out.
+        if backend.trials.is_empty() || self.met.attempts > 0 || self.exchange.upgrading == Upgrading::Yes {
             return None;
         }
         let worker = self.worker;
