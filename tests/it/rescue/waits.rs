@@ -9,7 +9,7 @@ use hotspare::telemetry::metrics::Rescued;
 use std::collections::HashMap;
 
 /// Writes of one backend that wait at once, on one worker.
-const MOST: usize = 1_000;
+const MOST: u16 = 1_000;
 
 #[tokio::test(flavor = "local")]
 async fn a_thousand_writes_wait_and_run_once_each_and_the_next_is_told_at_once_to_come_back() {
@@ -28,12 +28,12 @@ async fn a_thousand_writes_wait_and_run_once_each_and_the_next_is_told_at_once_t
     door.order(Command::Failover { backend: "sites".into(), to: None }).await;
     let paths: Vec<String> = (0..MOST).map(|id| format!("/write/{id}")).collect();
     let writes: Vec<_> = paths.iter().map(|path| tokio::task::spawn_local(post(path))).collect();
-    eventually("they wait", || door.waiting() == MOST as i64).await;
+    eventually("they wait", || door.waiting() == i64::from(MOST)).await;
 
     let sorry = post("/one-too-many").await.unwrap();
     assert_eq!(sorry.status(), 503);
     assert!(sorry.headers().contains_key("retry-after"), "{sorry:?}");
-    assert_eq!((door.waiting(), b.seen().len()), (MOST as i64, 0), "the others wait on");
+    assert_eq!((door.waiting(), b.seen().len()), (i64::from(MOST), 0), "the others wait on");
 
     gate.open();
     assert_eq!(&first.await.unwrap().unwrap().body()[..], b"a");
@@ -43,11 +43,11 @@ async fn a_thousand_writes_wait_and_run_once_each_and_the_next_is_told_at_once_t
     }
     let mut ran = HashMap::<Vec<u8>, usize>::new();
     b.seen().into_iter().for_each(|seen| *ran.entry(seen.body).or_default() += 1);
-    assert_eq!(ran.len(), MOST);
+    assert_eq!(ran.len(), usize::from(MOST));
     for path in &paths {
         assert_eq!(ran.get(path.as_bytes()), Some(&1), "{path}");
     }
-    assert_eq!((a.seen().len(), door.waiting(), door.rescued(Rescued::Wait)), (1, 0, MOST as u64));
+    assert_eq!((a.seen().len(), door.waiting(), door.rescued(Rescued::Wait)), (1, 0, u64::from(MOST)));
     // There is room again.
     assert_eq!(post("/next").await.unwrap().status(), 200);
     door.stop().await;
