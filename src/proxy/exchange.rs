@@ -97,8 +97,7 @@ impl Exchange {
         now: Moment,
     ) -> Exchange {
         let (mut head, body) = request.into_parts();
-        let class = judge::class_of(&head.method, route.upgrade);
-        let upgrading = if route.upgrade { Upgrading::Yes } else { Upgrading::No };
+        let (class, upgrading) = (route.class(&head.method), route.upgrading);
         let repeats = judge::repeats(class, upgrading, &head.method, &head.headers, route.site.rescue.retry);
         headers::request(&mut head.headers, caller, backend.forwarded, route.host, upgrading);
         let introduction = Introduction(caller.ends());

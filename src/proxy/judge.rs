@@ -1,16 +1,19 @@
 //! What follows from an attempt: the one place that decides about repeating a request. It acts on nothing.
 
 use super::headers::Upgrading;
-use crate::config::Retry;
+use crate::config::{Retry, Upgrades};
 use crate::domain::Class;
 use crate::upstream::{Failure, Sent};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
-/// Whether a request may be repeated (RFC 9110, section 9.2.1).
-pub fn class_of(method: &Method, upgrade: bool) -> Class {
-    match *method {
-        Method::GET | Method::HEAD | Method::OPTIONS if !upgrade => Class::Safe,
-        _ => Class::Unsafe,
+/// Whether a request may be repeated (RFC 9110, section 9.2.1). `upgrades`: what its site says of those who leave HTTP.
+pub fn class_of(method: &Method, upgrading: Upgrading, upgrades: Upgrades) -> Class {
+    match (upgrading, upgrades) {
+        (Upgrading::Yes, Upgrades::Write) => Class::Unsafe,
+        (Upgrading::Yes, Upgrades::Read) | (Upgrading::No, Upgrades::Write | Upgrades::Read) => match *method {
+            Method::GET | Method::HEAD | Method::OPTIONS => Class::Safe,
+            _ => Class::Unsafe,
+        },
     }
 }
 
@@ -66,8 +69,8 @@ pub enum Repeats {
 pub fn repeats(class: Class, upgrading: Upgrading, method: &Method, headers: &HeaderMap, retry: Retry) -> Repeats {
     const KEY: HeaderName = HeaderName::from_static("idempotency-key");
     match (class, upgrading, retry) {
-        (_, Upgrading::Yes, _) | (_, _, Retry::Off) | (Class::Unsafe, Upgrading::No, Retry::Safe) => Repeats::No,
-        (Class::Safe, Upgrading::No, Retry::Safe | Retry::Idempotent) => Repeats::Anywhere,
+        (Class::Unsafe, Upgrading::Yes, _) | (_, _, Retry::Off) | (Class::Unsafe, _, Retry::Safe) => Repeats::No,
+        (Class::Safe, _, Retry::Safe | Retry::Idempotent) => Repeats::Anywhere,
         (Class::Unsafe, Upgrading::No, Retry::Idempotent) => {
             let idempotent = matches!(*method, Method::PUT | Method::DELETE) || headers.contains_key(KEY);
             if idempotent { Repeats::WithinPool } else { Repeats::No }
@@ -130,13 +133,18 @@ mod tests {
     }
 
     #[test]
-    fn only_get_head_and_options_without_upgrade_are_safe() {
+    fn only_get_head_and_options_are_safe_and_an_upgrade_only_where_the_site_says_so() {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            assert_eq!(class_of(&method, false), Class::Safe, "{method}");
-            assert_eq!(class_of(&method, true), Class::Unsafe, "{method} with upgrade");
+            for upgrades in [Upgrades::Write, Upgrades::Read] {
+                assert_eq!(class_of(&method, Upgrading::No, upgrades), Class::Safe, "{method}");
+            }
+            assert_eq!(class_of(&method, Upgrading::Yes, Upgrades::Write), Class::Unsafe, "{method} with upgrade");
+            assert_eq!(class_of(&method, Upgrading::Yes, Upgrades::Read), Class::Safe, "{method} with upgrade to read");
         }
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-            assert_eq!(class_of(&method, false), Class::Unsafe, "{method}");
+            for upgrading in [Upgrading::No, Upgrading::Yes] {
+                assert_eq!(class_of(&method, upgrading, Upgrades::Read), Class::Unsafe, "{method}");
+            }
         }
     }
 
@@ -213,8 +221,10 @@ mod tests {
         };
         let keyed = key("1");
         let plain = HeaderMap::new();
-        let of =
-            |method: &Method, headers, retry| repeats(class_of(method, false), Upgrading::No, method, headers, retry);
+        let of = |method: &Method, headers, retry| {
+            let class = class_of(method, Upgrading::No, Upgrades::Write);
+            repeats(class, Upgrading::No, method, headers, retry)
+        };
         for method in [Method::PUT, Method::DELETE] {
             assert_eq!(of(&method, &plain, Retry::Idempotent), Repeats::WithinPool, "{method}");
             assert_eq!(of(&method, &plain, Retry::Safe), Repeats::No, "{method}");
@@ -226,6 +236,10 @@ mod tests {
         assert_eq!(of(&Method::GET, &plain, Retry::Off), Repeats::No);
         let upgrade = repeats(Class::Unsafe, Upgrading::Yes, &Method::GET, &plain, Retry::Idempotent);
         assert_eq!(upgrade, Repeats::No);
+        for (retry, expected) in [(Retry::Safe, Repeats::Anywhere), (Retry::Off, Repeats::No)] {
+            let to_read = repeats(Class::Safe, Upgrading::Yes, &Method::GET, &plain, retry);
+            assert_eq!(to_read, expected, "{retry:?}");
+        }
         let failed = reset(Sent::Perhaps);
         assert_eq!(after_failure(Class::Unsafe, Repeats::WithinPool, &failed, AtHand::Whole), Step::Retry);
         assert_eq!(after_failure(Class::Unsafe, Repeats::WithinPool, &failed, AtHand::Gone), Step::Stop);

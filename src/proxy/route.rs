@@ -3,7 +3,10 @@
 //! What is refused here never reaches an endpoint, and no tally hears of it: it is the client's fault.
 
 use super::Client;
+use super::headers::Upgrading;
+use super::judge;
 use crate::config::sites::{Found, Site};
+use crate::domain::Class;
 use crate::health::View;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use std::borrow::Cow;
@@ -15,8 +18,15 @@ pub struct Route<'a> {
     pub site: &'a Arc<Site>,
     /// The Host to send on, where that is not the field the client sent: `:authority`, or an absolute target's.
     pub host: Option<HeaderValue>,
-    /// The client asks to leave HTTP (RFC 9110, section 7.8).
-    pub upgrade: bool,
+    /// Whether the client asks to leave HTTP (RFC 9110, section 7.8).
+    pub upgrading: Upgrading,
+}
+
+impl Route<'_> {
+    /// The class of a request of that method.
+    pub fn class(&self, method: &Method) -> Class {
+        judge::class_of(method, self.upgrading, self.site.upgrades)
+    }
 }
 
 /// Why a request is not passed on.
@@ -67,7 +77,7 @@ pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Res
     if site.max_body.is_some_and(|most| content_length(request.headers()).is_some_and(|length| length > most)) {
         return Err(Refusal::TooLarge);
     }
-    Ok(Route { site, host: authority.to_send()?, upgrade: asks_for_upgrade(request) })
+    Ok(Route { site, host: authority.to_send()?, upgrading: asks_for_upgrade(request) })
 }
 
 /// `host:port` alone is for CONNECT, and `*` for OPTIONS.
@@ -205,12 +215,13 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
+fn asks_for_upgrade<B>(request: &Request<B>) -> Upgrading {
     let headers = request.headers();
-    request.version() == Version::HTTP_11
+    let asks = request.version() == Version::HTTP_11
         && headers.contains_key(header::UPGRADE)
         && super::headers::connection_names(headers, "upgrade")
-        && headers.get_all(header::UPGRADE).iter().all(leaves_http)
+        && headers.get_all(header::UPGRADE).iter().all(leaves_http);
+    if asks { Upgrading::Yes } else { Upgrading::No }
 }
 
 /// Whether no protocol that a field offers is HTTP again, or TLS below it: through such a tunnel a client would ask the endpoint for

@@ -9,6 +9,7 @@ use super::body::Body;
 use super::caller::Caller;
 use super::copies;
 use super::exchange::{Exchange, InFlight, Served};
+use super::headers::Upgrading;
 use super::judge::{self, Step};
 use super::local::Worker;
 use super::pairing::Pairing;
@@ -18,6 +19,7 @@ use super::reply::{self, Asker, Reply};
 use super::route::{self, Refusal};
 use super::slow::{News, Slow, is_out};
 use super::steer;
+use super::upgrade;
 use super::wait::Waiting;
 use crate::config::{Pages, Rescue};
 use crate::domain::{Class, EndpointId, FailureKind, Moment, PoolIndex, Weight, Writes};
@@ -42,7 +44,11 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
         return say(worker, reply::to_options(), &asker, None);
     }
     let backend = &view.backends[route.site.backend];
-    let (rescue, pages) = (route.site.rescue, &route.site.pages);
+    let pages = &route.site.pages;
+    let rescue = match route.upgrading {
+        Upgrading::No => route.site.rescue,
+        Upgrading::Yes => upgrade::rescue(route.site.rescue),
+    };
     let caller = client.caller(request.headers());
     let asking = asking(worker, &caller, &route, &request);
     let local = worker.backend(backend);
@@ -107,7 +113,7 @@ fn asking<B>(worker: &Worker, caller: &Caller<'_>, route: &route::Route<'_>, req
     let fingerprints = worker.reporter.fingerprints();
     let host = route.site.hosts.first().map_or("", |host| &**host);
     Asking {
-        class: judge::class_of(request.method(), route.upgrade),
+        class: route.class(request.method()),
         client: caller.fingerprint(fingerprints),
         path: fingerprints.path(host, request.uri().path()),
     }
@@ -399,7 +405,8 @@ impl InHand<'_> {
 
     /// The endpoint in probation that the request is to try first, if any; or a copy of it is sent there.
     fn trial(&mut self, backend: &BackendView) -> Option<(PoolIndex, usize)> {
-        if backend.trials.is_empty() || self.met.attempts > 0 {
+        // What may last for days is no good for trying an endpoint out.
+        if backend.trials.is_empty() || self.met.attempts > 0 || self.exchange.upgrading == Upgrading::Yes {
             return None;
         }
         let worker = self.worker;

@@ -1,9 +1,10 @@
 //! A connection that stopped being HTTP: bytes both ways until either side ends (WebSocket and kin), or a planned move of
-//! writes ends it, since nobody knows what it writes.
+//! writes ends it, since nobody knows what it writes; unless its site says that it only reads.
 
 use super::exchange::{InFlight, Served};
 use super::local::Worker;
-use crate::domain::{EndpointId, Name, PoolIndex, Writes};
+use crate::config::{Rescue, ResumeFrom};
+use crate::domain::{Class, EndpointId, Name, PoolIndex, Writes};
 use crate::health::View;
 use bytes::Bytes;
 use futures_util::future::select;
@@ -16,6 +17,12 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
+/// What is done for a request that asks for one, of what its site has done for others: one that reads is sent elsewhere when its
+/// endpoint fails, but not for being slow, and nothing of what comes is kept back or gone on with.
+pub(super) fn rescue(of_site: Rescue) -> Rescue {
+    Rescue { hedge: false, held: false, resume: ResumeFrom::Nowhere, ..of_site }
+}
+
 /// The endpoint's side of an agreed upgrade. It counts as in flight for as long as it lasts.
 #[derive(Debug)]
 pub struct Tunnel {
@@ -24,16 +31,23 @@ pub struct Tunnel {
     pub(super) served: Served,
     pub(super) worker: Rc<Worker>,
     pub(super) backend: Name,
+    /// Of the request that asked for it.
+    pub(super) class: Class,
 }
 
 impl Tunnel {
-    /// Copies both ways until both directions have ended, one failed, or writes were moved elsewhere by plan. `early`: bytes of
-    /// the client that were read along with its request.
+    /// Copies both ways until both directions have ended, one failed, or, where it may write, writes were moved elsewhere by plan.
+    /// `early`: bytes of the client that were read along with its request.
     pub async fn run<C: AsyncRead + AsyncWrite>(self, client: C, early: Bytes) {
-        let Tunnel { endpoint, in_flight, served, worker, backend } = self;
-        let moved = pin!(moved_by_plan(&worker, &backend, in_flight.endpoint().id()));
+        let Tunnel { endpoint, in_flight, served, worker, backend, class } = self;
         let copied = pin!(copy(endpoint, served, client, early));
-        select(copied, moved).await;
+        match class {
+            Class::Safe => copied.await,
+            Class::Unsafe => {
+                let moved = pin!(moved_by_plan(&worker, &backend, in_flight.endpoint().id()));
+                select(copied, moved).await;
+            }
+        }
     }
 }
 

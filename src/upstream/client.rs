@@ -34,6 +34,10 @@ pub struct Target<'a> {
     pub head_timeout: Duration,
 }
 
+/// Bytes that are read ahead, and that wait to be written, at an endpoint; and the most that a response's head may have (docs/limits.md,
+/// "Memory"). By itself hyper would take 408 KiB for each, whenever a client is slow.
+const BUFFER_MAX: usize = 64 * 1024;
+
 /// Which kept connections will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
@@ -155,7 +159,7 @@ async fn open(target: &Target<'_>) -> Result<Lease, Failure> {
 /// There is no memory for it.
 pub async fn over(io: impl Read + Write + Unpin + Send + 'static) -> Result<Lease, Failure> {
     // hyper's own limit on fields, 100, is ours; told even that number, it would make room for it with every response.
-    let handshake = http1::Builder::new().handshake(io).await;
+    let handshake = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await;
     let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
     let overfull = Rc::new(Cell::new(false));
     let spoiled = overfull.clone();

@@ -1,7 +1,10 @@
 //! Connections that stop being HTTP.
 
-use crate::harness::endpoint::ok;
-use crate::harness::{Act, Door, Endpoint, eventually};
+use crate::harness::client::request;
+use crate::harness::door::Builder;
+use crate::harness::endpoint::{Gate, behind, ok, status};
+use crate::harness::{Act, Door, Endpoint, Raw, eventually};
+use hotspare::domain::Command;
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -86,5 +89,156 @@ async fn bytes_that_follow_the_101_and_those_of_a_side_that_is_left_arrive() {
     assert_eq!(raw.read_to_end().await, "");
     eventually("it has ended", || door.in_flight() == 0).await;
     drop(raw);
+    door.stop().await;
+}
+
+/// At /feed clients only listen; nobody knows what they do elsewhere. Neither probes nor failures take an endpoint out.
+fn feed(primary: &Endpoint, secondary: &Endpoint) -> Builder {
+    const SITES: &str = r#"
+        [[site]]
+        hosts = ["localhost"]
+        path = "/feed"
+        backend = "sites"
+        upgrades = "read"
+        [[site]]
+        hosts = ["localhost"]
+        backend = "sites"
+        "#;
+    for endpoint in [primary, secondary] {
+        endpoint.set("/feed", Act::Echo(AGREED.to_vec()));
+        endpoint.set("/chat", Act::Echo(AGREED.to_vec()));
+    }
+    let patient = "tally = { trip = 1000, consecutive = 1000 }";
+    let failback = "stable_for = \"2m\", after_writes = \"auto\", ramp = \"0s\"";
+    Door::builder().primary(primary).secondary(secondary).fall(1_000).failback(failback).backend(patient).rest(SITES)
+}
+
+/// Asks for an upgrade at that path; the head of what comes.
+async fn ask(door: &Door, path: &str) -> (Raw, String) {
+    let mut raw = door.client().raw().await;
+    raw.write(ASK.replace("/chat", path)).await;
+    let head = raw.read_until("\r\n\r\n").await;
+    (raw, head)
+}
+
+async fn echoes(raw: &mut Raw, words: &str) {
+    raw.write(words).await;
+    assert_eq!(raw.read_until(words).await, words);
+}
+
+#[tokio::test(flavor = "local")]
+async fn while_the_site_is_read_only_upgrades_to_read_pass_and_others_are_refused() {
+    let (a, b) = (Endpoint::start("a").await, Endpoint::start("b").await);
+    let door = feed(&a, &b).start().await;
+    door.order(Command::ReadOnly { backend: "sites".into() }).await;
+    let (mut feed, head) = ask(&door, "/feed").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    echoes(&mut feed, "hello").await;
+    let (_, head) = ask(&door, "/chat").await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert_eq!(a.count("get /chat"), 0);
+    drop(feed);
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_upgrade_to_read_that_fails_before_the_101_is_sent_elsewhere() {
+    let (mut a, b) = (Endpoint::start("a").await, Endpoint::start("b").await);
+    let door = feed(&a, &b).start().await;
+    for (count, act) in [Act::Reset, status(503), Act::WriteAndClose(b"HTTP/1.1 101 ".to_vec())].into_iter().enumerate()
+    {
+        a.set("/feed", act.clone());
+        a.set("/chat", act.clone());
+        let (mut feed, head) = ask(&door, "/feed").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{act:?}: {head}");
+        assert!(head.to_ascii_lowercase().contains("upgrade: websocket\r\n"), "{head}");
+        echoes(&mut feed, "hello").await;
+        assert_eq!((a.count("get /feed"), b.count("get /feed")), (count + 1, count + 1), "{act:?}");
+        assert_eq!(b.seen().last().unwrap().field("connection"), ["upgrade"]);
+        let (_, head) = ask(&door, "/chat").await;
+        assert!(head.starts_with("HTTP/1.1 50"), "{act:?}: {head}");
+        assert_eq!((a.count("get /chat"), b.count("get /chat")), (count + 1, 0), "{act:?}");
+    }
+    a.kill().await;
+    let (mut feed, head) = ask(&door, "/feed").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "refused: {head}");
+    echoes(&mut feed, "hello").await;
+    drop(feed);
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_upgrade_to_read_leaves_an_endpoint_that_goes_out_of_service() {
+    let (a, b) = (Endpoint::start("a").await, Endpoint::start("b").await);
+    let door = feed(&a, &b).fall(2).start().await;
+    a.set("/feed", Act::Silence);
+    let mut raw = door.client().raw().await;
+    raw.write(ASK.replace("/chat", "/feed")).await;
+    eventually("it runs", || a.count("get /feed") == 1).await;
+    a.set_probes(status(503));
+    raw.read_until("HTTP/1.1 101 ").await;
+    assert_eq!(b.count("get /feed"), 1);
+    drop(raw);
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_upgrade_to_read_is_not_hedged_nor_its_answer_held_nor_its_client_one_that_wrote() {
+    let (a, b) = (Endpoint::start("a").await, Endpoint::start("b").await);
+    let door = feed(&a, &b).start().await;
+    let gate = Gate::default();
+    a.set("/feed", behind(&gate, Act::Echo(AGREED.to_vec())));
+    a.set("/page", Act::Silence);
+    let mut feed = door.client().raw().await;
+    feed.write(ASK.replace("/chat", "/feed")).await;
+    eventually("it runs", || a.count("get /feed") == 1).await;
+    // One that wrote has no page of another pool for a while.
+    let (_chat, head) = {
+        let mut raw = door.client_at(2).raw().await;
+        raw.write(ASK).await;
+        let head = raw.read_until("\r\n\r\n").await;
+        (raw, head)
+    };
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let writer = door.client_at(2);
+    let waits = tokio::task::spawn_local(async move { writer.send(request("GET", "/page", "")).await });
+    eventually("it runs", || a.count("get /page") == 1).await;
+    // Later than both, and hedged before this returns.
+    assert_eq!(&door.client().get("/page").await.body()[..], b"b");
+    assert_eq!((b.count("get /page"), b.count("get /feed")), (1, 0));
+    waits.abort();
+    gate.open();
+    feed.read_until("HTTP/1.1 101 ").await;
+    drop(feed);
+    // Were it held, it would have come from the other one, whole.
+    a.set("/feed", Act::WriteAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nno".to_vec()));
+    let (mut raw, head) = ask(&door, "/feed").await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    raw.read_to_end().await;
+    assert_eq!(b.count("get /feed"), 0);
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_planned_move_of_writes_ends_upgrades_but_those_to_read() {
+    let (a, b) = (Endpoint::start("a").await, Endpoint::start("b").await);
+    let door = feed(&a, &b).start().await;
+    let (mut feed, _) = ask(&door, "/feed").await;
+    let (mut chat, _) = ask(&door, "/chat").await;
+    echoes(&mut feed, "one").await;
+    echoes(&mut chat, "one").await;
+    door.order(Command::Failover { backend: "sites".into(), to: None }).await;
+    door.serves_from("spare").await;
+    assert_eq!(chat.read_to_end().await, "");
+    for words in ["two", "three"] {
+        echoes(&mut feed, words).await;
+    }
+    assert_eq!(a.count("get"), 2);
+    // The next one goes where reads go now.
+    let (mut next, head) = ask(&door, "/feed").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    echoes(&mut next, "hello").await;
+    assert_eq!(b.count("get /feed"), 1);
+    drop((feed, next));
     door.stop().await;
 }

@@ -5,6 +5,7 @@
 
 mod bad_endpoints;
 mod bad_start;
+mod bodies;
 mod commands;
 mod downloads;
 mod drain;

@@ -4,6 +4,7 @@ use super::PATIENCE;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::net::{IpAddr, SocketAddr};
@@ -76,9 +77,17 @@ impl Client {
 
     /// One HTTP/2 connection for many requests: all of them meet the same worker.
     pub async fn many(&self) -> Many {
+        self.many_by(&hyper::client::conn::http2::Builder::new(TokioExecutor::new())).await
+    }
+
+    /// The same, but it takes no byte of a response's body, ever.
+    pub async fn many_without_bodies(&self) -> Many {
+        self.many_by(hyper::client::conn::http2::Builder::new(TokioExecutor::new()).initial_stream_window_size(0)).await
+    }
+
+    async fn many_by(&self, builder: &hyper::client::conn::http2::Builder<TokioExecutor>) -> Many {
         let stream = self.connect("localhost", Version::H2).await;
-        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-        let (sender, connection) = handshake.unwrap();
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
         Many { sender, _running: AbortOnDropHandle(tokio::spawn(connection)) }
     }
 
@@ -119,6 +128,16 @@ impl Many {
             whole(sender.send_request(request)).await
         }
     }
+
+    /// Sends it, and returns with the head.
+    pub fn head(&self, request: Request<Full<Bytes>>) -> impl Future<Output = Response<Incoming>> + 'static {
+        let mut sender = self.sender.clone();
+        async move {
+            sender.ready().await.unwrap();
+            let head = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+            head.expect("no head in time").unwrap()
+        }
+    }
 }
 
 /// A request for localhost.
@@ -127,7 +146,7 @@ pub fn request(method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
     Request::builder().method(method).uri(path).header("host", "localhost").body(body).unwrap()
 }
 
-async fn whole(response: impl Future<Output = hyper::Result<Response<hyper::body::Incoming>>>) -> Sent {
+async fn whole(response: impl Future<Output = hyper::Result<Response<Incoming>>>) -> Sent {
     let all = async {
         let (head, body) = response.await.map_err(|error| format!("{error:?}"))?.into_parts();
         let body = body.collect().await.map_err(|error| format!("{error:?}"))?;

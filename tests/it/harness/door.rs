@@ -25,6 +25,7 @@ pub struct Builder {
     backend: String,
     failback: String,
     fall: u32,
+    workers: usize,
     primary_keys: String,
     probe_keys: String,
     rest: String,
@@ -59,6 +60,7 @@ impl Door {
             backend: String::new(),
             failback: "stable_for = \"300ms\", after_writes = \"auto\", ramp = \"0s\"".to_owned(),
             fall: 2,
+            workers: 2,
             primary_keys: String::new(),
             probe_keys: String::new(),
             rest: String::new(),
@@ -106,6 +108,16 @@ impl Door {
     /// The sum over workers of a backend's counter.
     pub fn count(&self, read: impl Fn(&hotspare::telemetry::metrics::BackendCells) -> u64) -> u64 {
         self.view().backends[0].cells.sum(read)
+    }
+
+    /// Unsafe requests that wait for a verdict.
+    pub fn waiting(&self) -> i64 {
+        self.view().backends[0].cells.iter().map(|cells| cells.waiting.get()).sum()
+    }
+
+    /// Unsafe requests that run at an endpoint, by pool and place.
+    pub fn writes(&self, pool: usize, place: usize) -> i64 {
+        self.view().backends[0].pools[pool].endpoints[place].tally.cells.iter().map(|cell| cell.writes.get()).sum()
     }
 
     /// Requests in flight, by the workers' count.
@@ -218,10 +230,20 @@ impl Builder {
         self
     }
 
+    /// Threads; with one, all requests meet the same.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = workers;
+        self
+    }
+
     /// Probes that must fail in a row; many: probes decide nothing.
     pub fn fall(mut self, fall: u32) -> Builder {
         self.fall = fall;
         self
+    }
+
+    pub fn set_primary(&mut self, endpoint: &Endpoint) {
+        self.primary = vec![endpoint.address];
     }
 
     pub fn set_secondary(&mut self, endpoint: &Endpoint) {
@@ -270,7 +292,7 @@ impl Builder {
         };
         let text = format!(
             r#"
-            workers = 2
+            workers = {workers}
             {top}
             drain_timeout = "5s"
             [admin]
@@ -295,6 +317,7 @@ impl Builder {
             top = self.top,
             failback = self.failback,
             fall = self.fall,
+            workers = self.workers,
             primary_keys = self.primary_keys,
             probe_keys = self.probe_keys,
         );

@@ -6,13 +6,16 @@ mod best;
 mod budgets;
 mod hedges;
 mod held;
+mod leaving;
 mod moved;
 mod replay;
 mod resume;
 mod resume_refused;
 mod retries;
+mod rooms;
 mod sacred;
 mod switches;
+mod waits;
 mod writes;
 
 use crate::harness::client::Sent;

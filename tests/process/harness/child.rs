@@ -42,7 +42,7 @@ impl Child {
         Child { what: what.to_owned(), child, ended: None, log }
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Makes connections; TLS sessions are resumed, as browsers do.
 #[derive(Clone)]
@@ -56,7 +57,8 @@ impl Client {
         Client { address, http1: tls(b"http/1.1"), h2: tls(b"h2") }
     }
 
-    pub async fn connect(&self, version: Version) -> Result<Connection, NoConnection> {
+    /// TLS, and HTTP not begun.
+    pub async fn secure(&self, version: Version) -> Result<TokioIo<TlsStream<TcpStream>>, NoConnection> {
         let tcp = TcpStream::connect(self.address).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => NoConnection::Refused,
             _ => NoConnection::Broken(error),
@@ -66,7 +68,11 @@ impl Client {
             Version::H2 => &self.h2,
         };
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TokioIo::new(tls.connect(name, tcp).await.map_err(NoConnection::Broken)?);
+        Ok(TokioIo::new(tls.connect(name, tcp).await.map_err(NoConnection::Broken)?))
+    }
+
+    pub async fn connect(&self, version: Version) -> Result<Connection, NoConnection> {
+        let stream = self.secure(version).await?;
         let broken = |error| NoConnection::Broken(io::Error::other(error));
         Ok(match version {
             Version::Http1 => {

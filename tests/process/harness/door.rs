@@ -131,6 +131,20 @@ impl Door {
         .await;
     }
 
+    /// What /proc knows of its memory, in bytes: `VmRSS` is what it has now, `VmHWM` the most it had.
+    pub fn memory(&self, what: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+        let number =
+            line.and_then(|line| line.trim().strip_suffix(" kB")).unwrap_or_else(|| panic!("{what}: {status}"));
+        number.trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The most it has is found anew from here on.
+    pub fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child.pid()), "5").unwrap();
+    }
+
     pub fn try_exit(&mut self) -> Option<ExitStatus> {
         self.child.try_exit()
     }
