@@ -288,7 +288,7 @@ mod tests {
 
     /// The ledger after at least `enough` visits.
     async fn visited(door: SocketAddr, trust: Arc<ClientConfig>, enough: u64) -> Ledger {
-        let plan = Plan { door, rate: 200, posts: Percent(30), seed: 1 };
+        let plan = Plan { door, rate: 60, posts: Percent(30), seed: 1 };
         let visitors = Visitors::start(plan, trust, Clock::start()).unwrap();
         for _ in 0..1_000 {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -120,7 +120,10 @@ impl InHand<'_> {
         headers::response(response.headers_mut(), status, upgrading);
         *response.version_mut() = Version::HTTP_11; // ours, whatever the endpoint's is (RFC 9110, section 2.5)
         if upgraded {
-            in_flight.endpoint().note_good(&worker.reporter, self.asking, began, now);
+            match extent {
+                Extent::Whole => {} // told as it ended
+                Extent::Begun => in_flight.endpoint().note_good(&worker.reporter, self.asking, began, now),
+            }
             let endpoint = hyper::upgrade::on(&mut response);
             let (worker, backend, class) = (worker.clone(), backend.config.name.clone(), self.asking.class);
             *self.client.upgrade.borrow_mut() = Some(Tunnel { endpoint, in_flight, served, worker, backend, class });
