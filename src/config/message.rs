@@ -236,7 +236,22 @@ pub(super) fn text(what: &What) -> Text {
         W::NoTlsThere { key } => say(
             format!("`{key}` is of no use to this pool"),
             "nothing is sent to its endpoints over TLS",
-            "leave it out, or set probe.kind to \"https\"",
+            "leave it out, or set scheme = \"https\"",
+        ),
+        W::PlainProbe { kind } => say(
+            format!("probes of kind \"{kind}\" speak without TLS, and this pool's endpoints with it"),
+            "each probe would fail",
+            "leave `probe.kind` out, and probes do as traffic does; or set probe.port to one without TLS",
+        ),
+        W::PortOfUnix { endpoint } => say(
+            format!("`{}` has no ports, and there is a `probe.port`", shown(endpoint)),
+            "where would it be probed?",
+            "leave `probe.port` out: a Unix socket is probed where traffic goes",
+        ),
+        W::NamelessUnix { endpoint } => say(
+            format!("nothing says whom the certificate at `{}` must be for", shown(endpoint)),
+            "a path is no name",
+            "set the pool's tls_name",
         ),
         W::NoRoots => say(
             "this machine has no certificates of authorities, and this pool has no `ca_file`",
@@ -325,7 +340,7 @@ pub(super) fn text(what: &What) -> Text {
         W::Page { file, trouble } => page(file, *trouble),
         W::KeyMismatch { cert, key } => say(
             format!("the key in {} is not the one of the certificate in {}", shown(key), shown(cert)),
-            "clients would refuse every handshake",
+            "every handshake with them would fail",
             "compare: openssl x509 -pubkey -noout -in CERT; openssl pkey -pubout -in KEY. The server's own certificate \
              comes first in its file",
         ),

@@ -65,7 +65,10 @@ impl Form {
             Form::Network => {
                 "an address, or the first one of a network and its length, not 0: \"10.0.0.0/8\", \"2001:db8::/32\""
             }
-            Form::Endpoint => "\"host:port\" or \"[IPv6]:port\", the host an IP address or a name that resolves to one",
+            Form::Endpoint => {
+                "\"host:port\" or \"[IPv6]:port\", the host an IP address or a name that resolves to one, or \"unix:/path\" of at \
+                 most 107 characters"
+            }
             Form::HostPattern => "\"www.example.org\", \"*.example.org\" (every name below it) or \"*\" (every host)",
             Form::PathPrefix => "the beginning of a URL's path in whole segments: \"/\", \"/photos\"",
             Form::ProbePath => "a URL's path, with its query if any: \"/health?full=1\"",
@@ -98,7 +101,9 @@ pub(super) fn hint(form: Form, text: &str) -> String {
         Form::Address if text.ends_with(":0") => "port 0 is none: which one is it?",
         Form::Address if text.contains('/') => "Unix sockets can't be listened on",
         Form::Network if text.ends_with("/0") => "then anyone could say that they are anyone",
-        Form::Endpoint if text.starts_with("unix:") => "Unix sockets can't be endpoints",
+        Form::Endpoint if text.starts_with("unix:") && text.len() > 112 => "it is too long",
+        Form::Endpoint if text.starts_with("unix:") && !text.starts_with("unix:/") => "the path must be absolute",
+        Form::Endpoint if text.starts_with("unix:") => "this is not how a socket's path is written",
         Form::Statuses if text.ends_with("xx") => "write it as a range: \"200-299\"",
         Form::BodyText | Form::HeaderName | Form::HeaderValue | Form::GrpcService if text.len() > 255 => {
             "it is too long"
