@@ -15,3 +15,9 @@ fn error(reply: &Response<Bytes>) -> &str {
 
 /// Keys of the backend: nothing is tried twice.
 const ONCE: &str = "retry = false\nhedge = false\nheld = false\nresume = \"off\"";
+
+/// Keys of the backend: failures decide nothing.
+const PATIENT: &str = "tally = { trip = 1000, consecutive = 1000, confirm = \"10s\" }";
+
+/// Keys of `failback`, where probes may fail a thousand times.
+const LATER: &str = "stable_for = \"2m\", after_writes = \"auto\", ramp = \"0s\"";

@@ -1,5 +1,6 @@
 //! TLS to endpoints that are as they should be: who is asked for, what is shown, what is kept.
 
+use super::LATER;
 use crate::harness::endpoint::{Seen, ok, response};
 use crate::harness::line::{Good, Hello, Issuer};
 use crate::harness::{Act, Door, Endpoint, eventually};
@@ -102,6 +103,7 @@ async fn a_reload_that_believes_others_leaves_no_connection_to_those_believed_be
         .primary_keys(NAMED)
         .backend(super::ONCE)
         .fall(1_000)
+        .failback(LATER)
         .file("ca.crt", &issuer.pem())
         .start()
         .await;

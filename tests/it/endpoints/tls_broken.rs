@@ -1,6 +1,6 @@
 //! TLS to endpoints that are not whom they should be, or break off.
 
-use super::{ONCE, error};
+use super::{LATER, ONCE, PATIENT, error};
 use crate::harness::client::request;
 use crate::harness::endpoint::response;
 use crate::harness::line::{Good, Issuer};
@@ -29,8 +29,9 @@ async fn an_endpoint_with_a_wrong_certificate_gets_no_request_and_the_client_is_
             .primary(&primary)
             .primary_keys(TLS)
             .backend(ONCE)
-            .backend("tally = { trip = 1000, consecutive = 1000 }")
+            .backend(PATIENT)
             .fall(1_000)
+            .failback(LATER)
             .file("ca.crt", &issuer.pem())
             .start()
             .await;
@@ -51,17 +52,19 @@ async fn an_endpoint_with_a_wrong_certificate_gets_no_request_and_the_client_is_
 async fn reads_and_writes_go_on_to_an_endpoint_whose_certificate_is_right() {
     let issuer = Issuer::new();
     for (what, server) in wrong(&issuer) {
-        let bad = Endpoint::start_tls("bad", server).await;
+        let mut bad = Endpoint::start_tls("bad", issuer.server("web.internal")).await;
         let good = Endpoint::start_tls("good", issuer.server("web.internal")).await;
         let door = Door::builder()
             .primary(&bad)
             .primary(&good)
             .primary_keys(TLS)
-            .backend("tally = { trip = 1000, consecutive = 1000 }")
+            .backend(PATIENT)
             .fall(1_000)
+            .failback(LATER)
             .file("ca.crt", &issuer.pem())
             .start()
             .await;
+        bad.secure(server).await;
         for _ in 0..10 {
             assert_eq!(&door.client().get("/").await.body()[..], b"good", "{what}");
             assert_eq!(&door.client().post("/", "x").await.body()[..], b"good", "{what}");
@@ -164,7 +167,7 @@ async fn an_answer_before_the_upload_is_whole_reaches_the_client_over_tls_too() 
         let sent = door.client().send(request("POST", "/", &"x".repeat(3_000_000))).await;
         // A client that is cut while it sends may miss the answer; one that is answered gets the endpoint's.
         if let Ok(answer) = sent {
-            assert_eq!((answer.status().as_u16(), &answer.body()[..]), (413, &b"too much"[..]));
+            assert_eq!((answer.status().as_u16(), &answer.body()[..]), (413, &b"too much"[..]), "{:?}", answer.headers());
         }
     }
     door.stop().await;

@@ -1,6 +1,6 @@
 //! Endpoints on Unix sockets.
 
-use super::{ONCE, error};
+use super::{LATER, ONCE, PATIENT, error};
 use crate::harness::endpoint::{Seen, response};
 use crate::harness::{Act, Door, Endpoint, eventually};
 use hotspare::domain::{FailureKind, Health};
@@ -30,8 +30,8 @@ async fn nobody_behind_the_socket_and_no_socket_are_both_refusals() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("web.sock");
     let mut primary = Endpoint::start_unix("main", &path).await;
-    let patient = "tally = { trip = 1000, consecutive = 1000 }";
-    let door = Door::builder().primary(&primary).backend(ONCE).backend(patient).fall(1_000).start().await;
+    let door =
+        Door::builder().primary(&primary).backend(ONCE).backend(PATIENT).fall(1_000).failback(LATER).start().await;
     primary.kill().await; // its file stays
     assert!(path.exists());
     let refused = door.client().get("/").await;

@@ -71,6 +71,7 @@ impl Listening {
             Listening::Tcp(listener) => {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_zero_linger().unwrap();
+                stream.set_nodelay(true).unwrap(); // or what is written just before a reset may not have left
                 Line::Tcp(stream)
             }
             Listening::Unix(listener) => Line::Unix(listener.accept().await.unwrap().0),
