@@ -181,6 +181,10 @@ mod tests {
         assert_eq!(endpoint("10.1.0.11:80"), Some(HostPort::Address(([10, 1, 0, 11], 80).into())));
         assert_eq!(endpoint("[::1]:80"), Some(HostPort::Address((Ipv6Addr::LOCALHOST, 80).into())));
         assert_eq!(endpoint("web_1.internal:8080"), Some(HostPort::Name("web_1.internal", 8080)));
+        assert_eq!(endpoint("unix:/run/web.sock"), Some(HostPort::Unix(Path::new("/run/web.sock"))));
+        let longest = format!("/{}", "x".repeat(LONGEST_SOCKET - 1));
+        assert_eq!(unix_path(&longest), Some(Path::new(&longest)));
+        assert_eq!(unix_path(&format!("{longest}x")), None);
         for text in ["web1", "10.1.0.11", "[::1]"] {
             assert_eq!(endpoint(text), Some(HostPort::NoPort), "{text}");
         }
@@ -192,7 +196,12 @@ mod tests {
             "web1:65536",
             "web1:+80",
             "::1:80",
-            "unix:/run/web",
+            "unix:run/web",
+            "unix:/",
+            "unix:/run/",
+            "unix:/run/../web",
+            "unix:/a b",
+            "unix:@web",
             "http://web1:80",
             "a b:80",
         ] {

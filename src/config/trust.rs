@@ -197,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn trust_with_a_certificate_of_our_own_is_another() {
+        let own = |name: &str| {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+            let pem = |bytes| PemFile { name, bytes };
+            Certificate::load(pem(certificate.as_bytes()), pem(key.as_bytes())).unwrap()
+        };
+        let (plain, own, other) = (Trust::new(roots(&["a"]), None), own("b"), own("b"));
+        assert_eq!(plain.showing(&own), plain.showing(&own));
+        assert_ne!(plain.showing(&own), plain);
+        assert_ne!(plain.showing(&own), plain.showing(&other));
+    }
+
+    #[test]
     fn names_for_tls_are_dns_names_and_addresses() {
         let said = |host: &str| server_name(host).map(|name| name.to_str().into_owned());
         for (host, name) in

@@ -8,6 +8,7 @@ mod bad_start;
 mod commands;
 mod downloads;
 mod drain;
+mod endpoints;
 mod failover;
 mod harness;
 mod memory;

@@ -167,7 +167,12 @@ async fn an_answer_before_the_upload_is_whole_reaches_the_client_over_tls_too() 
         let sent = door.client().send(request("POST", "/", &"x".repeat(3_000_000))).await;
         // A client that is cut while it sends may miss the answer; one that is answered gets the endpoint's.
         if let Ok(answer) = sent {
-            assert_eq!((answer.status().as_u16(), &answer.body()[..]), (413, &b"too much"[..]), "{:?}", answer.headers());
+            assert_eq!(
+                (answer.status().as_u16(), &answer.body()[..]),
+                (413, &b"too much"[..]),
+                "{:?}",
+                answer.headers()
+            );
         }
     }
     door.stop().await;
