@@ -30,7 +30,7 @@ async fn requests_and_probes_go_over_tls_to_whom_the_pool_names() {
         resumed: false,
         showed_certificate: false,
     };
-    assert_eq!(primary.hellos(), [hello.clone()], "one connection, which is kept");
+    assert_eq!(primary.hellos(), std::slice::from_ref(&hello), "one connection, which is kept");
     assert_eq!(primary.seen().iter().map(Seen::line).collect::<Vec<_>>(), ["get / http/1.1"; 5]);
     eventually("it is probed again", || primary.probed_with().len() > 3).await;
     assert!(primary.probed_with().iter().all(|probe| *probe == hello), "and sees the certificate each time");
