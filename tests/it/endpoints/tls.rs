@@ -3,7 +3,7 @@
 use super::LATER;
 use crate::harness::endpoint::{Seen, ok, response};
 use crate::harness::line::{Good, Hello, Issuer};
-use crate::harness::{Act, Door, Endpoint, eventually};
+use crate::harness::{Act, Door, Endpoint, PATIENCE, eventually};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -144,7 +144,8 @@ async fn a_proxy_header_goes_before_tls() {
     let door = door.start().await;
     let client = door.client();
     let asking = tokio::task::spawn_local(async move { client.get("/").await });
-    assert_eq!(begun.await.unwrap(), 0x16, "a handshake");
+    let begun = tokio::time::timeout(PATIENCE, begun).await.expect("a connection with a header");
+    assert_eq!(begun.unwrap(), 0x16, "a handshake");
     asking.await.unwrap();
     door.stop().await;
 }
