@@ -98,8 +98,6 @@ async fn probes_take_an_endpoint_out_whose_certificate_is_wrong() {
 #[tokio::test(flavor = "local")]
 async fn what_speaks_no_tls_is_told_from_a_wrong_certificate() {
     let issuer = Issuer::new();
-    let plain = Endpoint::start("main").await;
-    plain.set_otherwise(Act::Silence);
     let greets = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = greets.local_addr().unwrap();
     let running = tokio::spawn(async move {
