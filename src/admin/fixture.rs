@@ -4,7 +4,7 @@ use super::{Asked, Readiness, State, line};
 use crate::config::Token;
 use crate::config::token::SecretFile;
 use crate::config::{
-    Admin, Backend, Certificate, Config, Endpoint, Limits, Listener, Pool, Probe, ProbeKind, Protocols, Sites,
+    Admin, Backend, Certificate, Config, Endpoint, Limits, Listener, Pool, Probe, ProbeKind, Protocols, Scheme, Sites,
     Timeouts, Tls,
 };
 use crate::domain::Order;
@@ -43,7 +43,7 @@ pub fn view(pools: &[Place]) -> View {
         for endpoint in &pool.endpoints {
             let id = ids.next().unwrap();
             let tally = Arc::new(Tally::new(id, WORKERS));
-            endpoints.push(Arc::new(EndpointView { address: endpoint.address, tally }));
+            endpoints.push(Arc::new(EndpointView { way: endpoint.way.clone(), tally }));
             let health = Health::Up { failures: 0 };
             told.push(EndpointSnapshot {
                 id,
@@ -138,12 +138,12 @@ pub async fn answer_by(mut asked: mpsc::Receiver<Asked>, mut script: impl FnMut(
 }
 
 fn backend(pools: &[Place]) -> Backend {
-    let endpoint = |name: &&str| Endpoint { name: (*name).into(), address: name.parse().unwrap() };
+    let endpoint = |name: &&str| Endpoint::plain(name.parse::<std::net::SocketAddr>().unwrap());
     let pool = |(name, endpoints): &Place| Pool {
         name: (*name).into(),
         endpoints: endpoints.iter().map(endpoint).collect(),
         writes: PoolWrites::After(Duration::ZERO),
-        tls: None,
+        scheme: Scheme::Http,
     };
     let second = Duration::from_secs(1);
     Backend {

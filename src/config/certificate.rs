@@ -4,12 +4,15 @@
 //! page are better off than users behind a proxy that does not start. `not_after` is for the metric that says so in
 //! time.
 
-use super::problem::{Instead, What};
+use super::Surroundings;
+use super::problem::{Form, Instead, What};
+use super::table::{Table, Value};
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, crypto::aws_lc_rs};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -63,6 +66,36 @@ impl Certificate {
             Some(wildcard) => above == Some(wildcard),
             None => **name == *host,
         })
+    }
+}
+
+/// Reads `cert` and `key` of a table.
+pub(super) fn read(surroundings: &Surroundings<'_>, table: &mut Table<'_>) -> Option<Certificate> {
+    let read = |value: &Value<'_>| {
+        let name = value.text(Form::FileName, |text| (!text.is_empty()).then_some(text))?;
+        match (surroundings.files)(Path::new(name)) {
+            Ok(bytes) => Some((name.to_owned(), bytes)),
+            Err(error) => {
+                value.note(What::Unreadable { file: name.to_owned(), error: error.to_string() });
+                None
+            }
+        }
+    };
+    let cert = table.required("cert", "cert = \"certs/site.pem\"", read);
+    let key = table.required("key", "key = \"certs/site.key\"", read);
+    let (cert, key) = (cert?, key?);
+    fn pem((name, bytes): &(String, Vec<u8>)) -> PemFile<'_> {
+        PemFile { name, bytes }
+    }
+    match Certificate::load(pem(&cert.value), pem(&key.value)) {
+        Ok(certificate) => Some(certificate),
+        Err(problems) => {
+            for what in problems {
+                let at = if what.is_about_the_key() { &key } else { &cert };
+                table.note_at(at, what);
+            }
+            None
+        }
     }
 }
 

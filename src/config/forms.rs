@@ -5,6 +5,7 @@ use super::Redirect;
 use http::{HeaderName, HeaderValue};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 /// A backend's or pool's name: a DNS label, so that it can be a metric's label, a file's name and part of a URL as it
 /// is.
@@ -28,12 +29,16 @@ pub(super) enum HostPort<'a> {
     Address(SocketAddr),
     /// To be resolved.
     Name(&'a str, u16),
+    Unix(&'a Path),
     /// A host without a port.
     NoPort,
 }
 
-/// `host:port` or `[v6]:port`.
+/// `host:port`, `[v6]:port` or `unix:/path`.
 pub(super) fn endpoint(text: &str) -> Option<HostPort<'_>> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix_path(path).map(HostPort::Unix);
+    }
     if let Ok(address) = text.parse::<SocketAddr>() {
         return (address.port() != 0).then_some(HostPort::Address(address));
     }
@@ -43,6 +48,17 @@ pub(super) fn endpoint(text: &str) -> Option<HostPort<'_>> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())?.filter(|port| *port != 0)?;
     host_name(host).then_some(HostPort::Name(host, port))
+}
+
+/// The longest path that the kernel takes for a socket: `sun_path` less the byte that ends it.
+const LONGEST_SOCKET: usize = 107;
+
+/// A socket's path, written in one way alone, so that equal sockets have equal names.
+pub(super) fn unix_path(path: &str) -> Option<&Path> {
+    let good = path.len() <= LONGEST_SOCKET
+        && path.bytes().all(|byte| byte.is_ascii_graphic())
+        && path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
+    good.then(|| Path::new(path))
 }
 
 /// What a site is for, in lower case: an exact host, `*.` and the name above, or `*`.
@@ -165,6 +181,10 @@ mod tests {
         assert_eq!(endpoint("10.1.0.11:80"), Some(HostPort::Address(([10, 1, 0, 11], 80).into())));
         assert_eq!(endpoint("[::1]:80"), Some(HostPort::Address((Ipv6Addr::LOCALHOST, 80).into())));
         assert_eq!(endpoint("web_1.internal:8080"), Some(HostPort::Name("web_1.internal", 8080)));
+        assert_eq!(endpoint("unix:/run/web.sock"), Some(HostPort::Unix(Path::new("/run/web.sock"))));
+        let longest = format!("/{}", "x".repeat(LONGEST_SOCKET - 1));
+        assert_eq!(unix_path(&longest), Some(Path::new(&longest)));
+        assert_eq!(unix_path(&format!("{longest}x")), None);
         for text in ["web1", "10.1.0.11", "[::1]"] {
             assert_eq!(endpoint(text), Some(HostPort::NoPort), "{text}");
         }
@@ -176,7 +196,12 @@ mod tests {
             "web1:65536",
             "web1:+80",
             "::1:80",
-            "unix:/run/web",
+            "unix:run/web",
+            "unix:/",
+            "unix:/run/",
+            "unix:/run/../web",
+            "unix:/a b",
+            "unix:@web",
             "http://web1:80",
             "a b:80",
         ] {

@@ -1,13 +1,12 @@
 //! `[[listener]]` read: address, TLS, protocols, redirect, limits.
 
-use super::certificate::{Certificate, PemFile};
+use super::certificate;
 use super::problem::{Form, Report, What};
 use super::proxies::{self, Proxies, ProxyProtocol};
 use super::table::{Seen, Table, Value};
 use super::units::TIMEOUT;
 use super::{Limits, Listener, Protocols, Surroundings, Tls, forms};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +59,8 @@ fn one(
     });
     let protocols = table.or("protocols", Protocols { http1: true, h2: true }, protocols);
     let certificates = table.optional("tls", |value| {
-        let read = value.tables("`tls`", "tls.", TLS_EXAMPLE, |table| certificate(surroundings, table));
+        let read =
+            value.tables("`tls`", "tls.", TLS_EXAMPLE, |table| certificate::read(surroundings, table).map(Arc::new));
         read?.into_iter().collect::<Option<Vec<_>>>()
     });
     let redirect = table.optional("redirect", |value| value.text(Form::Redirect, forms::redirect));
@@ -103,35 +103,6 @@ fn protocols(value: &Value<'_>) -> Option<Protocols> {
     let listed = value.list("protocols = [\"h2\", \"http/1.1\"]", |item| item.choice(&choices))?;
     let listed: Vec<Protocol> = listed.into_iter().collect::<Option<_>>()?;
     Some(Protocols { http1: listed.contains(&Protocol::Http1), h2: listed.contains(&Protocol::H2) })
-}
-
-fn certificate(surroundings: &Surroundings<'_>, table: &mut Table<'_>) -> Option<Arc<Certificate>> {
-    let read = |value: &Value<'_>| {
-        let name = value.text(Form::FileName, |text| (!text.is_empty()).then_some(text))?;
-        match (surroundings.files)(Path::new(name)) {
-            Ok(bytes) => Some((name.to_owned(), bytes)),
-            Err(error) => {
-                value.note(What::Unreadable { file: name.to_owned(), error: error.to_string() });
-                None
-            }
-        }
-    };
-    let cert = table.required("cert", "cert = \"certs/site.pem\"", read);
-    let key = table.required("key", "key = \"certs/site.key\"", read);
-    let (cert, key) = (cert?, key?);
-    fn pem((name, bytes): &(String, Vec<u8>)) -> PemFile<'_> {
-        PemFile { name, bytes }
-    }
-    match Certificate::load(pem(&cert.value), pem(&key.value)) {
-        Ok(certificate) => Some(Arc::new(certificate)),
-        Err(problems) => {
-            for what in problems {
-                let at = if what.is_about_the_key() { &key } else { &cert };
-                table.note_at(at, what);
-            }
-            None
-        }
-    }
 }
 
 fn limits(table: &mut Table<'_>) -> Option<Limits> {

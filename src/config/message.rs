@@ -1,13 +1,17 @@
 //! Problems put into words: for each a title (what), a label under the place (why), and the way out. Each text is
-//! pinned in `tests/golden`. Not here: how they are drawn (`render`).
+//! pinned in `tests/golden`. Not here: how they are drawn (`render`), what values and files are called (`forms`, `files`).
 //!
 //! Text from the file is cut short and its control characters are escaped before it is repeated: an error message must
 //! not be able to drive a terminal.
 
+mod files;
+mod forms;
+
 use super::near::nearest;
-use super::problem::{FileTrouble, Form, Found, Instead, Key, PageTrouble, Place, TokenTrouble, What};
-use super::units::{Bytes, Span};
-use std::fmt;
+use super::problem::{Instead, Place, What};
+use super::units::Span;
+use files::{file, page, token};
+use forms::{hint, remedy};
 
 /// One problem in words. `also` labels a second place.
 pub(super) struct Text {
@@ -232,7 +236,22 @@ pub(super) fn text(what: &What) -> Text {
         W::NoTlsThere { key } => say(
             format!("`{key}` is of no use to this pool"),
             "nothing is sent to its endpoints over TLS",
-            "leave it out, or set probe.kind to \"https\"",
+            "leave it out, or set scheme = \"https\"",
+        ),
+        W::PlainProbe { kind } => say(
+            format!("probes of kind \"{kind}\" speak without TLS, and this pool's endpoints with it"),
+            "each probe would fail",
+            "leave `probe.kind` out, and probes do as traffic does; or set probe.port to one without TLS",
+        ),
+        W::PortOfUnix { endpoint } => say(
+            format!("`{}` has no ports, and there is a `probe.port`", shown(endpoint)),
+            "where would it be probed?",
+            "leave `probe.port` out: a Unix socket is probed where traffic goes",
+        ),
+        W::NamelessUnix { endpoint } => say(
+            format!("nothing says whom the certificate at `{}` must be for", shown(endpoint)),
+            "a path is no name",
+            "set the pool's tls_name",
         ),
         W::NoRoots => say(
             "this machine has no certificates of authorities, and this pool has no `ca_file`",
@@ -321,249 +340,12 @@ pub(super) fn text(what: &What) -> Text {
         W::Page { file, trouble } => page(file, *trouble),
         W::KeyMismatch { cert, key } => say(
             format!("the key in {} is not the one of the certificate in {}", shown(key), shown(cert)),
-            "clients would refuse every handshake",
+            "every handshake with them would fail",
             "compare: openssl x509 -pubkey -noout -in CERT; openssl pkey -pubout -in KEY. The server's own certificate \
              comes first in its file",
         ),
     }
 }
-
-fn file(trouble: &FileTrouble) -> Text {
-    match trouble {
-        FileTrouble::NotThere => {
-            say("there is no such file", "", "check the path; where none is given it is /etc/hotspare/hotspare.toml")
-        }
-        FileTrouble::Directory => say("this is a directory, not a file", "", "name the file in it"),
-        FileTrouble::NoPermission => {
-            say("no permission to read this file", "", "let the user that hotspare runs as read it")
-        }
-        FileTrouble::TooLarge { limit } => {
-            say(format!("this file is larger than {}", Bytes(*limit)), "", "is it really a config file?")
-        }
-        FileTrouble::NotUtf8 { line } => {
-            let help = "save it as UTF-8; keys and host names are ASCII anyway";
-            say(format!("line {line} is not UTF-8 text"), "", help)
-        }
-        FileTrouble::Other(error) => say(format!("can't read this file: {}", shown(error)), "", ""),
-    }
-}
-
-fn token(file: &str, trouble: TokenTrouble) -> Text {
-    let make = "make one with: (umask 077; head -c 24 /dev/urandom | base64 > FILE)";
-    match trouble {
-        TokenTrouble::OpenToOthers { mode } => say(
-            format!("others than its owner may read or change {}", shown(file)),
-            format!("its mode is {mode:04o}: who has the token commands this hotspare"),
-            "only the user that hotspare runs as needs it: chmod 600 FILE; if others may have seen it, make a new one",
-        ),
-        TokenTrouble::Short { length: 0, .. } => say(format!("no token in {}", shown(file)), "the file is empty", make),
-        TokenTrouble::Short { length, least } => say(
-            format!("the token in {} is too short", shown(file)),
-            format!("{length} characters could be guessed; at least {least} are needed"),
-            make,
-        ),
-        TokenTrouble::Long { length, most } => say(
-            format!("the token in {} is too long", shown(file)),
-            format!("{length} characters; at most {most} are taken. Is it another file?"),
-            make,
-        ),
-        TokenTrouble::NotOneWord => say(
-            format!("what is in {} is not a token", shown(file)),
-            "a token is one word of printable ASCII characters, without blanks in it",
-            make,
-        ),
-    }
-}
-
-fn page(file: &str, trouble: PageTrouble) -> Text {
-    match trouble {
-        PageTrouble::Empty => say(
-            format!("no page in {}", shown(file)),
-            "the file is empty",
-            "write it, in HTML; or leave the key out, and Hotspare's own page is sent",
-        ),
-        PageTrouble::TooLarge { most } => say(
-            format!("{} is larger than {}", shown(file), Bytes(most as u64)),
-            "it is sent whole to everyone, just when much is wrong already",
-            "take out what is large: pictures and fonts that stand in it may be served from elsewhere",
-        ),
-        PageTrouble::NotUtf8 { line } => say(
-            format!("{} is not UTF-8 text", shown(file)),
-            format!("its line {line} is not; pages are sent as \"text/html; charset=utf-8\""),
-            "save it as UTF-8, or write what is not ASCII in HTML: &eacute;",
-        ),
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.item {
-            f.write_str("an item of ")?;
-        }
-        write!(f, "`{}`", self.path)
-    }
-}
-
-impl Form {
-    /// What it is called.
-    fn name(self) -> &'static str {
-        match self {
-            Form::Text => "a string",
-            Form::Count => "a whole number",
-            Form::Flag => "true or false",
-            Form::List => "a list",
-            Form::Table => "a table",
-            Form::Tables => "a list of tables",
-            Form::Duration => "a duration",
-            Form::Size => "a size",
-            Form::Percent => "a percentage",
-            Form::Name => "a name",
-            Form::Address => "an address to listen on",
-            Form::Network => "a network of proxies",
-            Form::Endpoint => "an endpoint",
-            Form::HostPattern => "a host name",
-            Form::PathPrefix => "a path prefix",
-            Form::ProbePath => "a path",
-            Form::ProbeHost => "a host",
-            Form::Statuses => "a status or a range of them",
-            Form::HeaderName => "the name of a header",
-            Form::HeaderValue => "the value of a header",
-            Form::BodyText => "a text to look for",
-            Form::GrpcService => "the name of a gRPC service",
-            Form::TlsName => "a name for certificates",
-            Form::Redirect => "a place to redirect to",
-            Form::FileName => "a file name",
-            Form::Directory => "a directory",
-        }
-    }
-
-    /// How it is written.
-    fn rule(self) -> &'static str {
-        match self {
-            Form::Text => "in quotes: \"…\"",
-            Form::Count => "written without quotes: 4",
-            Form::Flag => "written without quotes: true",
-            Form::List => "in square brackets: [\"…\", \"…\"]",
-            Form::Table => "in braces: { key = value, … }",
-            Form::Tables => "in both: [{ key = value, … }]",
-            Form::Duration => "whole numbers with h, m, s or ms: \"500ms\", \"30s\", \"1m 30s\"",
-            Form::Size => "a whole number with B, KiB, MiB or GiB (1KiB = 1024B): \"64KiB\"",
-            Form::Percent => "a whole number with %: \"50%\"",
-            Form::Name => "1 to 63 of a-z, 0-9 and -, with no - first or last: \"new-jersey\"",
-            Form::Address => {
-                "an IP address and a port: \"[::]:443\" (every address of this machine), \"0.0.0.0:443\" (IPv4 only)"
-            }
-            Form::Network => {
-                "an address, or the first one of a network and its length, not 0: \"10.0.0.0/8\", \"2001:db8::/32\""
-            }
-            Form::Endpoint => "\"host:port\" or \"[IPv6]:port\", the host an IP address or a name that resolves to one",
-            Form::HostPattern => "\"www.example.org\", \"*.example.org\" (every name below it) or \"*\" (every host)",
-            Form::PathPrefix => "the beginning of a URL's path in whole segments: \"/\", \"/photos\"",
-            Form::ProbePath => "a URL's path, with its query if any: \"/health?full=1\"",
-            Form::ProbeHost => "a name or IP address, with a port if need be: \"www.example.org\"",
-            Form::Statuses => "three digits, or two times three, from 200 to 599: \"200\", \"200-299\"",
-            Form::HeaderName => "letters, digits and -, at most 256 of them: \"X-Check\"",
-            Form::HeaderValue => "ASCII without line breaks and tabs, at most 4096 characters",
-            Form::BodyText => "1 to 1024 bytes that the page always has when all is well",
-            Form::GrpcService => "what the server calls it, at most 255 characters: \"shop.v1.Cart\"",
-            Form::TlsName => "a DNS name or an IP address, without a port: \"www.example.org\"",
-            Form::Redirect => "\"https\", or \"https:8443\" where it is another port than 443",
-            Form::FileName => "relative to the directory of this file, or absolute: \"certs/site.pem\"",
-            Form::Directory => "absolute, or relative to the directory of this file: \"/var/lib/hotspare\"",
-        }
-    }
-}
-
-/// What is wrong with a text that is not of the form, where that is easy to tell.
-fn hint(form: Form, text: &str) -> String {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let hint = match form {
-        _ if text.is_empty() => "it is empty",
-        Form::Duration | Form::Size | Form::Percent if digits => "it needs a unit",
-        Form::Size if text.to_ascii_lowercase().ends_with('k') || text.to_ascii_lowercase().ends_with("kb") => {
-            "KiB is meant?"
-        }
-        Form::Name if text.bytes().any(|byte| byte.is_ascii_uppercase()) => "capital letters can't be in it",
-        Form::Name if text.len() > 63 => "it is too long",
-        Form::Address if digits => "an IP address goes before the port",
-        Form::Address if text.ends_with(":0") => "port 0 is none: which one is it?",
-        Form::Address if text.contains('/') => "Unix sockets can't be listened on",
-        Form::Network if text.ends_with("/0") => "then anyone could say that they are anyone",
-        Form::Endpoint if text.starts_with("unix:") => "Unix sockets can't be endpoints",
-        Form::Statuses if text.ends_with("xx") => "write it as a range: \"200-299\"",
-        Form::BodyText | Form::HeaderName | Form::HeaderValue | Form::GrpcService if text.len() > 255 => {
-            "it is too long"
-        }
-        Form::Endpoint | Form::HostPattern | Form::ProbeHost | Form::TlsName if text.contains("://") => {
-            "without a scheme"
-        }
-        Form::Endpoint | Form::HostPattern if text.contains('/') => "without a path",
-        Form::HostPattern if text.contains(':') => "without a port: a site is served on every listener",
-        Form::HostPattern if text.contains('*') => "* stands only at the start, for whole labels: *.example.org",
-        Form::HostPattern if !text.is_ascii() => "write the ASCII form that browsers send: xn--…",
-        Form::PathPrefix | Form::ProbePath if !text.starts_with('/') => "it must begin with /",
-        Form::PathPrefix if text.contains('*') => "every prefix covers what is below it; leave out *",
-        Form::Address | Form::Endpoint if text.contains("::") && !text.contains('[') => {
-            "IPv6 goes in brackets: [::1]:8080"
-        }
-        Form::Address if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains('[') => {
-            "a name is not an address"
-        }
-        Form::Text
-        | Form::Count
-        | Form::Flag
-        | Form::List
-        | Form::Table
-        | Form::Tables
-        | Form::Duration
-        | Form::Size
-        | Form::Percent
-        | Form::Name
-        | Form::Address
-        | Form::Network
-        | Form::Endpoint
-        | Form::HostPattern
-        | Form::PathPrefix
-        | Form::ProbePath
-        | Form::ProbeHost
-        | Form::Statuses
-        | Form::HeaderName
-        | Form::HeaderValue
-        | Form::BodyText
-        | Form::GrpcService
-        | Form::TlsName
-        | Form::Redirect
-        | Form::FileName
-        | Form::Directory => return format!("this is not {}", form.name()),
-    };
-    hint.to_owned()
-}
-
-/// How to write a value of the wrong type: as it stands there, with what it lacks, where that is a fair guess.
-fn remedy(key: &Key, expected: Form, found: &Found) -> String {
-    let name = key.path.rsplit('.').next().unwrap_or_default();
-    let whole_number = !found.literal.is_empty() && found.literal.bytes().all(|byte| byte.is_ascii_digit());
-    let literal = shown(&found.literal);
-    let value = match (expected, found.type_name) {
-        (Form::Duration, _) if whole_number => format!("\"{literal}s\""),
-        (Form::Size, _) if whole_number => format!("\"{literal}B\""),
-        (Form::Percent, _) if whole_number => format!("\"{literal}%\""),
-        (Form::Count, _) if whole_number => literal,
-        (Form::Flag, _) if matches!(literal.as_str(), "true" | "false") => literal,
-        (Form::Flag, _) if matches!(literal.as_str(), "no" | "off") => "false".to_owned(),
-        (Form::Flag, _) if matches!(literal.as_str(), "yes" | "on") => "true".to_owned(),
-        (Form::List, "a string") => format!("[\"{literal}\"]"),
-        (Form::Tables, "a table") if matches!(name, "listener" | "site" | "backend") => {
-            return format!("write [[{name}]], in double brackets: there may be several");
-        }
-        (Form::Table, "a list") if name == "admin" => {
-            return format!("write [{name}], in single brackets: there is only one");
-        }
-        _ => return format!("{} is {}", expected.name(), expected.rule()),
-    };
-    if key.item { format!("write {value}") } else { format!("write {name} = {value}") }
-}
-
 /// `"a" or "b"`.
 fn quoted(choices: &[&str]) -> String {
     choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")

@@ -15,6 +15,7 @@ mod message;
 mod near;
 pub mod pages;
 mod parse;
+mod pools;
 mod probe;
 pub mod problem;
 pub mod proxies;
@@ -27,6 +28,7 @@ pub mod tls;
 pub mod token;
 pub mod trust;
 mod units;
+pub mod way;
 
 use crate::domain::{Name, PoolWrites, Rules, Setup};
 pub use certificate::Certificate;
@@ -39,7 +41,6 @@ use problem::Place;
 pub use problem::{Color, Problems};
 pub use proxies::{ForwardedAs, Proxies, ProxyProtocol, ProxyVersion};
 pub use rescue::{Rescue, ResumeFrom, Retry};
-use rustls::pki_types::ServerName;
 pub use sites::{Sites, Upgrades};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -48,8 +49,9 @@ use std::sync::Arc;
 use std::time::Duration;
 pub use tls::Tls;
 pub use token::Token;
-pub use trust::{PoolTls, Trust};
+pub use trust::Trust;
 pub use units::{Span, duration};
+pub use way::{Address, Peer, Scheme, Way};
 
 /// Everything the file says, checked.
 #[derive(Debug)]
@@ -162,22 +164,23 @@ pub struct Pool {
     /// At least one; addresses as written are unique.
     pub endpoints: Vec<Endpoint>,
     pub writes: PoolWrites,
-    /// `None`: nothing is sent to them over TLS.
-    pub tls: Option<PoolTls>,
+    pub scheme: Scheme,
 }
 
-/// One endpoint: `host:port` as written, and what that resolved to at start or reload.
+/// One endpoint: `host:port` or `unix:/path` as written, and how that is reached, which a host name resolved to at start or reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     pub name: Name,
-    pub address: SocketAddr,
+    pub way: Arc<Way>,
+    /// Whom a probe over TLS must find there; where traffic goes over TLS too, the same as that.
+    pub probed: Option<Peer>,
 }
 
 impl Endpoint {
-    /// Whom its certificate must be for where nothing else is set: its host, or its address where that is no name.
-    pub fn server_name(&self) -> ServerName<'static> {
-        let named = trust::server_name(forms::without_port(&self.name));
-        named.unwrap_or_else(|| ServerName::IpAddress(self.address.ip().into()))
+    /// At that address, without TLS, and called so.
+    pub fn plain(address: impl Into<Address>) -> Endpoint {
+        let way = Way::plain(address);
+        Endpoint { name: way.address.to_string().into(), way, probed: None }
     }
 }
 

@@ -262,7 +262,9 @@ mod tests {
 
     fn probe_host(text: &str) -> Option<String> {
         match &config(&format!("{LISTENER}{BACKEND}{text}")).backends[0].probe.kind {
-            ProbeKind::Http(http) | ProbeKind::Https(http) => http.host.as_ref().map(ToString::to_string),
+            ProbeKind::Page(http) | ProbeKind::Http(http) | ProbeKind::Https(http) => {
+                http.host.as_ref().map(ToString::to_string)
+            }
             ProbeKind::Grpc(grpc) => grpc.host.as_ref().map(ToString::to_string),
             ProbeKind::Tcp => None,
         }
@@ -311,7 +313,7 @@ mod tests {
         let config = config(&format!("{LISTENER}{}", BACKEND.replace("10.1.0.11", "Web1.internal")));
         let endpoint = &config.backends[0].pools[0].endpoints[0];
         assert_eq!(&*endpoint.name, "Web1.internal:8080");
-        assert_eq!(endpoint.address, "10.9.0.1:8080".parse().unwrap());
+        assert_eq!(endpoint.way.address.to_string(), "10.9.0.1:8080");
     }
 
     #[test]

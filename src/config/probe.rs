@@ -39,8 +39,10 @@ pub struct Probe {
 pub enum ProbeKind {
     /// The connect is all.
     Tcp,
+    /// A page, over what traffic goes over: with TLS where the pool's scheme says so.
+    Page(Arc<HttpProbe>),
     Http(Arc<HttpProbe>),
-    /// The same over TLS: each pool has its `tls`.
+    /// The same over TLS: each endpoint has its `probed`.
     Https(Arc<HttpProbe>),
     /// grpc.health.v1.Health/Check, over HTTP/2 without TLS.
     Grpc(Arc<GrpcProbe>),
@@ -102,7 +104,7 @@ impl Probe {
     pub fn lag_header(&self) -> Option<&HeaderName> {
         match &self.kind {
             ProbeKind::Tcp | ProbeKind::Grpc(_) => None,
-            ProbeKind::Http(http) | ProbeKind::Https(http) => http.lag_header.as_ref(),
+            ProbeKind::Page(http) | ProbeKind::Http(http) | ProbeKind::Https(http) => http.lag_header.as_ref(),
         }
     }
 
@@ -110,7 +112,7 @@ impl Probe {
     pub(super) fn default_host(&mut self, host: Option<Name>) {
         let own = match &mut self.kind {
             ProbeKind::Tcp => return,
-            ProbeKind::Http(http) | ProbeKind::Https(http) => &mut Arc::make_mut(http).host,
+            ProbeKind::Page(http) | ProbeKind::Http(http) | ProbeKind::Https(http) => &mut Arc::make_mut(http).host,
             ProbeKind::Grpc(grpc) => &mut Arc::make_mut(grpc).host,
         };
         if own.is_none() {
@@ -131,13 +133,20 @@ pub(super) struct Probing {
 /// What the probes speak to endpoints.
 #[derive(Clone)]
 pub(super) enum Speaks {
-    Plain,
-    /// `probe.host`, if it is set, is whom the certificate must be for.
+    /// What the pool's traffic does.
+    AsTraffic,
+    /// Something without TLS: the word for its kind.
+    Plain(&'static str),
+    /// They connect, and that is all.
+    Nothing,
+    /// `probe.host`, if it is set, is whom the certificate must be for where traffic goes without TLS.
     Tls(Option<ServerName<'static>>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    /// Left out.
+    Page,
     Http,
     Https,
     Tcp,
@@ -150,7 +159,7 @@ impl Kind {
 
     fn word(self) -> &'static str {
         match self {
-            Kind::Http => "http",
+            Kind::Page | Kind::Http => "http",
             Kind::Https => "https",
             Kind::Tcp => "tcp",
             Kind::Grpc => "grpc",
@@ -160,7 +169,7 @@ impl Kind {
 
 /// Reads the table.
 pub(super) fn read(table: &mut Table<'_>) -> Option<Probing> {
-    let kind = table.or("kind", Kind::Http, |value| value.choice(&Kind::ALL));
+    let kind = table.or("kind", Kind::Page, |value| value.choice(&Kind::ALL));
     let port = table.optional("port", |value| value.count(1..=u16::MAX).and_then(NonZeroU16::new));
     let host = table.optional("host", |value| value.text(Form::ProbeHost, forms::probe_host).map(Name::from));
     let service = table.or("service", "", |value| value.text(Form::GrpcService, forms::grpc_service));
@@ -181,16 +190,19 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Probing> {
     }
     if let Some(Field { value: kind, .. }) = kind {
         asked.must_fit(table, kind);
-        fits(table, "host", &host, kind, &[Kind::Http, Kind::Https, Kind::Grpc]);
+        fits(table, "host", &host, kind, &[Kind::Page, Kind::Http, Kind::Https, Kind::Grpc]);
         fits(table, "service", &service, kind, &[Kind::Grpc]);
     }
     let (kind, host, service, interval) = (kind?.value, host?, service?.value, interval?);
     let speaks = match kind {
         Kind::Https => Speaks::Tls(tls_name(table, &host)?),
-        Kind::Http | Kind::Tcp | Kind::Grpc => Speaks::Plain,
+        Kind::Page => Speaks::AsTraffic,
+        Kind::Http | Kind::Grpc => Speaks::Plain(kind.word()),
+        Kind::Tcp => Speaks::Nothing,
     };
     let http = asked.http(host.value.clone())?;
     let kind = match kind {
+        Kind::Page => ProbeKind::Page(Arc::new(http)),
         Kind::Http => ProbeKind::Http(Arc::new(http)),
         Kind::Https => ProbeKind::Https(Arc::new(http)),
         Kind::Tcp => ProbeKind::Tcp,
@@ -222,7 +234,7 @@ fn fits<T>(table: &Table<'_>, key: &'static str, field: &Option<Field<T>>, kind:
         && field.at.is_some()
         && !kinds.contains(&kind)
     {
-        let kinds = kinds.iter().map(|kind| kind.word()).collect();
+        let kinds = kinds.iter().filter(|kind| **kind != Kind::Page).map(|kind| kind.word()).collect();
         table.note_at(field, What::NotForKind { key, kind: kind.word(), kinds });
     }
 }
@@ -254,7 +266,7 @@ impl<'a> Asked<'a> {
     }
 
     fn must_fit(&self, table: &Table<'_>, kind: Kind) {
-        const HTTP: &[Kind] = &[Kind::Http, Kind::Https];
+        const HTTP: &[Kind] = &[Kind::Page, Kind::Http, Kind::Https];
         fits(table, "method", &self.method, kind, HTTP);
         fits(table, "path", &self.path, kind, HTTP);
         fits(table, "headers", &self.headers, kind, HTTP);

@@ -186,6 +186,18 @@ pub enum What {
     NoTlsThere {
         key: &'static str,
     },
+    /// Probes that speak without TLS to the port that traffic reaches over TLS.
+    PlainProbe {
+        kind: &'static str,
+    },
+    /// `probe.port`, and an endpoint that has no ports.
+    PortOfUnix {
+        endpoint: String,
+    },
+    /// A Unix socket over TLS: nothing says whom its certificate must be for.
+    NamelessUnix {
+        endpoint: String,
+    },
     /// This machine has no roots, and the pool has no `ca_file`.
     NoRoots,
     StableFor {

@@ -4,34 +4,34 @@
 //! Not here: our own certificates (`certificate`, `tls`), the handshake (`upstream::connect`).
 
 use super::Surroundings;
-use super::certificate::{self, PemFile};
+use super::certificate::{self, Certificate, PemFile};
 use super::problem::{Form, What};
 use super::table::{Table, Value};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite::TLS13_AES_128_GCM_SHA256};
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, TrustAnchor};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A pool's TLS towards its endpoints.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PoolTls {
-    pub trust: Trust,
-    /// Whom certificates must be for: `probe.host`, else `tls_name`, else none, and each endpoint's must be for that endpoint.
-    pub name: Option<ServerName<'static>>,
-}
+/// Names of endpoints whose sessions are remembered, for each set of roots and certificate of our own: with eight tickets each, which is
+/// rustls's own number, about 64 KiB at most where all are in use.
+const SESSIONS: usize = 256;
 
-/// Roots, ready to be used. Equal where the roots are the same certificates, so that a reload which changes none of them is
-/// seen to.
+/// Roots and, where endpoints ask for one, our own certificate, ready to be used. Equal where these are the same certificates, so that
+/// a reload which changes none of them is seen to.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// For `tokio_rustls`, with HTTP/1.1 by ALPN.
+    /// For traffic: sessions are resumed, of up to 256 endpoints' names.
     pub client: Arc<ClientConfig>,
-    /// SHA-256 of the roots in order: directories list them in any.
-    digest: Vec<u8>,
+    /// For probes, which see the endpoint's certificate each time.
+    pub prober: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
+    /// SHA-256 of the roots in order (directories list them in any), then of our certificate.
+    digest: Arc<[u8]>,
 }
 
 impl PartialEq for Trust {
@@ -49,22 +49,34 @@ impl Hash for Trust {
 }
 
 impl Trust {
-    pub fn new(roots: RootCertStore) -> Trust {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let digest = digest(&roots);
-        let mut client = ClientConfig::builder_with_provider(provider)
+    /// `own` is shown to whoever asks for a certificate.
+    pub fn new(roots: impl Into<Arc<RootCertStore>>, own: Option<&Certificate>) -> Trust {
+        let (provider, roots) = (Arc::new(aws_lc_rs::default_provider()), roots.into());
+        let digest = digest(&roots, own);
+        let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .expect("the provider's own cipher suites cover both versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots.clone());
+        let mut client = match own {
+            None => client.with_no_client_auth(),
+            Some(own) => client.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.key.clone()))),
+        };
         client.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A resumed session shows no certificate: one that has expired since would pass for good.
-        client.resumption = Resumption::disabled();
-        Trust { client: Arc::new(client), digest }
+        // A resumed session shows no certificate: one that has expired since would pass for good. Traffic may resume, for the probes
+        // are asked the same and do not.
+        client.resumption = Resumption::in_memory_sessions(SESSIONS);
+        let mut prober = client.clone();
+        prober.resumption = Resumption::disabled();
+        Trust { client: Arc::new(client), prober: Arc::new(prober), roots, digest }
+    }
+
+    /// The same roots, and our own certificate with them.
+    pub(super) fn showing(&self, own: &Certificate) -> Trust {
+        Trust::new(self.roots.clone(), Some(own))
     }
 }
 
-fn digest(roots: &RootCertStore) -> Vec<u8> {
+fn digest(roots: &RootCertStore, own: Option<&Certificate>) -> Arc<[u8]> {
     let suite = TLS13_AES_128_GCM_SHA256.tls13().expect("it is one of TLS 1.3");
     let parts = |root: &'_ TrustAnchor<'_>| {
         let constraints = root.name_constraints.as_ref().map_or(&[][..], AsRef::as_ref);
@@ -72,12 +84,13 @@ fn digest(roots: &RootCertStore) -> Vec<u8> {
     };
     let mut all: Vec<_> = roots.roots.iter().map(parts).collect();
     all.sort_unstable();
+    let shown = own.map_or(&[][..], |own| &own.key.cert).iter().map(|part| part.to_vec());
     let mut hash = suite.common.hash_provider.start();
-    for part in all.iter().flatten() {
+    for part in all.into_iter().flatten().chain(shown) {
         hash.update(&part.len().to_be_bytes());
-        hash.update(part);
+        hash.update(&part);
     }
-    hash.finish().as_ref().to_vec()
+    hash.finish().as_ref().into()
 }
 
 /// A DNS name or an IP address (IPv6 with brackets or without) as TLS takes it.
@@ -112,7 +125,7 @@ impl<'a> Roots<'a> {
         let roots = bytes.and_then(|bytes| authorities(PemFile { name: file, bytes: &bytes }));
         match roots {
             Ok(roots) => {
-                let trust = Trust::new(roots);
+                let trust = Trust::new(roots, None);
                 self.files.insert(file.to_owned(), trust.clone());
                 Some(trust)
             }
@@ -128,7 +141,7 @@ impl<'a> Roots<'a> {
         if self.system.is_none() {
             let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates((self.surroundings.roots)());
-            self.system = (!roots.is_empty()).then(|| Trust::new(roots));
+            self.system = (!roots.is_empty()).then(|| Trust::new(roots, None));
         }
         if self.system.is_none() {
             table.note(What::NoRoots);
@@ -173,14 +186,28 @@ mod tests {
     #[test]
     fn trust_is_the_same_where_the_roots_are() {
         let (one, other) = (roots(&["a", "b"]), roots(&["a", "b"]));
-        assert_eq!(Trust::new(one.clone()), Trust::new(one.clone()));
-        assert_ne!(Trust::new(one.clone()), Trust::new(other), "other keys");
+        assert_eq!(Trust::new(one.clone(), None), Trust::new(one.clone(), None));
+        assert_ne!(Trust::new(one.clone(), None), Trust::new(other, None), "other keys");
         let mut turned = one.clone();
         turned.roots.reverse();
-        assert_eq!(Trust::new(one.clone()), Trust::new(turned));
+        assert_eq!(Trust::new(one.clone(), None), Trust::new(turned, None));
         let mut fewer = one.clone();
         fewer.roots.pop();
-        assert_ne!(Trust::new(one), Trust::new(fewer));
+        assert_ne!(Trust::new(one, None), Trust::new(fewer, None));
+    }
+
+    #[test]
+    fn trust_with_a_certificate_of_our_own_is_another() {
+        let own = |name: &str| {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+            let pem = |bytes| PemFile { name, bytes };
+            Certificate::load(pem(certificate.as_bytes()), pem(key.as_bytes())).unwrap()
+        };
+        let (plain, own, other) = (Trust::new(roots(&["a"]), None), own("b"), own("b"));
+        assert_eq!(plain.showing(&own), plain.showing(&own));
+        assert_ne!(plain.showing(&own), plain);
+        assert_ne!(plain.showing(&own), plain.showing(&other));
     }
 
     #[test]

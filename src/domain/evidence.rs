@@ -12,6 +12,8 @@ pub enum FailureKind {
     Refused,
     /// No connection came about for another reason: timed out, unreachable.
     Connect,
+    /// No TLS: another certificate than is believed, or no agreement.
+    Tls,
     /// The connection closed before the response head was whole.
     Reset,
     /// No head in time.
@@ -26,9 +28,10 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind, in the order in which [`FailureCounts`] holds them.
-    pub const ALL: [FailureKind; 7] = [
+    pub const ALL: [FailureKind; 8] = [
         FailureKind::Refused,
         FailureKind::Connect,
+        FailureKind::Tls,
         FailureKind::Reset,
         FailureKind::Timeout,
         FailureKind::Status,
@@ -41,6 +44,7 @@ impl FailureKind {
         match self {
             FailureKind::Refused => "refused",
             FailureKind::Connect => "connect",
+            FailureKind::Tls => "tls",
             FailureKind::Reset => "reset",
             FailureKind::Timeout => "timeout",
             FailureKind::Status => "status",
@@ -54,7 +58,11 @@ impl FailureKind {
     /// Whether somebody was there, if only to fail.
     pub const fn is_an_answer(self) -> bool {
         match self {
-            FailureKind::Refused | FailureKind::Status | FailureKind::Cut | FailureKind::Malformed => true,
+            FailureKind::Refused
+            | FailureKind::Tls
+            | FailureKind::Status
+            | FailureKind::Cut
+            | FailureKind::Malformed => true,
             FailureKind::Connect | FailureKind::Reset | FailureKind::Timeout => false,
         }
     }

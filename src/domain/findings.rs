@@ -54,6 +54,7 @@ impl Findings {
             (
                 FailureKind::Refused
                 | FailureKind::Connect
+                | FailureKind::Tls
                 | FailureKind::Reset
                 | FailureKind::Timeout
                 | FailureKind::Status

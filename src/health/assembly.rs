@@ -124,7 +124,7 @@ impl Assembly {
             endpoints: endpoints
                 .map(|(config, snapshot)| {
                     let tally = self.tallies[&snapshot.id].clone();
-                    Arc::new(EndpointView { address: config.address, tally })
+                    Arc::new(EndpointView { way: config.way.clone(), tally })
                 })
                 .collect(),
         }

@@ -321,7 +321,7 @@ pub(super) fn targets<'a>(
             pool.endpoints.iter().zip(&seen.endpoints).map(move |(endpoint, seen)| {
                 let (backend_name, name) = (backend.name.clone(), endpoint.name.clone());
                 let sharer = Sharer { endpoint: seen.id, backend: backend_name, name };
-                (sharer, Target::of(backend, pool, endpoint), pace)
+                (sharer, Target::of(backend, endpoint), pace)
             })
         })
     })

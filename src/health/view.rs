@@ -2,11 +2,10 @@
 
 use super::tally::Tally;
 use super::writers::Writers;
-use crate::config::{Backend, Config};
+use crate::config::{Backend, Config, Way};
 use crate::domain::{BackendSnapshot, Drained, EndpointId, Generation, Lagging, PoolIndex};
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::metrics::BackendCells;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// One picture for the whole of a request.
@@ -69,7 +68,7 @@ pub enum TrialBy {
 /// One endpoint: where it is, and its tally.
 #[derive(Debug)]
 pub struct EndpointView {
-    pub address: SocketAddr,
+    pub way: Arc<Way>,
     pub tally: Arc<Tally>,
 }
 

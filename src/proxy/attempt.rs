@@ -13,7 +13,6 @@ use crate::domain::{Class, Moment};
 use crate::health::{Asking, HeldView};
 use crate::upstream::{self, Answer, Failed, Go, ProxyHeader, Reuse, Target, Upload, UploadState};
 use http::{Request, Response};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -74,7 +73,6 @@ pub struct Making {
     pub by: By,
     pub hold: Hold,
     pub timed: Timed,
-    pub address: SocketAddr,
     /// What its connection begins with.
     pub introduce: Option<ProxyHeader>,
     pub timeouts: Timeouts,
@@ -137,7 +135,7 @@ impl std::fmt::Debug for Attempt {
 impl Attempt {
     /// Begins it; nothing is sent before the first poll.
     pub fn begin(making: Making) -> Attempt {
-        let Making { worker, request, upload, asking, by, hold, timed, address, introduce, .. } = making;
+        let Making { worker, request, upload, asking, by, hold, timed, introduce, .. } = making;
         let Making { timeouts, in_flight, planned, stood, .. } = making;
         let began = worker.clock.now();
         let local = in_flight.endpoint().clone();
@@ -155,7 +153,8 @@ impl Attempt {
             let (worker, upload) = (worker.clone(), upload.clone());
             Box::pin(async move {
                 let (connect_timeout, head_timeout) = (timeouts.connect, timeouts.head);
-                let target = Target { address, kept: &local.kept, given, introduce, connect_timeout, head_timeout };
+                let target =
+                    Target { way: &local.way, kept: &local.kept, given, introduce, connect_timeout, head_timeout };
                 let still = || match &planned {
                     Some((view, place)) => may_begin(&worker, view, &view.backends[*place], local.id()),
                     None => Go::On,

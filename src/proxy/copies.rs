@@ -16,7 +16,6 @@ use crate::upstream::{self, Answer, Failed, Go, Lease, ProxyHeader, Reuse, Targe
 use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::sync::oneshot;
 
@@ -29,7 +28,6 @@ const READ: usize = 64 * 1024;
 /// One copy that runs.
 struct Copied {
     worker: Rc<Worker>,
-    address: SocketAddr,
     introduce: Option<ProxyHeader>,
     timeouts: Timeouts,
     asking: Asking,
@@ -58,7 +56,7 @@ pub fn send(
     worker.backend(backend).cells().copies.add(1);
     let local = worker.endpoint(endpoint);
     let timeouts = backend.config.timeouts;
-    let copy = Copied { worker: worker.clone(), address: endpoint.address, introduce, timeouts, asking, met };
+    let copy = Copied { worker: worker.clone(), introduce, timeouts, asking, met };
     worker.copies.set(worker.copies.get() + 1);
     let counted = Counted(worker.clone());
     tasks::spawn(async move {
@@ -93,12 +91,12 @@ impl Copied {
 
     /// The request sent, and the answer read.
     async fn exchange(&self, in_flight: &InFlight, request: Request<Upload>) -> Came {
-        let Copied { worker, address, introduce, timeouts, asking, .. } = self;
+        let Copied { worker, introduce, timeouts, asking, .. } = self;
         let (clock, began) = (worker.clock, worker.clock.now());
         let local = in_flight.endpoint();
         let upload = UploadState::whole(began);
         let target = Target {
-            address: *address,
+            way: &local.way,
             kept: &local.kept,
             given: None,
             introduce: *introduce,

@@ -102,6 +102,7 @@ pub fn after_failure(class: Class, repeats: Repeats, failure: &Failure, at_hand:
         // Ours or the client's: another endpoint would not help.
         Failure::Ours(_) | Failure::ClientBody => Step::Stop,
         Failure::Connect { .. }
+        | Failure::Tls { .. }
         | Failure::Reset { .. }
         | Failure::NoHead { .. }
         | Failure::Cut { .. }

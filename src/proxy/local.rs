@@ -4,6 +4,7 @@
 use super::budget::Budget;
 use super::crowd::Crowd;
 use super::held;
+use crate::config::Way;
 use crate::domain::{Class, EndpointId, FailureKind, Moment, Name};
 use crate::health::notes::{Note, Told};
 use crate::health::tally::{Place, TallyCell};
@@ -14,7 +15,6 @@ use crate::telemetry::metrics::{BackendCells, WorkerCells, Workers};
 use crate::upstream::{Kept, Rooms};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +49,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct LocalEndpoint {
     pub kept: Kept,
-    /// Where the kept connections lead: a name may resolve to another address after a reload.
-    address: SocketAddr,
+    /// Where connections lead, those that are kept too: it may be another after a reload, and then so is this.
+    pub way: Arc<Way>,
     tally: Arc<Tally>,
     worker: WorkerIndex,
 }
@@ -113,12 +113,12 @@ impl Worker {
     /// This worker's side of an endpoint.
     pub fn endpoint(&self, endpoint: &EndpointView) -> Rc<LocalEndpoint> {
         let mut endpoints = self.endpoints.borrow_mut();
-        if let Some(known) = endpoints.get(&endpoint.tally.id).filter(|known| known.address == endpoint.address) {
+        if let Some(known) = endpoints.get(&endpoint.tally.id).filter(|known| known.way == endpoint.way) {
             return known.clone();
         }
         let tally = endpoint.tally.clone();
-        let local =
-            Rc::new(LocalEndpoint { kept: Kept::default(), address: endpoint.address, tally, worker: self.index });
+        let way = endpoint.way.clone();
+        let local = Rc::new(LocalEndpoint { kept: Kept::default(), way, tally, worker: self.index });
         endpoints.insert(endpoint.tally.id, local.clone());
         local
     }

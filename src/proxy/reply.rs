@@ -204,6 +204,7 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
             (504, LATE, "connection_timeout", Then::Later)
         }
         Some(Failure::Connect { error, .. }) => (502, LATER, unconnected(error.kind()), Then::Later),
+        Some(Failure::Tls { error, .. }) => (502, LATER, unagreed(error), Then::Later),
         Some(Failure::Reset { .. }) => (502, LATER, "connection_terminated", Then::Later),
         Some(Failure::NoHead { .. } | Failure::Stalled { .. }) => (504, LATE, "http_response_timeout", Then::Later),
         Some(Failure::Cut { .. }) => (502, LATER, "http_response_incomplete", Then::Later),
@@ -223,13 +224,26 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
 
 /// Why there is no connection.
 fn unconnected(kind: io::ErrorKind) -> &'static str {
-    const KNOWN: [(io::ErrorKind, &str); 4] = [
+    const KNOWN: [(io::ErrorKind, &str); 6] = [
         (io::ErrorKind::ConnectionRefused, "connection_refused"),
+        (io::ErrorKind::NotFound, "connection_refused"),
+        (io::ErrorKind::UnexpectedEof, "connection_terminated"),
         (io::ErrorKind::ConnectionReset, "connection_terminated"),
         (io::ErrorKind::HostUnreachable, "destination_ip_unroutable"),
         (io::ErrorKind::NetworkUnreachable, "destination_ip_unroutable"),
     ];
     KNOWN.iter().find(|(known, _)| *known == kind).map_or("destination_unavailable", |(_, error)| error)
+}
+
+/// Why there is no TLS.
+fn unagreed(error: &rustls::Error) -> &'static str {
+    if matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) {
+        "tls_certificate_error"
+    } else if matches!(error, rustls::Error::AlertReceived(_)) {
+        "tls_alert_received"
+    } else {
+        "tls_protocol_error"
+    }
 }
 
 /// To a write that waited for the verdict for as long as it may.

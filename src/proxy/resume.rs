@@ -231,7 +231,7 @@ impl Rest {
         let upload = UploadState::whole(began);
         let connect_timeout = backend.config.timeouts.connect;
         let target = Target {
-            address: place.address,
+            way: &local.way,
             kept: &local.kept,
             given: None,
             introduce: self.spare.introduction.to(&backend.config),

@@ -469,7 +469,6 @@ impl InHand<'_> {
             by,
             hold,
             timed: if self.exchange.spare().is_some() { Timed::ByRace } else { Timed::Itself },
-            address: endpoint.address,
             introduce: self.exchange.introduction_to(&backend.config),
             timeouts: backend.config.timeouts,
             in_flight,

@@ -1,11 +1,11 @@
 //! One request sent to one endpoint over HTTP/1.1: by a kept connection or a new one, until the response head is there.
 
-use super::connect::{connect, introduce};
+use super::connect::{of_tls, open};
 use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
 use super::kept::{KEPT_FOR, Kept, Lease, Taken};
 use super::proxy_header::ProxyHeader;
 use super::upload::{Upload, UploadEnd, UploadState};
-use super::wire::Wire;
+use crate::config::Way;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
@@ -13,8 +13,8 @@ use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
+use hyper_util::rt::TokioIo;
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// Where to, and how long it may take.
 #[derive(Debug)]
 pub struct Target<'a> {
-    pub address: SocketAddr,
+    pub way: &'a Way,
     pub kept: &'a Kept,
     /// Of those, one that the caller took already, and on which the caller sees to the head's timeout.
     pub given: Option<Taken>,
@@ -100,7 +100,7 @@ pub async fn send(
         };
         let (mut lease, connection) = match taken {
             Some(Taken { lease, idle }) => (lease, Connection::Kept { idle }),
-            None => match open(&target).await {
+            None => match fresh(&target).await {
                 Ok(_) if still() == Go::Back => {
                     return Err(Failed { failure: Failure::Withdrawn, unsent: Some(Box::new(request)) });
                 }
@@ -145,12 +145,9 @@ pub async fn send(
 }
 
 /// A new connection, its task started.
-async fn open(target: &Target<'_>) -> Result<Lease, Failure> {
-    let mut stream = connect(target.address, target.connect_timeout).await?;
-    if let Some(header) = target.introduce {
-        introduce(&mut stream, header, target.connect_timeout).await?;
-    }
-    over(Wire::new(stream)).await
+async fn fresh(target: &Target<'_>) -> Result<Lease, Failure> {
+    let stream = open(target.way, target.introduce, target.connect_timeout).await?;
+    over(TokioIo::new(stream)).await
 }
 
 /// The same over anything that carries bytes.
@@ -221,13 +218,20 @@ fn is_overfull(error: &hyper::Error) -> bool {
     !named && std::error::Error::source(error).is_none()
 }
 
+/// What TLS said of it, if that is what ended the connection.
+fn tls_in(error: &hyper::Error) -> Option<&rustls::Error> {
+    of_tls(std::error::Error::source(error)?.downcast_ref()?)
+}
+
 /// The one place that asks hyper what its errors mean.
 fn what_failed(error: &hyper::Error, state: &UploadState, connection: Connection) -> Failure {
     match state.end() {
         UploadEnd::TooSlow | UploadEnd::TooLarge | UploadEnd::Broken => return Failure::ClientBody,
         UploadEnd::Untouched | UploadEnd::Streaming | UploadEnd::Whole => (),
     }
-    if error.is_parse_too_large() {
+    if let Some(tls) = tls_in(error) {
+        Failure::Tls { error: tls.clone(), sent: Sent::Perhaps }
+    } else if error.is_parse_too_large() {
         Failure::Malformed { what: Malformed::TooLarge }
     } else if error.is_parse() {
         Failure::Malformed { what: Malformed::Head }

@@ -1,41 +1,51 @@
-//! A connection to an endpoint, by the one path that traffic and probes share: TCP, and TLS where it is asked for.
+//! A connection to an endpoint, by the one path that traffic and probes share: the socket, and TLS where it is asked for.
 //!
-//! Not here: whom we believe, and the names that certificates must be for (`config::trust`).
+//! Not here: whom we believe, and the names that certificates must be for (`config::trust`, `config::way`); what is spoken over it
+//! (`client`).
 
-use super::failure::{Failure, Shortage};
+use super::failure::{Failure, Sent, Shortage};
 use super::proxy_header::ProxyHeader;
-use crate::config::Trust;
+use super::socket::Socket;
+use super::wire::{Stream, Wire};
+use crate::config::{Address, Way};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Connects within `timeout`, with Nagle's delay off. Every failure here is [`super::Sent::Nothing`].
-pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream, Failure> {
-    let failed = |error: io::Error| match shortage(&error) {
-        Some(shortage) => Failure::Ours(shortage),
-        None => Failure::Connect { error, after: timeout },
+/// Between two looks at a Unix socket whose queue is full: for TCP the kernel itself tries again.
+const FULL: Duration = Duration::from_millis(5);
+
+/// All that there is to do before a request can be sent that way, within `timeout`. Every failure here is [`Sent::Nothing`].
+pub async fn open(way: &Way, introduction: Option<ProxyHeader>, timeout: Duration) -> Result<Stream, Failure> {
+    let opening = async {
+        let wire = Wire::new(reach(&way.address, introduction, timeout).await?);
+        match &way.tls {
+            None => Ok(Stream::Plain(wire)),
+            Some(peer) => {
+                // Boxed, so that it takes no room where there is no TLS.
+                let shaking = Box::pin(secure(wire, &peer.trust.client, peer.name.clone()));
+                let tls = shaking.await.map_err(|error| not_agreed(error, timeout))?;
+                Ok(Stream::Tls(Box::new(tls)))
+            }
+        }
     };
-    let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
-        Ok(connected) => connected.map_err(failed)?,
-        Err(_) => return Err(Failure::Connect { error: io::ErrorKind::TimedOut.into(), after: timeout }),
-    };
-    stream.set_nodelay(true).map_err(failed)?;
-    Ok(stream)
+    in_time(timeout, opening).await
 }
 
-/// Sends the header that says whose the connection is, before anything else; a new one has room for it at once.
-pub async fn introduce(stream: &mut TcpStream, header: ProxyHeader, timeout: Duration) -> Result<(), Failure> {
-    let bytes = header.bytes();
-    let failed = |error: io::Error| Failure::Connect { error, after: timeout };
-    match tokio::time::timeout(timeout, stream.write_all(&bytes)).await {
-        Ok(written) => written.map_err(failed),
-        Err(_) => Err(failed(io::ErrorKind::TimedOut.into())),
-    }
+/// Connects within `timeout`, with Nagle's delay off, and sends the header that says whose the connection is.
+pub async fn connect(
+    address: &Address,
+    introduction: Option<ProxyHeader>,
+    timeout: Duration,
+) -> Result<Socket, Failure> {
+    in_time(timeout, reach(address, introduction, timeout)).await
 }
 
 /// The whole TLS handshake. Its time limit is its caller's.
@@ -43,8 +53,64 @@ pub async fn introduce(stream: &mut TcpStream, header: ProxyHeader, timeout: Dur
 /// # Errors
 /// The connection broke; or, with a [`rustls::Error`] in it, the two sides did not agree, or the certificate is not one
 /// that we believe to be `name`'s.
-pub async fn secure(stream: TcpStream, trust: &Trust, name: ServerName<'static>) -> io::Result<TlsStream<TcpStream>> {
-    TlsConnector::from(trust.client.clone()).connect(name, stream).await
+pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    client: &Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> io::Result<TlsStream<S>> {
+    TlsConnector::from(client.clone()).connect(name, stream).await
+}
+
+/// What TLS has to say of it, if that is what went wrong.
+pub fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+async fn in_time<T>(timeout: Duration, doing: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match tokio::time::timeout(timeout, doing).await {
+        Ok(done) => done,
+        Err(_) => Err(Failure::Connect { error: io::ErrorKind::TimedOut.into(), after: timeout }),
+    }
+}
+
+async fn reach(address: &Address, introduction: Option<ProxyHeader>, after: Duration) -> Result<Socket, Failure> {
+    let mut socket = socket(address).await.map_err(|error| match shortage(&error) {
+        Some(shortage) => Failure::Ours(shortage),
+        None => Failure::Connect { error, after },
+    })?;
+    if let Some(header) = introduction {
+        // Before anything else; a new connection has room for it at once.
+        let written = socket.write_all(&header.bytes()).await;
+        written.map_err(|error| Failure::Connect { error, after })?;
+    }
+    Ok(socket)
+}
+
+async fn socket(address: &Address) -> io::Result<Socket> {
+    match address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+        Address::Unix(path) => unix(path).await.map(Socket::Unix),
+    }
+}
+
+async fn unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(FULL).await,
+            connected => return connected,
+        }
+    }
+}
+
+fn not_agreed(error: io::Error, after: Duration) -> Failure {
+    match of_tls(&error) {
+        Some(tls) => Failure::Tls { error: tls.clone(), sent: Sent::Nothing },
+        None => Failure::Connect { error, after },
+    }
 }
 
 /// Whether the error says that we, not the endpoint, ran out of something.

@@ -9,6 +9,9 @@ use std::time::Duration;
 pub enum Failure {
     /// No connection: refused, unreachable, or not in time ([`io::ErrorKind::TimedOut`]). Nothing was sent.
     Connect { error: io::Error, after: Duration },
+    /// No TLS: another certificate than we believe, or no agreement. `sent`: with TLS 1.3 an endpoint objects to our own certificate, or
+    /// to our having none, after our handshake.
+    Tls { error: rustls::Error, sent: Sent },
     /// The connection closed before the response head was whole.
     Reset { sent: Sent, connection: Connection },
     /// No response head in time.
@@ -74,10 +77,9 @@ impl Failure {
     /// How the tally counts it; `None`: not evidence against the endpoint.
     pub fn kind(&self) -> Option<FailureKind> {
         match self {
-            Failure::Connect { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused => {
-                Some(FailureKind::Refused)
-            }
+            Failure::Connect { error, .. } if nobody_listens(error) => Some(FailureKind::Refused),
             Failure::Connect { .. } => Some(FailureKind::Connect),
+            Failure::Tls { .. } => Some(FailureKind::Tls),
             Failure::Reset { connection: Connection::Kept { idle }, .. } if *idle > STALE_AFTER => None,
             Failure::Reset { .. } => Some(FailureKind::Reset),
             Failure::NoHead { .. } | Failure::Stalled { .. } => Some(FailureKind::Timeout),
@@ -91,7 +93,7 @@ impl Failure {
     pub fn sent(&self) -> Sent {
         match self {
             Failure::Connect { .. } | Failure::Ours(_) | Failure::Withdrawn => Sent::Nothing,
-            Failure::Reset { sent, .. } => *sent,
+            Failure::Reset { sent, .. } | Failure::Tls { sent, .. } => *sent,
             Failure::NoHead { .. }
             | Failure::Cut { .. }
             | Failure::Stalled { .. }
@@ -99,6 +101,11 @@ impl Failure {
             | Failure::ClientBody => Sent::Perhaps,
         }
     }
+}
+
+/// Whether the endpoint's own host says so: it refused, or has no such socket.
+pub fn nobody_listens(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
 
 /// A kept connection idle for longer than this that closes under a request was probably closed for being idle; writes do

@@ -2,27 +2,37 @@
 //!
 //! An endpoint that refuses an upload (413, 401) often says so and closes while we still write; the next write fails, and hyper would
 //! give up on it with the answer unread in the kernel. So a write that fails because the other side is gone is taken for done, and so
-//! is all after it: whether there is an answer is up to reading, which finds it, or the end. (RFC 9112, section 9.6.)
+//! is all after it: whether there is an answer is up to reading, which finds it, or the end. (RFC 9112, section 9.6.) Where there is TLS
+//! it is between that and the socket, so that records are taken for sent as well.
+//!
+//! Over TLS an end without close_notify is no end but an error: anybody on the way could have made it, and a body that goes on to the
+//! connection's end is cut there.
 
-use hyper_util::rt::TokioIo;
+use super::socket::Socket;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 /// A connected socket.
 #[derive(Debug)]
 pub struct Wire {
-    tcp: TcpStream,
+    socket: Socket,
     /// The endpoint takes no more.
     deaf: bool,
 }
 
+/// What requests go over.
+#[derive(Debug)]
+pub enum Stream {
+    Plain(Wire),
+    Tls(Box<TlsStream<Wire>>),
+}
+
 impl Wire {
-    /// As hyper takes it.
-    pub fn new(tcp: TcpStream) -> TokioIo<Wire> {
-        TokioIo::new(Wire { tcp, deaf: false })
+    pub fn new(socket: Socket) -> Wire {
+        Wire { socket, deaf: false }
     }
 
     /// `all`: what was to be written.
@@ -40,7 +50,7 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
 }
 
@@ -49,7 +59,7 @@ impl AsyncWrite for Wire {
         if self.deaf {
             return Poll::Ready(Ok(bytes.len()));
         }
-        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.heard(written, bytes.len())
     }
 
@@ -62,19 +72,69 @@ impl AsyncWrite for Wire {
         if self.deaf {
             return Poll::Ready(Ok(all));
         }
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         self.heard(written, all)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_read(cx, buffer),
+            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_write(cx, bytes),
+            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, slices),
+            Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(wire) => wire.is_write_vectored(),
+            Stream::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
     }
 }

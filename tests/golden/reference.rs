@@ -2,7 +2,7 @@
 
 use super::Files;
 use hotspare::config::problem::What;
-use hotspare::config::{Backend, Config, Listener};
+use hotspare::config::{Backend, Config, Listener, Scheme};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -79,6 +79,7 @@ fn the_reference_has_every_key() {
         "`admin`",
         "`failback`",
         "`limits`",
+        "`pools.client_cert`",
         "`pools`",
         "`primary`",
         "`probe`",
@@ -94,12 +95,17 @@ fn the_reference_has_every_key() {
 #[test]
 fn what_the_reference_leaves_off_may_be_turned_on() {
     // `pools` stands in place of `primary` and `secondary`; `service` is for gRPC, what is for TLS needs https.
-    let on =
-        with_every_key(REFERENCE).replace("kind = \"http\"", "kind = \"https\"").replace("certs/ca.pem", "site.pem");
+    let on = with_every_key(REFERENCE).replace("certs/ca.pem", "site.pem");
     let elsewhere = ["primary ", "secondary ", "service "];
     let lines = on.lines().filter(|line| !elsewhere.iter().any(|key| line.starts_with(key)));
     let config = parse(&lines.collect::<Vec<_>>().join("\n"));
-    assert!(config.backends[0].pools.iter().all(|pool| pool.tls.is_some()));
+    assert!(config.backends[0].pools.iter().flat_map(|pool| &pool.endpoints).all(|endpoint| endpoint.probed.is_some()));
+    let traffic = config.backends[0].pools.iter().map(|pool| (pool.scheme, pool.endpoints[0].way.tls.is_some()));
+    assert_eq!(
+        traffic.collect::<Vec<_>>(),
+        [(Scheme::Https, true), (Scheme::Http, false), (Scheme::Http, false)],
+        "a pool has its own scheme"
+    );
     assert_eq!(config.listeners[1].redirect.map(|redirect| redirect.port), Some(443));
     assert_eq!(config.workers.get(), 4);
     assert!(config.admin.token.is_some());

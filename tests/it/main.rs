@@ -3,6 +3,7 @@
 
 mod corners;
 mod deciding;
+mod endpoints;
 mod failing;
 mod failover;
 mod forwarding;

@@ -9,6 +9,7 @@ mod bodies;
 mod commands;
 mod downloads;
 mod drain;
+mod endpoints;
 mod failover;
 mod harness;
 mod memory;

@@ -5,6 +5,7 @@
 
 use super::not_answered;
 use crate::domain::ProbeFailure;
+use crate::upstream::Socket;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
@@ -15,7 +16,6 @@ use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 /// The answer is two bytes in a frame of seven.
@@ -32,7 +32,7 @@ const SERVING: u64 = 1;
 ///
 /// # Errors
 /// It does not, or there was no such answer.
-pub(super) async fn exchange(stream: TcpStream, service: &str, host: &str) -> Result<(), ProbeFailure> {
+pub(super) async fn exchange(stream: Socket, service: &str, host: &str) -> Result<(), ProbeFailure> {
     let tasks = Rc::new(RefCell::new(JoinSet::new()));
     let (mut sender, connection) = http2::Builder::new(Within(Rc::downgrade(&tasks)))
         .handshake(TokioIo::new(stream))

@@ -10,20 +10,17 @@ mod grpc;
 mod http;
 pub mod lag;
 
-use crate::config::{Backend, Endpoint, Pool};
-use crate::config::{GrpcProbe, HttpProbe, ProbeKind, Trust};
+use crate::config::{Address, Backend, Endpoint, GrpcProbe, HttpProbe, Peer, ProbeKind};
 use crate::domain::{Name, ProbeFailure, ProbeResult};
 use crate::runtime::clock::Clock;
-use crate::upstream::connect::{connect, introduce, secure};
-use crate::upstream::{Failure, ProxyHeader, Shortage};
+use crate::upstream::connect::{connect, of_tls, secure};
+use crate::upstream::failure::nobody_listens;
+use crate::upstream::{Failure, ProxyHeader, Shortage, Socket};
 use lag::Reading;
-use rustls::pki_types::ServerName;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Unless `probe.headers` has another.
 const USER_AGENT: &str = "hotspare-probe";
@@ -31,7 +28,7 @@ const USER_AGENT: &str = "hotspare-probe";
 /// What to probe, and how. Where two are equal, one probe answers for both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
-    pub address: SocketAddr,
+    pub address: Address,
     /// What its connection begins with.
     pub introduce: Option<ProxyHeader>,
     pub check: Check,
@@ -51,9 +48,7 @@ pub enum Check {
     Https {
         asked: Arc<HttpProbe>,
         host: Name,
-        trust: Trust,
-        /// Whom the certificate must be for.
-        name: ServerName<'static>,
+        peer: Peer,
     },
     Grpc {
         asked: Arc<GrpcProbe>,
@@ -69,25 +64,24 @@ pub struct Heard {
 }
 
 impl Target {
-    /// How `endpoint` of `pool` of `backend` is probed.
-    pub fn of(backend: &Backend, pool: &Pool, endpoint: &Endpoint) -> Target {
+    /// How `endpoint` of `backend` is probed.
+    pub fn of(backend: &Backend, endpoint: &Endpoint) -> Target {
         let probe = &backend.probe;
-        let host = |host: &Option<Name>| host.clone().unwrap_or_else(|| endpoint.name.clone());
-        let check = match (&probe.kind, &pool.tls) {
+        let host = |host: &Option<Name>| host.clone().unwrap_or_else(|| own_host(endpoint));
+        let check = match (&probe.kind, &endpoint.probed) {
             (ProbeKind::Tcp, _) => Check::Connect,
-            (ProbeKind::Https(asked), Some(tls)) => Check::Https {
-                asked: asked.clone(),
-                host: host(&asked.host),
-                trust: tls.trust.clone(),
-                name: tls.name.clone().unwrap_or_else(|| endpoint.server_name()),
-            },
-            (ProbeKind::Https(_), None) => unreachable!("the config gives TLS to every pool that is probed over TLS"),
-            (ProbeKind::Http(asked), _) => Check::Http { asked: asked.clone(), host: host(&asked.host) },
+            (ProbeKind::Https(asked) | ProbeKind::Page(asked), Some(peer)) => {
+                Check::Https { asked: asked.clone(), host: host(&asked.host), peer: peer.clone() }
+            }
+            (ProbeKind::Https(_), None) => unreachable!("the config gives a peer to each that is probed over TLS"),
+            (ProbeKind::Http(asked), _) | (ProbeKind::Page(asked), None) => {
+                Check::Http { asked: asked.clone(), host: host(&asked.host) }
+            }
             (ProbeKind::Grpc(asked), _) => Check::Grpc { asked: asked.clone(), host: host(&asked.host) },
         };
-        let mut address = endpoint.address;
+        let mut address = endpoint.way.address.clone();
         let mut introduce = backend.proxy_protocol.map(|version| ProxyHeader { version, ends: None });
-        if let Some(port) = probe.port {
+        if let (Some(port), Address::Tcp(address)) = (probe.port, &mut address) {
             address.set_port(port.get());
             introduce = None; // a port for probes alone knows nothing of clients
         }
@@ -98,7 +92,7 @@ impl Target {
 /// Probes once. A shortage of our own proves nothing of the endpoint, and is no result.
 pub async fn probe(target: &Target, clock: Clock) -> Result<Heard, Shortage> {
     let deadline = clock.instant(clock.now().after(target.timeout));
-    let answered = match open(target).await {
+    let answered = match connect(&target.address, target.introduce, target.timeout).await {
         Ok(stream) => {
             tokio::time::timeout_at(deadline, check(stream, &target.check)).await.unwrap_or(Err(ProbeFailure::Timeout))
         }
@@ -110,24 +104,24 @@ pub async fn probe(target: &Target, clock: Clock) -> Result<Heard, Shortage> {
     Ok(Heard { result, lag })
 }
 
-async fn open(target: &Target) -> Result<TcpStream, Failure> {
-    let mut stream = connect(target.address, target.timeout).await?;
-    if let Some(header) = target.introduce {
-        introduce(&mut stream, header, target.timeout).await?;
+/// What an endpoint is called in Host where nothing says otherwise: as it is written; a socket's path can't stand there.
+fn own_host(endpoint: &Endpoint) -> Name {
+    match endpoint.way.address {
+        Address::Tcp(_) => endpoint.name.clone(),
+        Address::Unix(_) => "localhost".into(),
     }
-    Ok(stream)
 }
 
 /// Whether the answer is what is expected, and the lag that it tells.
 ///
 /// # Errors
 /// There was no answer.
-async fn check(stream: TcpStream, check: &Check) -> Result<(Result<(), ProbeFailure>, Reading), ProbeFailure> {
+async fn check(stream: Socket, check: &Check) -> Result<(Result<(), ProbeFailure>, Reading), ProbeFailure> {
     match check {
         Check::Connect => Ok((Ok(()), Reading::Nothing)),
         Check::Http { asked, host } => http::exchange(stream, asked, host).await,
-        Check::Https { asked, host, trust, name } => {
-            let stream = secure(stream, trust, name.clone()).await.map_err(|error| broken(&error))?;
+        Check::Https { asked, host, peer } => {
+            let stream = secure(stream, &peer.trust.prober, peer.name.clone()).await.map_err(|error| broken(&error))?;
             http::exchange(stream, asked, host).await
         }
         Check::Grpc { asked, host } => Ok((grpc::exchange(stream, &asked.service, host).await, Reading::Nothing)),
@@ -136,7 +130,8 @@ async fn check(stream: TcpStream, check: &Check) -> Result<(Result<(), ProbeFail
 
 fn not_connected(failure: &Failure) -> ProbeFailure {
     match failure {
-        Failure::Connect { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused => ProbeFailure::Refused,
+        Failure::Connect { error, .. } if nobody_listens(error) => ProbeFailure::Refused,
+        Failure::Tls { .. } => ProbeFailure::Tls,
         Failure::Connect { .. }
         | Failure::Reset { .. }
         | Failure::NoHead { .. }
@@ -166,10 +161,7 @@ fn not_answered(error: &hyper::Error) -> ProbeFailure {
 
 /// A connection that broke, or whose TLS did. With TLS 1.3 an endpoint's objection comes after the handshake.
 fn broken(error: &io::Error) -> ProbeFailure {
-    match error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-        true => ProbeFailure::Tls,
-        false => ProbeFailure::Reset,
-    }
+    of_tls(error).map_or(ProbeFailure::Reset, |_| ProbeFailure::Tls)
 }
 
 #[cfg(test)]

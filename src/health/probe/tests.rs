@@ -1,7 +1,9 @@
 //! Probes of scripted endpoints: what is common to all kinds, and TLS.
 
 use super::*;
+use crate::config::Trust;
 use crate::health::scripted::{Endpoint, Issuer, Script, refusing_address};
+use std::net::SocketAddr;
 use tokio::io::AsyncReadExt;
 
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -10,7 +12,7 @@ const PASSED: ProbeResult = ProbeResult::Passed;
 const ALIVE: Script = Script::Say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 
 pub(super) async fn probed(address: SocketAddr, check: Check, timeout: Duration) -> Heard {
-    let target = Target { address, introduce: None, check, timeout };
+    let target = Target { address: address.into(), introduce: None, check, timeout };
     tokio::task::LocalSet::new().run_until(probe(&target, Clock::start())).await.unwrap()
 }
 
@@ -34,7 +36,7 @@ fn grpc() -> Check {
 fn https(trusted: &Issuer, name: &str) -> Check {
     let name = crate::config::trust::server_name(name).unwrap();
     let (asked, host) = (Arc::default(), "www.example.org".into());
-    Check::Https { asked, host, trust: Trust::new(trusted.roots()), name }
+    Check::Https { asked, host, peer: Peer { trust: Trust::new(trusted.roots(), None), name } }
 }
 
 #[tokio::test]
@@ -59,7 +61,7 @@ async fn a_probe_that_is_given_up_leaves_no_connection_behind() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, issuer) = (listener.local_addr().unwrap(), Issuer::new());
     for check in [page(), https(&issuer, "a"), grpc()] {
-        let target = Target { address, introduce: None, check, timeout: SHORT };
+        let target = Target { address: address.into(), introduce: None, check, timeout: SHORT };
         let given_up = async {
             let (heard, accepted) = tokio::join!(probe(&target, Clock::start()), listener.accept());
             assert_eq!(heard.unwrap().result, failed(ProbeFailure::Timeout));
@@ -168,8 +170,7 @@ fn targets(backend: &str) -> Vec<Target> {
     let config =
         crate::config::parse_in("test.toml", &text, &surroundings).unwrap_or_else(|problems| panic!("{problems}"));
     let backend = &config.backends[0];
-    let pool = &backend.pools[0];
-    pool.endpoints.iter().map(|endpoint| Target::of(backend, pool, endpoint)).collect()
+    backend.pools[0].endpoints.iter().map(|endpoint| Target::of(backend, endpoint)).collect()
 }
 
 #[test]
@@ -177,8 +178,8 @@ fn a_probe_may_ask_another_port_of_the_same_host() {
     let pool = "primary = { name = 'a', endpoints = ['10.0.0.1:80', '[::1]:80'] }\n";
     for (probe, ports) in [("", [80, 80]), ("probe = { port = 8081 }", [8081, 8081])] {
         let targets = targets(&format!("{pool}{probe}"));
-        assert_eq!(targets.iter().map(|target| target.address.port()).collect::<Vec<_>>(), ports);
-        assert_eq!(targets[0].address.ip().to_string(), "10.0.0.1");
+        let said = targets.iter().map(|target| target.address.to_string());
+        assert_eq!(said.collect::<Vec<_>>(), [format!("10.0.0.1:{}", ports[0]), format!("[::1]:{}", ports[1])]);
     }
 }
 
@@ -189,7 +190,7 @@ fn a_certificate_must_be_for_the_probes_host_else_the_pools_name_else_the_endpoi
         let pool = format!("primary = {{ name = 'a', ca_file = 'ca.pem', endpoints = {endpoints}{pool} }}");
         let targets = targets(&format!("{pool}\nprobe = {{ kind = 'https'{probe} }}\n{rest}"));
         let name = |target: Target| match target.check {
-            Check::Https { name, .. } => name.to_str().into_owned(),
+            Check::Https { peer, .. } => peer.name.to_str().into_owned(),
             Check::Connect | Check::Http { .. } | Check::Grpc { .. } => panic!("https is asked for"),
         };
         targets.into_iter().map(name).collect()

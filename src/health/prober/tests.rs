@@ -19,7 +19,7 @@ const REFUSED: Outcome =
 fn target(path: &str, address: SocketAddr) -> Target {
     let asked = Arc::new(HttpProbe { path: path.into(), ..HttpProbe::default() });
     Target {
-        address,
+        address: address.into(),
         introduce: None,
         check: Check::Http { asked, host: "nj:80".into() },
         timeout: Duration::from_secs(30),

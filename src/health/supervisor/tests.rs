@@ -1,7 +1,7 @@
 //! A supervisor with scripted endpoints on real sockets. Every wait has a deadline, and none asserts how long it took.
 
 use super::*;
-use crate::config::{Admin, Backend, Endpoint as Configured, Pool, Probe, ProbeKind, Sites, Timeouts};
+use crate::config::{Admin, Backend, Endpoint as Configured, Pool, Probe, ProbeKind, Scheme, Sites, Timeouts};
 use crate::domain::{
     AfterWrites, Cause, Change, Class, Elsewhere, FailedRequest, FailureKind, Fingerprint, Health, PoolIndex,
     PoolWrites, Rules, Weight,
@@ -23,16 +23,15 @@ fn brisk() -> Probe {
 
 /// Each pool has one endpoint.
 fn backend(name: &str, probe: Probe, pools: &[(&str, SocketAddr)]) -> Arc<Backend> {
-    let endpoint = |address: &SocketAddr| Configured { name: address.to_string().into(), address: *address };
     Arc::new(Backend {
         name: name.into(),
         pools: pools
             .iter()
             .map(|(name, address)| Pool {
                 name: (*name).into(),
-                endpoints: vec![endpoint(address)],
+                endpoints: vec![Configured::plain(*address)],
                 writes: PoolWrites::After(Duration::ZERO),
-                tls: None,
+                scheme: Scheme::Http,
             })
             .collect(),
         probe,
@@ -188,7 +187,7 @@ async fn an_endpoint_that_moves_to_another_address_is_probed_there_at_once() {
     let tally = endpoint(&supervisor.published.load(), 0, 0).tally.clone();
     supervisor.reconfigure(moving(after.address)).await.unwrap();
     let moved = endpoint(&supervisor.published.load(), 0, 0);
-    assert!(moved.address == after.address && Arc::ptr_eq(&moved.tally, &tally));
+    assert!(moved.way.address == after.address.into() && Arc::ptr_eq(&moved.tally, &tally));
     eventually("probed at its new address", || !after.heads().is_empty()).await;
     assert!(after.heads()[0].contains("host: web.example.org:8080"));
 }

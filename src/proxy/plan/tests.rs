@@ -1,15 +1,20 @@
 //! Where requests go, and where to next, by what the view says.
 
 use super::*;
-use crate::config::{Backend, Probe, ProbeKind, Timeouts};
+use crate::config::{Backend, Probe, ProbeKind, Timeouts, Way};
 use crate::domain::{
     BackendSnapshot, Diverged, Drained, EndpointSnapshot, Health, Out, PoolHealth, PoolSnapshot, ReadOnly, Rules,
     Steadiness, Suspicion, Trial,
 };
 use crate::health::Tally;
 use crate::telemetry::cells::PerWorker;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+fn nowhere() -> Arc<Way> {
+    Way::plain(SocketAddr::from(([127, 0, 0, 1], 1)))
+}
 
 /// Always the first of two, unless it has more in flight; chance is never kind.
 struct First(fn(u32) -> i64);
@@ -53,7 +58,7 @@ pub fn backend(pools: &[&str], routing: Routing) -> BackendView {
             suspect: those("s"),
             rest: those("dp"),
             endpoints: (endpoints.iter())
-                .map(|id| EndpointView { address: "127.0.0.1:1".parse().unwrap(), tally: Arc::new(Tally::new(*id, 1)) })
+                .map(|id| EndpointView { way: nowhere(), tally: Arc::new(Tally::new(*id, 1)) })
                 .map(Arc::new)
                 .collect(),
         });

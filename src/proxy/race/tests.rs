@@ -1,7 +1,7 @@
 //! Attempts side by side, at endpoints that do as they are told.
 
 use super::*;
-use crate::config::Timeouts;
+use crate::config::{Timeouts, Way};
 use crate::domain::{Class, EndpointId, Fingerprint};
 use crate::health::{Asking, EndpointView, Tally};
 use crate::proxy::attempt::{By, Hold, Making, Reach, Timed};
@@ -11,6 +11,7 @@ use crate::proxy::local::Worker;
 use crate::proxy::local::tests::worker;
 use crate::runtime::tasks;
 use crate::upstream::client::over;
+use crate::upstream::connect::connect;
 use crate::upstream::{Upload, UploadState};
 use http::Request;
 use hyper_util::rt::TokioIo;
@@ -35,7 +36,7 @@ async fn attempt(worker: &Rc<Worker>, id: u32, by: By, stood: Stood, writes: &'s
         stream.write_all(writes.as_bytes()).await.unwrap();
         let _closed = stream.read(&mut head).await;
     });
-    let place = EndpointView { address, tally: Arc::new(Tally::new(EndpointId(id), 1)) };
+    let place = EndpointView { way: Way::plain(address), tally: Arc::new(Tally::new(EndpointId(id), 1)) };
     let now = worker.clock.now();
     keep_one(worker, &place).await;
     let mut request = Request::new(Upload::Empty);
@@ -48,7 +49,6 @@ async fn attempt(worker: &Rc<Worker>, id: u32, by: By, stood: Stood, writes: &'s
         by,
         timed: Timed::ByRace,
         hold: Hold::On,
-        address,
         introduce: None,
         timeouts: Timeouts { connect: PATIENCE, head: PATIENCE, body_idle: PATIENCE, total: None },
         in_flight: InFlight::begin(worker.endpoint(&place), Running::Read, &worker.reporter),
@@ -59,7 +59,7 @@ async fn attempt(worker: &Rc<Worker>, id: u32, by: By, stood: Stood, writes: &'s
 
 /// Gives that endpoint a kept connection that is ready.
 async fn keep_one(worker: &Rc<Worker>, place: &EndpointView) {
-    let stream = tokio::net::TcpStream::connect(place.address).await.unwrap();
+    let stream = connect(&place.way.address, None, PATIENCE).await.unwrap();
     let lease = over(TokioIo::new(stream)).await.unwrap();
     let local = worker.endpoint(place);
     local.kept.give_back(lease, worker.clock.now());

@@ -5,6 +5,7 @@ use crate::config::{Page, Pages};
 use crate::proxy::route::Refusal;
 use crate::upstream::{Connection, Sent};
 use http::Request;
+use rustls::AlertDescription;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ fn connect(kind: io::ErrorKind) -> Option<Failure> {
     Some(Failure::Connect { error: kind.into(), after: ZERO })
 }
 
+fn tls(error: rustls::Error) -> Option<Failure> {
+    Some(Failure::Tls { error, sent: Sent::Nothing })
+}
+
 /// Each failure, with what is said of it in RFC 9209's words.
 fn failures() -> Vec<(Option<Failure>, u16, &'static str)> {
     let malformed = |what| Some(Failure::Malformed { what });
@@ -30,6 +35,11 @@ fn failures() -> Vec<(Option<Failure>, u16, &'static str)> {
         (Some(Failure::Withdrawn), 503, "destination_unavailable"),
         (connect(io::ErrorKind::TimedOut), 504, "connection_timeout"),
         (connect(io::ErrorKind::ConnectionRefused), 502, "connection_refused"),
+        (connect(io::ErrorKind::NotFound), 502, "connection_refused"),
+        (connect(io::ErrorKind::UnexpectedEof), 502, "connection_terminated"),
+        (tls(rustls::CertificateError::Expired.into()), 502, "tls_certificate_error"),
+        (tls(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)), 502, "tls_alert_received"),
+        (tls(rustls::Error::DecryptError), 502, "tls_protocol_error"),
         (connect(io::ErrorKind::ConnectionReset), 502, "connection_terminated"),
         (connect(io::ErrorKind::HostUnreachable), 502, "destination_ip_unroutable"),
         (connect(io::ErrorKind::NetworkUnreachable), 502, "destination_ip_unroutable"),

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 /// What a front door is started with.
 pub struct Builder {
-    primary: Vec<SocketAddr>,
-    secondary: Vec<SocketAddr>,
+    primary: Vec<String>,
+    secondary: Vec<String>,
     top: String,
     listener: String,
     backend: String,
@@ -163,23 +163,25 @@ impl Door {
 }
 
 impl Builder {
-    pub fn primary(self, endpoint: &Endpoint) -> Builder {
-        self.primary_at(endpoint.address)
+    pub fn primary(mut self, endpoint: &Endpoint) -> Builder {
+        self.primary.push(endpoint.text());
+        self
     }
 
     /// An endpoint that is not the harness's.
     pub fn primary_at(mut self, address: SocketAddr) -> Builder {
-        self.primary.push(address);
+        self.primary.push(address.to_string());
         self
     }
 
-    pub fn secondary(self, endpoint: &Endpoint) -> Builder {
-        self.secondary_at(endpoint.address)
+    pub fn secondary(mut self, endpoint: &Endpoint) -> Builder {
+        self.secondary.push(endpoint.text());
+        self
     }
 
     /// An endpoint that is not the harness's.
     pub fn secondary_at(mut self, address: SocketAddr) -> Builder {
-        self.secondary.push(address);
+        self.secondary.push(address.to_string());
         self
     }
 
@@ -218,6 +220,16 @@ impl Builder {
         self
     }
 
+    /// In place of those.
+    pub fn set_primary_keys(&mut self, keys: &str) {
+        self.primary_keys = format!(", {keys}");
+    }
+
+    /// Another endpoint in place of those of the primary.
+    pub fn set_primary(&mut self, endpoint: &Endpoint) {
+        self.primary = vec![endpoint.text()];
+    }
+
     /// Further keys of the probe's table.
     pub fn probe_keys(mut self, keys: &str) -> Builder {
         self.probe_keys = format!(", {keys}");
@@ -247,7 +259,7 @@ impl Builder {
     }
 
     pub fn set_secondary(&mut self, endpoint: &Endpoint) {
-        self.secondary = vec![endpoint.address];
+        self.secondary = vec![endpoint.text()];
     }
 
     pub fn set_rest(&mut self, tables: &str) {
@@ -282,7 +294,7 @@ impl Builder {
     }
 
     fn config(&self, address: SocketAddr, admin: SocketAddr, certificate: &Certificate) -> Config {
-        let list = |endpoints: &[SocketAddr]| {
+        let list = |endpoints: &[String]| {
             let quoted: Vec<String> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
             quoted.join(", ")
         };
@@ -322,8 +334,10 @@ impl Builder {
             probe_keys = self.probe_keys,
         );
         let files = |path: &Path| match path.extension().and_then(|kind| kind.to_str()) {
-            Some("pem") => Ok(certificate.chain.clone().into_bytes()),
-            Some("key") => Ok(certificate.key.clone().into_bytes()),
+            Some("pem") if !self.files.contains_key(path.to_str().unwrap()) => {
+                Ok(certificate.chain.clone().into_bytes())
+            }
+            Some("key") if !self.files.contains_key(path.to_str().unwrap()) => Ok(certificate.key.clone().into_bytes()),
             _ => self.files.get(path.to_str().unwrap()).cloned().ok_or(std::io::ErrorKind::NotFound.into()),
         };
         config::parse("test.toml", &text, &files)

@@ -1,11 +1,13 @@
 //! An endpoint that does as the test says, byte for byte, and keeps what it was sent.
 
+use super::line::{At, Hello, Line, Listening};
+use rustls::ServerConfig;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -28,6 +30,8 @@ pub enum Act {
     AtHead(Box<Act>),
     /// Writes these bytes and resets the connection, whatever has not been read.
     WriteAndReset(Vec<u8>),
+    /// Writes these bytes and ends its side; with TLS, without saying so.
+    WriteAndCut(Vec<u8>),
     /// One after the other.
     Both(Box<Act>, Box<Act>),
     /// Goes on once the gate is open.
@@ -127,11 +131,17 @@ struct Shared {
     connections: Mutex<usize>,
     /// The PROXY headers of probes.
     probed_by: Mutex<Vec<Vec<u8>>>,
+    /// Of connections that carried a request, or a probe.
+    hellos: Mutex<Vec<Hello>>,
+    probed_with: Mutex<Vec<Hello>>,
 }
 
 /// A scripted endpoint. Probes of `/probe` are answered well unless told otherwise, and not kept.
 pub struct Endpoint {
+    /// Nowhere, if it listens on a Unix socket.
     pub address: SocketAddr,
+    at: At,
+    tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     running: Option<JoinHandle<()>>,
 }
@@ -139,11 +149,50 @@ pub struct Endpoint {
 impl Endpoint {
     /// Listens on a free port; answers everything with 200 and its name.
     pub async fn start(name: &str) -> Endpoint {
+        Endpoint::start_at(name, At::Tcp("127.0.0.1:0".parse().unwrap()), None).await
+    }
+
+    /// The same over TLS.
+    pub async fn start_tls(name: &str, tls: Arc<ServerConfig>) -> Endpoint {
+        Endpoint::start_at(name, At::Tcp("127.0.0.1:0".parse().unwrap()), Some(tls)).await
+    }
+
+    /// The same on a Unix socket.
+    pub async fn start_unix(name: &str, path: &Path) -> Endpoint {
+        Endpoint::start_at(name, At::Unix(path.to_owned()), None).await
+    }
+
+    pub async fn start_at(name: &str, at: At, tls: Option<Arc<ServerConfig>>) -> Endpoint {
         let shared = Arc::new(Shared::default());
         *shared.otherwise.lock().unwrap() = Some(ok(name));
-        let mut endpoint = Endpoint { address: "127.0.0.1:0".parse().unwrap(), shared, running: None };
+        let mut endpoint = Endpoint { address: ([0, 0, 0, 0], 0).into(), at, tls, shared, running: None };
         endpoint.listen().await;
         endpoint
+    }
+
+    /// As it is written in a config.
+    pub fn text(&self) -> String {
+        match &self.at {
+            At::Tcp(address) => address.to_string(),
+            At::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// The handshakes of connections that carried a request.
+    pub fn hellos(&self) -> Vec<Hello> {
+        self.shared.hellos.lock().unwrap().clone()
+    }
+
+    /// The handshakes of probes.
+    pub fn probed_with(&self) -> Vec<Hello> {
+        self.shared.probed_with.lock().unwrap().clone()
+    }
+
+    /// Another certificate from now on.
+    pub async fn secure(&mut self, tls: Arc<ServerConfig>) {
+        self.kill().await;
+        self.tls = Some(tls);
+        self.listen().await;
     }
 
     /// What to do with requests for a path.
@@ -201,23 +250,20 @@ impl Endpoint {
 
     /// Listens again, at the same address.
     pub async fn listen(&mut self) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
-        let listener = socket.listen(1024).unwrap();
-        self.address = listener.local_addr().unwrap();
-        self.running = Some(tokio::spawn(accept(listener, self.shared.clone())));
+        let listener = self.at.listen();
+        if let At::Tcp(address) = self.at {
+            self.address = address;
+        }
+        self.running = Some(tokio::spawn(accept(listener, self.tls.clone(), self.shared.clone())));
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: Listening, tls: Option<Arc<ServerConfig>>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new(); // aborted with this task
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                let (stream, _) = accepted.unwrap();
-                stream.set_zero_linger().unwrap();
-                connections.spawn(serve(stream, shared.clone()));
+            line = listener.accept() => {
+                connections.spawn(serve(line, tls.clone(), shared.clone()));
             }
             Some(ended) = connections.join_next() => if let Err(error) = ended && error.is_panic() {
                 std::panic::resume_unwind(error.into_panic());
@@ -227,17 +273,24 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Requests on one connection, one after the other. Ends when either side closes.
-async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
-    let mut buffer = Vec::new();
+async fn serve(mut stream: Line, tls: Option<Arc<ServerConfig>>, shared: Arc<Shared>) {
+    let (mut buffer, mut hello) = (Vec::new(), None);
     let mut counted = false;
+    // A header would come before TLS; no test has both.
+    if let Some(tls) = tls {
+        let Ok((secured, said)) = stream.secure(tls).await else { return };
+        (stream, hello) = (secured, Some(said));
+    }
     let Some(introduction) = read_introduction(&mut stream, &mut buffer).await else { return };
     while let Some(mut seen) = read_head(&mut stream, &mut buffer).await {
         seen.introduction.clone_from(&introduction);
         let path = seen.line().split(' ').nth(1).unwrap_or("").to_owned();
         let act = if path == "/probe" {
             shared.probed_by.lock().unwrap().push(introduction.clone());
+            shared.probed_with.lock().unwrap().extend(hello.clone());
             shared.probes.lock().unwrap().clone().unwrap_or_else(|| ok("well"))
         } else {
+            shared.hellos.lock().unwrap().extend(hello.take());
             *shared.connections.lock().unwrap() += usize::from(!std::mem::replace(&mut counted, true));
             let scripted = shared.script.lock().unwrap().get(&path).cloned();
             scripted.unwrap_or_else(|| shared.otherwise.lock().unwrap().clone().unwrap())
@@ -264,7 +317,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
 }
 
 /// Whether the connection goes on.
-async fn perform(stream: &mut TcpStream, act: Act) -> bool {
+async fn perform(stream: &mut Line, act: Act) -> bool {
     match act {
         Act::After(wait, then) => {
             tokio::time::sleep(wait).await;
@@ -275,26 +328,35 @@ async fn perform(stream: &mut TcpStream, act: Act) -> bool {
             Box::pin(perform(stream, *then)).await
         }
         Act::Both(first, second) => Box::pin(perform(stream, *first)).await && Box::pin(perform(stream, *second)).await,
-        Act::Write(bytes) => stream.write_all(&bytes).await.is_ok(),
+        Act::Write(bytes) => stream.io().write_all(&bytes).await.is_ok() && stream.io().flush().await.is_ok(),
         Act::WriteAndClose(bytes) => {
-            let _written = stream.write_all(&bytes).await;
-            let _closed = stream.shutdown().await;
+            let _written = stream.io().write_all(&bytes).await;
+            let _closed = stream.io().shutdown().await;
             // Until the other side is gone: closing at once would reset the connection under what was written.
-            let _rest = stream.read_to_end(&mut Vec::new()).await;
+            let _rest = stream.io().read_to_end(&mut Vec::new()).await;
             false
         }
         Act::Reset => false, // dropped with linger zero
+        Act::WriteAndCut(bytes) => {
+            stream.io().write_all(&bytes).await.unwrap();
+            stream.io().flush().await.unwrap();
+            stream.cut().await;
+            let _rest = stream.io().read_to_end(&mut Vec::new()).await;
+            false
+        }
         Act::WriteAndReset(bytes) => {
-            let _written = stream.write_all(&bytes).await;
+            let _written = stream.io().write_all(&bytes).await;
+            let _flushed = stream.io().flush().await;
             false
         }
         Act::Silence => {
-            let _gone = stream.read_to_end(&mut Vec::new()).await;
+            let _gone = stream.io().read_to_end(&mut Vec::new()).await;
             false
         }
         Act::Echo(first) => {
-            stream.write_all(&first).await.unwrap();
-            let (mut read, mut write) = stream.split();
+            stream.io().write_all(&first).await.unwrap();
+            stream.io().flush().await.unwrap();
+            let (mut read, mut write) = tokio::io::split(stream.io());
             let _bytes = tokio::io::copy(&mut read, &mut write).await;
             let _closed = write.shutdown().await;
             false
@@ -315,7 +377,7 @@ fn choose(mut act: Act, seen: &Seen) -> Act {
 }
 
 /// The PROXY header before the first request, or nothing; `None` when the connection ended.
-async fn read_introduction(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+async fn read_introduction(stream: &mut Line, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     loop {
         let length = match &buffer[..] {
             [b'P', b'R', b'O', b'X', ..] => buffer.iter().position(|byte| *byte == b'\n').map(|end| end + 1),
@@ -332,7 +394,7 @@ async fn read_introduction(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Opti
 }
 
 /// A request's head; `None` when the connection ended.
-async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
+async fn read_head(stream: &mut Line, buffer: &mut Vec<u8>) -> Option<Seen> {
     let end = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;
@@ -345,7 +407,7 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen>
 }
 
 /// Its body, and what follows that; `None` when the connection ended before.
-async fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, seen: &mut Seen) -> Option<()> {
+async fn read_body(stream: &mut Line, buffer: &mut Vec<u8>, seen: &mut Seen) -> Option<()> {
     if seen.field("transfer-encoding") == ["chunked"] {
         loop {
             let line = take_line(stream, buffer).await?;
@@ -375,7 +437,7 @@ async fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, seen: &mut Seen
     Some(())
 }
 
-async fn take_line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
+async fn take_line(stream: &mut Line, buffer: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(end) = buffer.windows(2).position(|window| window == b"\r\n") {
             let line = buffer.drain(..end + 2).take(end).collect();
@@ -385,9 +447,9 @@ async fn take_line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Strin
     }
 }
 
-async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+async fn more(stream: &mut Line, buffer: &mut Vec<u8>) -> Option<()> {
     let mut piece = [0; 16 * 1024];
-    let length = stream.read(&mut piece).await.ok().filter(|length| *length > 0)?;
+    let length = stream.io().read(&mut piece).await.ok().filter(|length| *length > 0)?;
     buffer.extend_from_slice(&piece[..length]);
     Some(())
 }

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod door;
 pub mod endpoint;
+pub mod line;
 #[path = "../../process/harness/ports.rs"]
 pub mod ports;
 

@@ -1,0 +1,72 @@
+//! What can be wrong with a file, the configuration's own or one that it names, in words.
+
+use super::super::problem::{FileTrouble, PageTrouble, TokenTrouble};
+use super::super::units::Bytes;
+use super::{Text, say, shown};
+
+pub(super) fn file(trouble: &FileTrouble) -> Text {
+    match trouble {
+        FileTrouble::NotThere => {
+            say("there is no such file", "", "check the path; where none is given it is /etc/hotspare/hotspare.toml")
+        }
+        FileTrouble::Directory => say("this is a directory, not a file", "", "name the file in it"),
+        FileTrouble::NoPermission => {
+            say("no permission to read this file", "", "let the user that hotspare runs as read it")
+        }
+        FileTrouble::TooLarge { limit } => {
+            say(format!("this file is larger than {}", Bytes(*limit)), "", "is it really a config file?")
+        }
+        FileTrouble::NotUtf8 { line } => {
+            let help = "save it as UTF-8; keys and host names are ASCII anyway";
+            say(format!("line {line} is not UTF-8 text"), "", help)
+        }
+        FileTrouble::Other(error) => say(format!("can't read this file: {}", shown(error)), "", ""),
+    }
+}
+
+pub(super) fn token(file: &str, trouble: TokenTrouble) -> Text {
+    let make = "make one with: (umask 077; head -c 24 /dev/urandom | base64 > FILE)";
+    match trouble {
+        TokenTrouble::OpenToOthers { mode } => say(
+            format!("others than its owner may read or change {}", shown(file)),
+            format!("its mode is {mode:04o}: who has the token commands this hotspare"),
+            "only the user that hotspare runs as needs it: chmod 600 FILE; if others may have seen it, make a new one",
+        ),
+        TokenTrouble::Short { length: 0, .. } => say(format!("no token in {}", shown(file)), "the file is empty", make),
+        TokenTrouble::Short { length, least } => say(
+            format!("the token in {} is too short", shown(file)),
+            format!("{length} characters could be guessed; at least {least} are needed"),
+            make,
+        ),
+        TokenTrouble::Long { length, most } => say(
+            format!("the token in {} is too long", shown(file)),
+            format!("{length} characters; at most {most} are taken. Is it another file?"),
+            make,
+        ),
+        TokenTrouble::NotOneWord => say(
+            format!("what is in {} is not a token", shown(file)),
+            "a token is one word of printable ASCII characters, without blanks in it",
+            make,
+        ),
+    }
+}
+
+pub(super) fn page(file: &str, trouble: PageTrouble) -> Text {
+    match trouble {
+        PageTrouble::Empty => say(
+            format!("no page in {}", shown(file)),
+            "the file is empty",
+            "write it, in HTML; or leave the key out, and Hotspare's own page is sent",
+        ),
+        PageTrouble::TooLarge { most } => say(
+            format!("{} is larger than {}", shown(file), Bytes(most as u64)),
+            "it is sent whole to everyone, just when much is wrong already",
+            "take out what is large: pictures and fonts that stand in it may be served from elsewhere",
+        ),
+        PageTrouble::NotUtf8 { line } => say(
+            format!("{} is not UTF-8 text", shown(file)),
+            format!("its line {line} is not; pages are sent as \"text/html; charset=utf-8\""),
+            "save it as UTF-8, or write what is not ASCII in HTML: &eacute;",
+        ),
+    }
+}
