@@ -11,9 +11,11 @@ use crate::health::tally::Place;
 use crate::health::{Asking, Reporter};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{Ends, ProxyHeader, Upload, UploadState};
-use http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use http::header::{
+    HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -165,7 +167,17 @@ fn outgoing(method: Method, target: Uri, headers: HeaderMap, body: Upload) -> Re
     // Only a client of HTTP/1.0 names no host, and HTTP/1.1 would have to (RFC 9112, section 3.2).
     *request.version_mut() = if headers.contains_key(HOST) { Version::HTTP_11 } else { Version::HTTP_10 };
     *request.headers_mut() = headers;
+    frame_rare_body(&mut request);
     request
+}
+
+/// A body in chunks, or of HTTP/2, whose length nobody said: hyper passes one on in chunks, but takes it for none where the method hardly
+/// ever has a body, unless it is told.
+fn frame_rare_body(request: &mut Request<Upload>) {
+    let rare = matches!(*request.method(), Method::GET | Method::HEAD);
+    if rare && !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 /// A request counted at its backend until its response has ended.

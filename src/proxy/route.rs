@@ -22,9 +22,11 @@ pub struct Route<'a> {
 /// Why a request is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No Host, more than one, not a host, or unlike `:authority` (RFC 9112, section 3.2).
+    /// No Host, more than one, not a host, or unlike `:authority` (RFC 9112, section 3.2); or a target that is a host and nothing else,
+    /// as only CONNECT has one (section 3.2.3); or in HTTP/2 no path (RFC 9113, section 8.3.1).
     BadHost,
-    /// A Transfer-Encoding that is not exactly one `chunked` (RFC 9112, section 6.1): endpoints differ in how they read it.
+    /// A Transfer-Encoding that is not exactly one `chunked` (RFC 9112, section 6.1): endpoints differ in how they read it. In HTTP/2,
+    /// lengths that are not one number (RFC 9113, section 8.1.1).
     BadTransferEncoding,
     /// CONNECT, TRACE: not for a reverse proxy.
     MethodRefused,
@@ -49,6 +51,12 @@ pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Res
         return Err(Refusal::MethodRefused);
     }
     check_framing(request.headers())?;
+    if request.version() == Version::HTTP_2 && origin_form(request.uri()).is_none() {
+        return Err(Refusal::BadHost);
+    }
+    if request.version() == Version::HTTP_2 && !has_one_length_at_most(request.headers()) {
+        return Err(Refusal::BadTransferEncoding);
+    }
     let authority = Authority::of(request)?;
     let name = HostName::parse(authority.text())?;
     let path = normal_path(request.uri().path());
@@ -78,6 +86,13 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
+/// Of a request over HTTP/2 hyper has looked at the first length alone.
+fn has_one_length_at_most(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let first_is_well = lengths.next().is_none_or(|first| !first.is_empty() && first.iter().all(u8::is_ascii_digit));
+    first_is_well && lengths.next().is_none()
+}
+
 /// Whether it is a host, with a port or without.
 pub fn is_host(text: &str) -> bool {
     !text.is_empty() && HostName::parse(text).is_ok()
@@ -101,7 +116,9 @@ impl<'a> Authority<'a> {
         }
         let field = field.map(|value| value.to_str().map_err(|_| Refusal::BadHost)).transpose()?;
         let target = request.uri().authority().map(http::uri::Authority::as_str);
+        let alone = target.is_some() && request.uri().scheme().is_none();
         match (target, field, request.version()) {
+            (_, _, Version::HTTP_10 | Version::HTTP_11) if alone => Err(Refusal::BadHost),
             // In HTTP/2 both may be there, and must then agree; in HTTP/1.1 the target wins and Host must still be there.
             (Some(target), Some(field), Version::HTTP_2) if !target.eq_ignore_ascii_case(field) => {
                 Err(Refusal::BadHost)
@@ -241,10 +258,8 @@ fn undotted(segment: &str) -> Cow<'_, str> {
 
 /// The target to send to an endpoint: origin form, or `*`; bytes past ASCII are percent-encoded (RFC 3986, section 2.1).
 pub fn target(uri: &Uri) -> Uri {
-    let Some(path) = uri.path_and_query() else { return Uri::from_static("/") };
-    if path.as_str().is_ascii() {
-        return Uri::from(path.clone());
-    }
+    let Some(origin) = origin_form(uri) else { return Uri::from_static("/") };
+    let Some(path) = origin.path_and_query().filter(|path| !path.as_str().is_ascii()) else { return origin };
     let mut encoded = String::with_capacity(path.as_str().len() * 2);
     for byte in path.as_str().bytes() {
         if byte.is_ascii() {
@@ -253,7 +268,12 @@ pub fn target(uri: &Uri) -> Uri {
             encoded.push_str(&format!("%{byte:02X}"));
         }
     }
-    encoded.parse().unwrap_or_else(|_| Uri::from(path.clone()))
+    encoded.parse().unwrap_or_else(|_| origin.clone())
+}
+
+/// Path and query alone; `None` where there are none. (Those of a target that has a scheme look like `/` then, and are written as nothing.)
+fn origin_form(uri: &Uri) -> Option<Uri> {
+    uri.path_and_query().map(|path| Uri::from(path.clone())).filter(|origin| !origin.path().is_empty())
 }
 
 #[cfg(test)]
@@ -290,6 +310,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_over_http_2_has_one_length_or_none() {
+        for (lengths, well) in [
+            (&[][..], true),
+            (&["7"], true),
+            (&["7", "7"], false),
+            (&["7", "+1"], false),
+            (&["", "7"], false),
+            (&["7, 7"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append("content-length", HeaderValue::from_static(length));
+            }
+            assert_eq!(has_one_length_at_most(&headers), well, "{lengths:?}");
+        }
+    }
+
+    #[test]
     fn no_spelling_of_a_path_reaches_another_site() {
         for (written, read) in [
             ("/", "/"),
@@ -317,5 +355,7 @@ mod tests {
         assert_eq!(target(&Uri::from_static("https://example.org/a?b")), "/a?b");
         assert_eq!(target(&Uri::from_static("*")), "*");
         assert_eq!(target(&Uri::from_static("http://example.org")), "/");
+        let pathless = Uri::builder().scheme("http").authority("example.org").path_and_query("").build();
+        assert_eq!(target(&pathless.expect("it is one")).to_string(), "/", "never nothing");
     }
 }
