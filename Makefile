@@ -1,6 +1,6 @@
 # The project's few commands. `make` alone lists them.
 
-.PHONY: help demo test slow bench bench-core drill deny tools
+.PHONY: help demo test slow fuzz bench bench-core drill deny tools
 .DEFAULT_GOAL := help
 
 # Which binary process tests run: release speed without the long link.
@@ -20,9 +20,14 @@ test: tools ## everything: format, lints, all tests; installs missing outside pr
 	HOTSPARE_BIN="$(FAST_BIN)" INSTA_UPDATE=no cargo test --features real
 	@echo "make test: all passed"
 
-slow: ## long simulations: 200 days of trouble, and days in which nothing may happen (SEED=n for one); 100,000 writes
+slow: ## long simulations (SEED=n for one), 100,000 writes, 60,000 smuggling tries, each fuzz target for 60 s
 	SIM=slow cargo test --profile fast --features real --test sim
 	WRITES=100000 cargo test --profile fast --features real --test it sacred
+	SMUGGLED=15000 cargo test --profile fast --features real --test it smuggled
+	$(MAKE) fuzz
+
+fuzz: ## each fuzz target for 60 s (FUZZ_SECONDS=n); TARGETS="config proxy_header" for some
+	tests/fuzz/run.sh $(TARGETS)
 
 bench: tools ## requests per second and CPU beside nginx
 	cargo bench --features real --bench compare
