@@ -1,6 +1,6 @@
 # The project's few commands. `make` alone lists them.
 
-.PHONY: help demo test slow conformance bench bench-core drill deny tools
+.PHONY: help demo test slow conformance fuzz bench bench-core drill deny tools
 .DEFAULT_GOAL := help
 
 # Which binary process tests run: release speed without the long link.
@@ -22,10 +22,15 @@ test: tools ## everything: format, lints, all tests; installs missing outside pr
 	HOTSPARE_BIN="$(FAST_BIN)" INSTA_UPDATE=no cargo test --features real
 	@echo "make test: all passed"
 
-slow: tools ## long simulations: 200 days of trouble, and days in which nothing may happen (SEED=n for one); 100,000 writes; memory
+slow: tools ## long simulations (SEED=n for one), 100,000 writes, 60,000 smuggling tries, memory of 2,000 slow clients, each fuzz target for 60 s
 	SIM=slow cargo test --profile fast --features real --test sim
 	WRITES=100000 cargo test --profile fast --features real --test it sacred
+	SMUGGLED=15000 cargo test --profile fast --features real --test it smuggled
 	CLIENTS=1000 HOTSPARE_BIN="$(FAST_BIN)" cargo test --profile fast --features real --test process bodies -- --nocapture
+	$(MAKE) fuzz
+
+fuzz: ## each fuzz target for 60 s (FUZZ_SECONDS=n); TARGETS="config proxy_header" for some
+	tests/fuzz/run.sh $(TARGETS)
 
 conformance: ## HTTP, case by case, through Hotspare, nginx, HAProxy and Caddy (from PyPI), into docs/conformance.md
 	@tests/tools.sh haproxy

@@ -55,7 +55,7 @@ fn each_rust(places: &[&str], rule: impl Fn(&str, &str) -> Vec<Finding>) {
 }
 
 /// Where the project has Rust files.
-const RUST: &[&str] = &["src/", "tests/", "benches/"];
+const RUST: &[&str] = &["src/", "tests/", "benches/", "fuzz/"];
 
 #[test]
 fn no_floor_knows_one_above_it_or_beside_it() {

@@ -26,7 +26,8 @@ pub(super) fn render(problems: &Problems, color: Color) -> String {
         1 => out.push_str("and 1 more\n"),
         more => out.push_str(&format!("and {more} more\n")),
     }
-    out
+    // The renderer shows control characters as pictures, but for those past ASCII, which terminals obey as well.
+    out.replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{fffd}")
 }
 
 /// One problem as annotate-snippets has it: only the lines it is about are handed over, so that a long file costs

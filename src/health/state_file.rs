@@ -13,7 +13,7 @@
 mod disk;
 #[cfg(test)]
 mod fixtures;
-mod schema;
+pub mod schema;
 
 pub use disk::{Lost, Remembered, read};
 

@@ -159,18 +159,24 @@ impl Exchange {
     }
 }
 
-fn outgoing(method: Method, target: Uri, mut headers: HeaderMap, body: Upload) -> Request<Upload> {
-    // hyper takes a body of unknown length for none with methods that seldom have one, GET among them, unless it is said.
-    if !body.is_end_stream() && body.size_hint().exact().is_none() {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
+fn outgoing(method: Method, target: Uri, headers: HeaderMap, body: Upload) -> Request<Upload> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = target;
     // Only a client of HTTP/1.0 names no host, and HTTP/1.1 would have to (RFC 9112, section 3.2).
     *request.version_mut() = if headers.contains_key(HOST) { Version::HTTP_11 } else { Version::HTTP_10 };
     *request.headers_mut() = headers;
+    frame_rare_body(&mut request);
     request
+}
+
+/// A body in chunks, or of HTTP/2, whose length nobody said: hyper passes one on in chunks, but takes it for none where the method hardly
+/// ever has a body, unless it is told.
+fn frame_rare_body(request: &mut Request<Upload>) {
+    let rare = matches!(*request.method(), Method::GET | Method::HEAD);
+    if rare && !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 /// A request counted at its backend until its response has ended.

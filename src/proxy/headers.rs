@@ -68,21 +68,28 @@ pub fn response(headers: &mut HeaderMap, status: StatusCode, upgrading: Upgradin
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    one_length(headers, status);
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH); // RFC 9110, section 8.6
+    }
+    keep_one_length(headers);
     drop_hop_by_hop(headers, |_| false);
     name_upgrade(headers, protocol);
 }
 
-/// The same length twice is one, which hyper has seen to be the same (RFC 9112, section 6.3); 204 has none (RFC 9110, section 8.6).
-fn one_length(headers: &mut HeaderMap, status: StatusCode) {
-    if status == StatusCode::NO_CONTENT {
-        headers.remove(header::CONTENT_LENGTH);
-        return;
-    }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    if let (Some(first), Some(_)) = (lengths.next(), lengths.next()) {
-        let first = first.clone();
-        headers.insert(header::CONTENT_LENGTH, first);
+/// Nobody has read the length of a response that has no body (to HEAD, 304): it goes to the client if it is one number, however often.
+fn keep_one_length(headers: &mut HeaderMap) {
+    let fields = headers.get_all(header::CONTENT_LENGTH);
+    let all = fields.iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b','));
+    let mut lengths = all.map(<[u8]>::trim_ascii);
+    let Some(first) = lengths.next() else { return };
+    let digits = std::str::from_utf8(first).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| digits.parse::<u64>().ok());
+    let mut others = 0;
+    let same = lengths.inspect(|_| others += 1).all(|other| other == first);
+    match number {
+        Some(_) if others == 0 => {}
+        Some(number) if same => drop(headers.insert(header::CONTENT_LENGTH, number.into())),
+        Some(_) | None => drop(headers.remove(header::CONTENT_LENGTH)),
     }
 }
 
@@ -229,6 +236,27 @@ mod tests {
         assert_eq!(headers["connection"], "upgrade");
         assert_eq!(headers["upgrade"], "websocket");
         assert!(!headers.contains_key("keep-alive"));
+    }
+
+    #[test]
+    fn a_length_that_nobody_read_is_one_number_or_gone() {
+        for (lengths, expected) in [
+            (&["7"][..], Some("7")),
+            (&["7", "7"], Some("7")),
+            (&["7, 7"], Some("7")),
+            (&["7", "8"], None),
+            (&[""], None),
+            (&["+7"], None),
+            (&["7,"], None),
+            (&["18446744073709551616"], None),
+        ] {
+            let pairs: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
+            let mut headers = fields(&pairs);
+            response(&mut headers, Upgrading::No);
+            let left: Vec<_> =
+                headers.get_all("content-length").iter().map(|length| length.to_str().unwrap()).collect();
+            assert_eq!(left, expected.into_iter().collect::<Vec<_>>(), "{lengths:?}");
+        }
     }
 
     #[test]

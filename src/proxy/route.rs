@@ -34,9 +34,11 @@ impl Route<'_> {
 pub enum Refusal {
     /// No Host, more than one, not a host, or unlike `:authority` (RFC 9112, section 3.2).
     BadHost,
-    /// A target in a form that the method does not go with (RFC 9112, section 3.2), or in HTTP/2 no scheme (RFC 9113, section 8.3.1).
+    /// A target in a form that the method does not go with (RFC 9112, section 3.2), or in HTTP/2 no scheme or no path
+    /// (RFC 9113, section 8.3.1).
     BadTarget,
-    /// A Transfer-Encoding that is not exactly one `chunked` (RFC 9112, section 6.1): endpoints differ in how they read it.
+    /// A Transfer-Encoding that is not exactly one `chunked` (RFC 9112, section 6.1): endpoints differ in how they read it. In HTTP/2,
+    /// lengths that are not one number (RFC 9113, section 8.1.1).
     BadTransferEncoding,
     /// CONNECT, TRACE: not for a reverse proxy.
     MethodRefused,
@@ -62,6 +64,9 @@ pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Res
     }
     check_target(request)?;
     check_framing(request.headers())?;
+    if request.version() == Version::HTTP_2 && !has_one_length_at_most(request.headers()) {
+        return Err(Refusal::BadTransferEncoding);
+    }
     let authority = Authority::of(request)?;
     let name = HostName::parse(authority.text())?;
     let path = normal_path(request.uri().path());
@@ -80,12 +85,13 @@ pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Res
     Ok(Route { site, host: authority.to_send()?, upgrading: asks_for_upgrade(request) })
 }
 
-/// `host:port` alone is for CONNECT, and `*` for OPTIONS.
+/// `host:port` alone is for CONNECT, and `*` for OPTIONS; HTTP/2 has a scheme and a path.
 fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
     let uri = request.uri();
     // h2 takes an empty `:scheme`; where `:authority` is missing, too, it keeps none.
     let no_scheme = uri.authority().is_some() && uri.scheme_str().is_none_or(str::is_empty);
-    match no_scheme || (uri.path() == "*" && request.method() != Method::OPTIONS) {
+    let no_path = request.version() == Version::HTTP_2 && origin_form(uri).is_none();
+    match no_scheme || no_path || (uri.path() == "*" && request.method() != Method::OPTIONS) {
         true => Err(Refusal::BadTarget),
         false => Ok(()),
     }
@@ -105,6 +111,13 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
         (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         (Some(_), _) => Err(Refusal::BadTransferEncoding),
     }
+}
+
+/// Of a request over HTTP/2 hyper has looked at the first length alone.
+fn has_one_length_at_most(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let first_is_well = lengths.next().is_none_or(|first| !first.is_empty() && first.iter().all(u8::is_ascii_digit));
+    first_is_well && lengths.next().is_none()
 }
 
 /// Whether it is a host, with a port or without.
@@ -271,10 +284,8 @@ fn undotted(segment: &str) -> Cow<'_, str> {
 
 /// The target to send to an endpoint: origin form, or `*`; bytes past ASCII are percent-encoded (RFC 3986, section 2.1).
 pub fn target(uri: &Uri) -> Uri {
-    let Some(path) = uri.path_and_query() else { return Uri::from_static("/") };
-    if path.as_str().is_ascii() {
-        return Uri::from(path.clone());
-    }
+    let Some(origin) = origin_form(uri) else { return Uri::from_static("/") };
+    let Some(path) = origin.path_and_query().filter(|path| !path.as_str().is_ascii()) else { return origin };
     let mut encoded = String::with_capacity(path.as_str().len() * 2);
     for byte in path.as_str().bytes() {
         if byte.is_ascii() {
@@ -283,7 +294,12 @@ pub fn target(uri: &Uri) -> Uri {
             encoded.push_str(&format!("%{byte:02X}"));
         }
     }
-    encoded.parse().unwrap_or_else(|_| Uri::from(path.clone()))
+    encoded.parse().unwrap_or_else(|_| origin.clone())
+}
+
+/// Path and query alone; `None` where there are none. (Those of a target that has a scheme look like `/` then, and are written as nothing.)
+fn origin_form(uri: &Uri) -> Option<Uri> {
+    uri.path_and_query().map(|path| Uri::from(path.clone())).filter(|origin| !origin.path().is_empty())
 }
 
 #[cfg(test)]
@@ -320,6 +336,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_over_http_2_has_one_length_or_none() {
+        for (lengths, well) in [
+            (&[][..], true),
+            (&["7"], true),
+            (&["7", "7"], false),
+            (&["7", "+1"], false),
+            (&["", "7"], false),
+            (&["7, 7"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append("content-length", HeaderValue::from_static(length));
+            }
+            assert_eq!(has_one_length_at_most(&headers), well, "{lengths:?}");
+        }
+    }
+
+    #[test]
     fn no_spelling_of_a_path_reaches_another_site() {
         for (written, read) in [
             ("/", "/"),
@@ -347,5 +381,7 @@ mod tests {
         assert_eq!(target(&Uri::from_static("https://example.org/a?b")), "/a?b");
         assert_eq!(target(&Uri::from_static("*")), "*");
         assert_eq!(target(&Uri::from_static("http://example.org")), "/");
+        let pathless = Uri::builder().scheme("http").authority("example.org").path_and_query("").build();
+        assert_eq!(target(&pathless.expect("it is one")).to_string(), "/", "never nothing");
     }
 }

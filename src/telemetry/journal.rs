@@ -10,8 +10,8 @@
 //! Not here: how a line looks (`encode`; docs/journal.md), the files (`file`), the newest transitions in memory
 //! (`health::recent`).
 
-mod encode;
-mod file;
+pub mod encode;
+pub mod file;
 
 use super::files::{FileError, Files, News, RETRY, Trouble};
 use crate::domain::{FailureCounts, Moment, Name, Transition};

@@ -9,7 +9,7 @@ use crate::config::Way;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
@@ -124,7 +124,7 @@ pub async fn send(
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !asked_for_upgrade => {
                 return Err(failed(Failure::Malformed { what: Malformed::UnaskedUpgrade }));
             }
-            Ok(response) if !codings_are_undone(&response) => {
+            Ok(response) if !codings_are_undone(response.headers()) => {
                 return Err(failed(Failure::Malformed { what: Malformed::Coding }));
             }
             Ok(response) => {
@@ -194,8 +194,8 @@ async fn within<F: Future>(
 
 /// Whether hyper has undone every transfer coding: it knows `chunked` alone, and with the field gone nobody could tell that what is
 /// left is compressed, or where it ends (RFC 9112, section 6.1).
-fn codings_are_undone(response: &Response<Incoming>) -> bool {
-    let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
+pub fn codings_are_undone(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
     codings.next().is_none_or(|only| only.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 

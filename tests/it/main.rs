@@ -14,5 +14,6 @@ mod replies;
 mod rescue;
 mod routing;
 mod signals;
+mod smuggled;
 mod smuggling;
 mod upgrades;

@@ -112,12 +112,14 @@ pub fn orphans(manifest: &str, files: &BTreeMap<&str, &str>) -> Vec<Finding> {
     files.keys().filter(|path| !reached.contains(**path)).map(|path| Finding::new(path, 1, rule)).collect()
 }
 
-/// The files of Cargo.toml's targets.
+/// The files of Cargo.toml's targets, and of its members' binaries.
 fn roots(manifest: &str) -> Vec<String> {
     let manifest: toml::Table = manifest.parse().expect("cargo read it before us");
     let listed = ["test", "bench", "bin", "example"].into_iter().filter_map(|kind| manifest.get(kind)?.as_array());
     let paths = listed.flatten().filter_map(|target| target.get("path")?.as_str().map(str::to_owned));
-    paths.chain(["src/lib.rs".to_owned(), "src/main.rs".to_owned()]).collect()
+    let members = manifest.get("workspace").and_then(|workspace| workspace.get("members")?.as_array());
+    let members = members.into_iter().flatten().filter_map(|member| Some(format!("{}/src/main.rs", member.as_str()?)));
+    paths.chain(members).chain(["src/lib.rs".to_owned(), "src/main.rs".to_owned()]).collect()
 }
 
 /// Where the files of `mod name;` may be. `directory` is the file's own, `below` where its child modules live.

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 /// The answer is two bytes in a frame of seven.
@@ -32,7 +33,10 @@ const SERVING: u64 = 1;
 ///
 /// # Errors
 /// It does not, or there was no such answer.
-pub(super) async fn exchange(stream: Socket, service: &str, host: &str) -> Result<(), ProbeFailure> {
+pub async fn exchange<S>(stream: S, service: &str, host: &str) -> Result<(), ProbeFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let tasks = Rc::new(RefCell::new(JoinSet::new()));
     let (mut sender, connection) = http2::Builder::new(Within(Rc::downgrade(&tasks)))
         .handshake(TokioIo::new(stream))

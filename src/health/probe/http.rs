@@ -6,6 +6,7 @@ use super::lag::{self, Reading};
 use super::not_answered;
 use crate::config::{HttpProbe, ProbeMethod};
 use crate::domain::ProbeFailure;
+use crate::upstream::client::codings_are_undone;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
@@ -24,7 +25,7 @@ const BODY_READ: usize = 64 * 1024;
 ///
 /// # Errors
 /// There was no answer.
-pub(super) async fn exchange<S>(
+pub async fn exchange<S>(
     stream: S,
     asked: &HttpProbe,
     host: &str,
@@ -37,6 +38,10 @@ where
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| not_answered(&error))?;
     let mut answer = pin!(async move {
         let response = sender.send_request(request).await.map_err(|error| not_answered(&error))?;
+        // No request would be given such an answer: a probe that took it would lie.
+        if !codings_are_undone(response.headers()) {
+            return Err(ProbeFailure::Malformed);
+        }
         // An endpoint that fails its probe because it is behind may say by how much.
         let lag = asked.lag_header.as_ref().map_or(Reading::Nothing, |name| lag::read(response.headers(), name));
         let verdict = match is_expected(asked, response.status()) {
@@ -200,6 +205,15 @@ mod tests {
         assert_eq!(result(Script::Say(empty), text("x")).await, failed(ProbeFailure::Text));
         let maintenance = "HTTP/1.1 503 Gone\r\nContent-Length: 2\r\n\r\nok";
         assert_eq!(result(Script::Say(maintenance), text("ok")).await, failed(ProbeFailure::Status(503)));
+    }
+
+    #[tokio::test]
+    async fn a_coding_that_no_request_would_be_answered_with_fails() {
+        for coding in ["gzip, chunked", "chunke", "identity", "chunked\r\nTransfer-Encoding: chunked"] {
+            let page = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n4\r\nwell\r\n0\r\n\r\n");
+            let result = result(Script::Say(page.leak()), HttpProbe::default()).await;
+            assert_eq!(result, failed(ProbeFailure::Malformed), "{coding}");
+        }
     }
 
     #[tokio::test]

@@ -6,8 +6,8 @@
 //!
 //! Not here: when to probe (`schedule`), who starts it and hears of it (`prober`), what it proves (`domain`).
 
-mod grpc;
-mod http;
+pub mod grpc;
+pub mod http;
 pub mod lag;
 
 use crate::config::{Address, Backend, Endpoint, GrpcProbe, HttpProbe, Peer, ProbeKind};

@@ -105,7 +105,7 @@ enum Word {
 }
 
 /// The file's bytes.
-pub(super) fn encode(memory: &Memory, saved: SystemTime) -> Vec<u8> {
+pub fn encode(memory: &Memory, saved: SystemTime) -> Vec<u8> {
     // A clock outside the calendar: then no time passes, rather than all of it.
     let saved = jiff::Timestamp::try_from(saved).unwrap_or(jiff::Timestamp::MAX);
     let document = Document {
@@ -123,7 +123,10 @@ pub(super) fn encode(memory: &Memory, saved: SystemTime) -> Vec<u8> {
 }
 
 /// The memory, with what is left of its commands at the wall time `now`. A clock that went backwards counts as no time passed.
-pub(super) fn decode(bytes: &[u8], now: SystemTime) -> Result<Memory, Damage> {
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn decode(bytes: &[u8], now: SystemTime) -> Result<Memory, Damage> {
     let Head { version } = parse(bytes)?;
     if version != VERSION {
         return Err(Damage::Version(version));

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The line with its newline.
-pub(super) fn line(line: &Line) -> Vec<u8> {
+pub fn line(line: &Line) -> Vec<u8> {
     let mut bytes =
         serde_json::to_vec(&row(line)).expect("a row has text keys alone, and writing to memory does not fail");
     bytes.push(b'\n');

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// The file that is written and those before it.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub struct Lines {
     directory: PathBuf,
     bounds: Bounds,
     open: Option<Open>,
@@ -38,7 +38,7 @@ enum End {
 }
 
 impl Lines {
-    pub(super) fn new(directory: &Path, bounds: Bounds) -> Lines {
+    pub fn new(directory: &Path, bounds: Bounds) -> Lines {
         Lines { directory: directory.to_owned(), bounds, open: None }
     }
 
@@ -46,7 +46,7 @@ impl Lines {
     ///
     /// # Errors
     /// Not all of the line was written. The file is closed, and opened anew with the next line.
-    pub(super) fn append(&mut self, line: &[u8]) -> Result<(), FileError> {
+    pub fn append(&mut self, line: &[u8]) -> Result<(), FileError> {
         let mut open = self.opened()?;
         let path = self.current();
         let size = open.file.metadata().map_err(Doing::Read.failed(&path))?.len();
