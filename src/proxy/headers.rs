@@ -252,7 +252,7 @@ mod tests {
         ] {
             let pairs: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
             let mut headers = fields(&pairs);
-            response(&mut headers, Upgrading::No);
+            response(&mut headers, StatusCode::OK, Upgrading::No);
             let left: Vec<_> =
                 headers.get_all("content-length").iter().map(|length| length.to_str().unwrap()).collect();
             assert_eq!(left, expected.into_iter().collect::<Vec<_>>(), "{lengths:?}");

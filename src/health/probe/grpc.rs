@@ -5,7 +5,6 @@
 
 use super::not_answered;
 use crate::domain::ProbeFailure;
-use crate::upstream::Socket;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};

@@ -4,7 +4,7 @@
 use super::{alone, shown};
 use crate::dialect::{self, Allowed, DOOR, FROM_ENDPOINTS, Message};
 use bytes::Bytes;
-use hotspare::config::{self, Config, ForwardedAs};
+use hotspare::config::{self, Config, ForwardedAs, Way};
 use hotspare::domain::Moment;
 use hotspare::health::View;
 use hotspare::health::supervisor::steps::Steps;
@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -78,7 +79,7 @@ async fn look(
         Ok(route) => {
             let (mut head, body) = request.into_parts();
             let caller = client.caller(&head.headers);
-            let upgrading = if route.upgrade { Upgrading::Yes } else { Upgrading::No };
+            let upgrading = route.upgrading;
             headers::request(&mut head.headers, &caller, ForwardedAs::XForwarded, route.host, upgrading);
             well_formed(&head.headers, upgrading);
             let hosts = head.headers.get_all(header::HOST).iter().count();
@@ -121,9 +122,9 @@ pub fn response_head(bytes: &[u8]) {
             let _said = theirs.write_all(&reply).await;
         });
         let lease = over(TokioIo::new(ours)).await.expect("there is memory");
-        let kept = Kept::default();
+        let (kept, way) = (Kept::default(), Way::plain(SocketAddr::from(([127, 0, 0, 1], 1))));
         let target = Target {
-            address: ([127, 0, 0, 1], 1).into(),
+            way: &way,
             kept: &kept,
             given: Some(Taken { lease, idle: Duration::ZERO }),
             introduce: None,
@@ -134,7 +135,7 @@ pub fn response_head(bytes: &[u8]) {
         let state = UploadState::whole(Moment::default());
         let Ok(answer) = send(target, request, &state, Reuse::Any, clock.now(), clock, || Go::On).await else { return };
         let (mut head, body) = answer.response.into_parts();
-        headers::response(&mut head.headers, Upgrading::No);
+        headers::response(&mut head.headers, head.status, Upgrading::No);
         well_formed(&head.headers, Upgrading::No);
         let Ok(body) = body.collect().await else { return };
         let read = dialect::responses(bytes, &FROM_ENDPOINTS, &["GET"], Allowed::Yes);

@@ -254,10 +254,6 @@ impl Builder {
         self
     }
 
-    pub fn set_primary(&mut self, endpoint: &Endpoint) {
-        self.primary = vec![endpoint.address];
-    }
-
     pub fn set_secondary(&mut self, endpoint: &Endpoint) {
         self.secondary = vec![endpoint.text()];
     }

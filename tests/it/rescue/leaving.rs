@@ -77,7 +77,8 @@ fn drips(endpoints: &[&Endpoint], gate: &Gate) {
 fn its<'e>(door: &Door, [a, b]: [&'e Endpoint; 2]) -> (&'e Endpoint, PlaceName) {
     let its = if a.count("get /file") == 1 { a } else { b };
     let pool = &door.view().backends[0];
-    let place = pool.pools[0].endpoints.iter().position(|endpoint| endpoint.address == its.address).unwrap();
+    let place =
+        pool.pools[0].endpoints.iter().position(|endpoint| endpoint.way.address.to_string() == its.text()).unwrap();
     (its, PlaceName::Endpoint(pool.snapshot.pools[0].endpoints[place].name.clone()))
 }
 
