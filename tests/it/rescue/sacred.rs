@@ -1,11 +1,13 @@
 //! Writes are sacred: thousands of them, by HTTP/1.1 with and without pipelining and by HTTP/2, through endpoints that fail in every
-//! way at any moment. None runs twice, and none that was answered well has not run. `make slow` sends ten times as many.
+//! way of the drill at any moment. None runs twice, and none that was answered well has not run. `make slow` sends ten times as many.
 
 use crate::harness::client::{Client, Many, request};
 use crate::harness::ports::free_address;
 use crate::harness::{Door, PATIENCE};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -162,6 +164,12 @@ enum Mood {
     RunsAndIsSlow,
     RunsAndNeverAnswers,
     RunsAndIsCut,
+    /// The head, then nothing on an open connection.
+    RunsAndIsHeadOnly,
+    RunsAndTrickles,
+    /// Its length says more than comes; less than comes.
+    RunsAndPromisesMore,
+    RunsAndPromisesLess,
     /// It does not run.
     ResetsAtHead,
     ResetsInBody,
@@ -174,7 +182,7 @@ enum Mood {
 
 impl Mood {
     fn any() -> Mood {
-        match fastrand::u32(..60) {
+        match fastrand::u32(..80) {
             0 => Mood::RunsAndFails,
             1 => Mood::RunsAndResets,
             2 => Mood::RunsAndIsSlow,
@@ -182,7 +190,11 @@ impl Mood {
             4 => Mood::RunsAndIsCut,
             5 => Mood::ResetsAtHead,
             6 => Mood::ResetsInBody,
-            7..=20 => Mood::WellAndCloses { after: Duration::from_micros(fastrand::u64(..5_000)) },
+            7 => Mood::RunsAndIsHeadOnly,
+            8 => Mood::RunsAndTrickles,
+            9 => Mood::RunsAndPromisesMore,
+            10 => Mood::RunsAndPromisesLess,
+            11..=30 => Mood::WellAndCloses { after: Duration::from_micros(fastrand::u64(..5_000)) },
             _ => Mood::Well,
         }
     }
@@ -191,6 +203,7 @@ impl Mood {
 impl Flaky {
     fn start(address: SocketAddr, ledger: Ledger) -> Flaky {
         Flaky(tokio::task::spawn_local(async move {
+            let frozen = Frozen::default();
             loop {
                 // Nobody listens now and then, and whatever waits to be accepted then is reset.
                 let socket = TcpSocket::new_v4().unwrap();
@@ -198,24 +211,43 @@ impl Flaky {
                 socket.bind(address).unwrap();
                 let listener = socket.listen(128).unwrap();
                 let open = Duration::from_millis(fastrand::u64(300..900));
-                let _over = tokio::time::timeout(open, accept(listener, &ledger)).await;
+                let _over = tokio::time::timeout(open, accept(&listener, &ledger, &frozen)).await;
+                // And now and then everything stands still, with all that is there left as it is.
+                if fastrand::u32(..4) == 0 {
+                    frozen.set(true);
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(100..900))).await;
+                    frozen.set(false);
+                    let _over = tokio::time::timeout(open, accept(&listener, &ledger, &frozen)).await;
+                }
+                drop(listener);
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(1..60))).await;
             }
         }))
     }
 }
 
-async fn accept(listener: TcpListener, ledger: &Ledger) {
+/// Whether an endpoint stands still.
+type Frozen = Rc<Cell<bool>>;
+
+async fn thaw(frozen: &Frozen) {
+    while frozen.get() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn accept(listener: &TcpListener, ledger: &Ledger, frozen: &Frozen) {
     while let Ok((stream, _)) = listener.accept().await {
-        let ledger = ledger.clone();
-        tokio::task::spawn_local(async move { converse(stream, &ledger).await });
+        let (ledger, frozen) = (ledger.clone(), frozen.clone());
+        tokio::task::spawn_local(async move { converse(stream, &ledger, &frozen).await });
     }
 }
 
 /// Request after request. `None`: the connection is over.
-async fn converse(mut stream: TcpStream, ledger: &Ledger) -> Option<()> {
+async fn converse(mut stream: TcpStream, ledger: &Ledger, frozen: &Frozen) -> Option<()> {
     loop {
+        thaw(frozen).await;
         let head = read_head(&mut stream).await?;
+        thaw(frozen).await;
         let path = head.split(' ').nth(1)?;
         let Some(id) = path.strip_prefix("/write/") else {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.ok()?;
@@ -231,7 +263,9 @@ async fn converse(mut stream: TcpStream, ledger: &Ledger) -> Option<()> {
             return reset(&stream);
         }
         stream.read_exact(&mut body).await.ok()?;
+        thaw(frozen).await;
         *ledger.lock().unwrap().entry(id.parse().expect("a number")).or_default() += 1;
+        thaw(frozen).await;
         let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
         match mood {
             Mood::Well => stream.write_all(ok).await.ok()?,
@@ -245,6 +279,27 @@ async fn converse(mut stream: TcpStream, ledger: &Ledger) -> Option<()> {
             Mood::RunsAndNeverAnswers => {
                 let _ended = stream.read_u8().await;
                 return None;
+            }
+            Mood::RunsAndIsHeadOnly => {
+                stream.write_all(&ok[..ok.len() - 4]).await.ok()?;
+                let _ended = stream.read_u8().await;
+                return None;
+            }
+            Mood::RunsAndTrickles => {
+                let (head, body) = ok.split_at(ok.len() - 4);
+                stream.write_all(head).await.ok()?;
+                for byte in body {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    stream.write_u8(*byte).await.ok()?;
+                }
+            }
+            Mood::RunsAndPromisesMore => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 104\r\n\r\ndone").await.ok()?;
+                let _ended = stream.read_u8().await;
+                return None;
+            }
+            Mood::RunsAndPromisesLess => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\ndone").await.ok()?;
             }
             Mood::RunsAndIsCut => {
                 stream.write_all(&ok[..ok.len() - 2]).await.ok()?;
