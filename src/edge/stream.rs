@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 /// The socket.
 #[derive(Debug)]
@@ -109,21 +110,17 @@ pub struct Stream {
 /// Where the type of the first frame stands, after the 24 bytes of the preface and the frame's length.
 const FIRST_TYPE: usize = 27;
 
-#[derive(Debug)]
-enum Carrier {
-    Plain(Wire),
-    /// Boxed: its size would be every plain connection's too.
-    Tls(Box<TlsStream<Wire>>),
-}
+/// Without TLS, or with it. That is boxed: its size would be every plain connection's too.
+type Carrier = Either<Wire, Box<TlsStream<Wire>>>;
 
 impl Stream {
     pub fn plain(wire: Wire, early: Bytes) -> Stream {
-        Stream { pulse: wire.pulse.clone(), carrier: Carrier::Plain(wire), early, looked: 0 }
+        Stream { pulse: wire.pulse.clone(), carrier: Either::Left(wire), early, looked: 0 }
     }
 
     pub fn tls(stream: TlsStream<Wire>) -> Stream {
         let pulse = stream.get_ref().0.pulse.clone();
-        Stream { carrier: Carrier::Tls(Box::new(stream)), early: Bytes::new(), looked: 0, pulse }
+        Stream { carrier: Either::Right(Box::new(stream)), early: Bytes::new(), looked: 0, pulse }
     }
 
     pub fn pulse(&self) -> &Rc<Pulse> {
@@ -146,10 +143,7 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (before, room) = (buffer.filled().len(), buffer.remaining());
         if self.early.is_empty() {
-            ready!(match &mut self.carrier {
-                Carrier::Plain(wire) => Pin::new(wire).poll_read(cx, buffer),
-                Carrier::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
-            })?;
+            ready!(Pin::new(&mut self.carrier).poll_read(cx, buffer))?;
         } else {
             let length = self.early.len().min(room);
             buffer.put_slice(&self.early.split_to(length));
@@ -166,10 +160,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.carrier {
-            Carrier::Plain(wire) => Pin::new(wire).poll_write(cx, bytes),
-            Carrier::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-        }
+        Pin::new(&mut self.carrier).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -177,30 +168,18 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.carrier {
-            Carrier::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, slices),
-            Carrier::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
-        }
+        Pin::new(&mut self.carrier).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.carrier {
-            Carrier::Plain(wire) => wire.is_write_vectored(),
-            Carrier::Tls(tls) => tls.is_write_vectored(),
-        }
+        self.carrier.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.carrier {
-            Carrier::Plain(wire) => Pin::new(wire).poll_flush(cx),
-            Carrier::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
+        Pin::new(&mut self.carrier).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.carrier {
-            Carrier::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
-            Carrier::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.carrier).poll_shutdown(cx)
     }
 }

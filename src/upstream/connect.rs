@@ -5,7 +5,6 @@
 
 use super::failure::{Failure, Sent, Shortage};
 use super::proxy_header::ProxyHeader;
-use super::socket::Socket;
 use super::wire::{Stream, Wire};
 use crate::config::{Address, Way};
 use rustls::ClientConfig;
@@ -18,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
+
+/// A connected socket, whichever kind an endpoint has.
+pub type Socket = Either<TcpStream, UnixStream>;
 
 /// Between two looks at a Unix socket whose queue is full: for TCP the kernel itself tries again.
 const FULL: Duration = Duration::from_millis(5);
@@ -27,12 +30,12 @@ pub async fn open(way: &Way, introduction: Option<ProxyHeader>, timeout: Duratio
     let opening = async {
         let wire = Wire::new(reach(&way.address, introduction, timeout).await?);
         match &way.tls {
-            None => Ok(Stream::Plain(wire)),
+            None => Ok(Either::Left(wire)),
             Some(peer) => {
                 // Boxed, so that it takes no room where there is no TLS.
                 let shaking = Box::pin(secure(wire, &peer.trust.client, peer.name.clone()));
                 let tls = shaking.await.map_err(|error| not_agreed(error, timeout))?;
-                Ok(Stream::Tls(Box::new(tls)))
+                Ok(Either::Right(Box::new(tls)))
             }
         }
     };
@@ -91,9 +94,9 @@ async fn socket(address: &Address) -> io::Result<Socket> {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Ok(Socket::Tcp(stream))
+            Ok(Either::Left(stream))
         }
-        Address::Unix(path) => unix(path).await.map(Socket::Unix),
+        Address::Unix(path) => unix(path).await.map(Either::Right),
     }
 }
 

@@ -10,15 +10,14 @@ pub mod failure;
 pub mod kept;
 pub mod proxy_header;
 pub mod room;
-pub mod socket;
 pub mod trailers;
 pub mod upload;
 pub mod wire;
 
 pub use client::{Answer, Failed, Go, Reuse, Target};
+pub use connect::Socket;
 pub use failure::{Connection, Failure, Malformed, Sent, Shortage};
 pub use kept::{Kept, Lease, Taken};
 pub use proxy_header::{Ends, ProxyHeader};
 pub use room::{Room, Rooms};
-pub use socket::Socket;
 pub use upload::{Upload, UploadState};
