@@ -161,7 +161,6 @@ fn backend(pools: &[Place]) -> Backend {
 }
 
 fn listener() -> Listener {
-    let second = Duration::from_secs(1);
     Listener {
         address: "[::]:443".parse().unwrap(),
         only_v6: false,
@@ -170,17 +169,7 @@ fn listener() -> Listener {
         redirect: None,
         proxy_protocol: crate::config::ProxyProtocol::Off,
         trusted: crate::config::Proxies::default(),
-        limits: Limits {
-            handshake_timeout: second,
-            header_timeout: second,
-            body_idle_timeout: second,
-            idle_timeout: second,
-            send_timeout: second,
-            min_rate: 0,
-            max_header_size: 32 * 1024,
-            max_headers: 100,
-            max_streams: 100,
-        },
+        limits: Limits::default(),
     }
 }
 

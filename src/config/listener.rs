@@ -8,7 +8,6 @@ use super::units::TIMEOUT;
 use super::{Limits, Listener, Protocols, Surroundings, Tls, forms};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 const EXAMPLE: &str = "address = \"[::]:443\"";
 const TLS_EXAMPLE: &str = "tls = [{ cert = \"certs/site.pem\", key = \"certs/site.key\" }]";
@@ -106,16 +105,19 @@ fn protocols(value: &Value<'_>) -> Option<Protocols> {
 }
 
 fn limits(table: &mut Table<'_>) -> Option<Limits> {
-    let mut timeout = |key, seconds| table.or(key, Duration::from_secs(seconds), |value| value.duration(TIMEOUT));
-    let handshake_timeout = timeout("handshake_timeout", 10);
-    let header_timeout = timeout("header_timeout", 10);
-    let body_idle_timeout = timeout("body_idle_timeout", 30);
-    let idle_timeout = timeout("idle_timeout", 75);
-    let send_timeout = timeout("send_timeout", 60);
-    let min_rate = table.or("min_rate", 240, |value| value.size(0..=1 << 30));
-    let max_header_size = table.or("max_header_size", 32 << 10, |value| value.size(1 << 10..=1 << 20));
-    let max_headers = table.or("max_headers", 100, |value| value.count(1..=1_000));
-    let max_streams = table.or("max_streams", 100, |value| value.count(1..=10_000));
+    let default = Limits::default();
+    let mut timeout = |key, default| table.or(key, default, |value| value.duration(TIMEOUT));
+    let handshake_timeout = timeout("handshake_timeout", default.handshake_timeout);
+    let header_timeout = timeout("header_timeout", default.header_timeout);
+    let body_idle_timeout = timeout("body_idle_timeout", default.body_idle_timeout);
+    let idle_timeout = timeout("idle_timeout", default.idle_timeout);
+    let send_timeout = timeout("send_timeout", default.send_timeout);
+    let min_rate = table.or("min_rate", default.min_rate, |value| value.size(0..=1 << 30));
+    let max_header_size = table.or("max_header_size", default.max_header_size, |value| {
+        Some(usize::try_from(value.size(1 << 10..=1 << 20)?).expect("at most 1 MiB"))
+    });
+    let max_headers = table.or("max_headers", default.max_headers, |value| value.count(1..=1_000));
+    let max_streams = table.or("max_streams", default.max_streams, |value| value.count(1..=10_000));
     Some(Limits {
         handshake_timeout: handshake_timeout?.value,
         header_timeout: header_timeout?.value,
@@ -123,7 +125,7 @@ fn limits(table: &mut Table<'_>) -> Option<Limits> {
         idle_timeout: idle_timeout?.value,
         send_timeout: send_timeout?.value,
         min_rate: min_rate?.value,
-        max_header_size: usize::try_from(max_header_size?.value).expect("at most 1 MiB"),
+        max_header_size: max_header_size?.value,
         max_headers: max_headers?.value,
         max_streams: max_streams?.value,
     })

@@ -137,6 +137,23 @@ pub struct Limits {
     pub max_streams: u32,
 }
 
+/// What the file says if it says nothing. The reasons stand in docs/limits.md.
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            body_idle_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            send_timeout: Duration::from_secs(60),
+            min_rate: 240,
+            max_header_size: 32 << 10,
+            max_headers: 100,
+            max_streams: 100,
+        }
+    }
+}
+
 /// One `[[backend]]`, and what each site that names it shares.
 #[derive(Debug)]
 pub struct Backend {

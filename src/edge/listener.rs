@@ -183,7 +183,6 @@ mod tests {
     use crate::config::{Limits, Protocols};
 
     fn listener(address: &str) -> Listener {
-        let second = Duration::from_secs(1);
         Listener {
             address: address.parse().unwrap(),
             only_v6: false,
@@ -192,17 +191,7 @@ mod tests {
             redirect: None,
             proxy_protocol: crate::config::ProxyProtocol::Off,
             trusted: crate::config::Proxies::default(),
-            limits: Limits {
-                handshake_timeout: second,
-                header_timeout: second,
-                body_idle_timeout: second,
-                idle_timeout: second,
-                send_timeout: second,
-                min_rate: 0,
-                max_header_size: 1,
-                max_headers: 1,
-                max_streams: 1,
-            },
+            limits: Limits::default(),
         }
     }
 

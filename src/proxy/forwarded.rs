@@ -133,11 +133,9 @@ pub(super) mod tests {
     use crate::proxy::client::Client;
     use crate::upstream::Ends;
     use std::sync::Arc;
-    use std::time::Duration;
 
     /// At the other end of a plain connection to a listener that trusts these.
     pub(in crate::proxy) fn client(address: &str, trusted: &[&str]) -> Client {
-        let second = Duration::from_secs(1);
         let listener = Listener {
             address: "127.0.0.1:80".parse().unwrap(),
             only_v6: false,
@@ -146,17 +144,7 @@ pub(super) mod tests {
             redirect: None,
             proxy_protocol: ProxyProtocol::Off,
             trusted: trusted.iter().map(|text| text.parse().unwrap()).collect::<Proxies>(),
-            limits: Limits {
-                handshake_timeout: second,
-                header_timeout: second,
-                body_idle_timeout: second,
-                idle_timeout: second,
-                send_timeout: second,
-                min_rate: 0,
-                max_header_size: 1,
-                max_headers: 1,
-                max_streams: 1,
-            },
+            limits: Limits::default(),
         };
         let ends = Ends { client: address.parse().unwrap(), at: "192.0.2.1:80".parse().unwrap() };
         Client::new(ends, Arc::new(listener), None)
