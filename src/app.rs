@@ -437,6 +437,7 @@ backend = [{{ name = "a", primary = {{ name = "b", endpoints = ["127.0.0.1:1"] }
                 answer
             });
             hotspare.start_anew(WorkerIndex(0)).await;
+            // The office goes on meanwhile: it serves the admin listener from this very thread.
             while !asked.is_finished() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -11,6 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// A process tells nobody when it is ready or has ended: it is looked at until then.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// To start, and to end.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,7 +55,7 @@ impl Program {
             if is_ready() {
                 return Ok(());
             }
-            sleep(Duration::from_millis(20));
+            sleep(BETWEEN_LOOKS);
         }
         bail!("{} is not ready. It said:\n{}", self.name, self.said())
     }
@@ -84,7 +87,7 @@ impl Program {
             match self.child.try_wait()? {
                 Some(status) if status.success() || is_of_sigterm(status) => return Ok(()),
                 Some(status) => bail!("{} ended badly ({status}). It said:\n{}", self.name, self.said()),
-                None => sleep(Duration::from_millis(20)),
+                None => sleep(BETWEEN_LOOKS),
             }
         }
         bail!("{} did not end on SIGTERM. It said:\n{}", self.name, self.said())

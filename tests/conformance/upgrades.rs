@@ -19,6 +19,16 @@ fn tunnelled(bytes: &'static str) -> Outcome {
     outcome().requests(1).status(&[101]).field("upgrade", "websocket").content(bytes)
 }
 
+/// An extended CONNECT with these fields, for which there is no tunnel.
+fn refused_tunnel(name: &str, fields: &[(&str, &str)]) -> Case {
+    let fields = [&[(":method", "CONNECT")], fields].concat();
+    Case::h2("RFC 8441 4", name, [headers(1, 0, &fields)])
+        .window(1500)
+        .must(super::h2_requests::malformed())
+        .or(refused(&[400, 404, 405, 501]))
+        .or(outcome().requests(0).that("refused", |got| got.resets.contains_key(&1) || got.goaway.is_some()))
+}
+
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::http1("RFC 6455 4.2.2", "upgrade: 101 passes, and bytes go both ways", ask(""))
@@ -136,43 +146,14 @@ fn extended_connect() -> Vec<Case> {
         )
         .must(super::h2_requests::malformed())
         .or(refused(&[400])),
-        Case::h2(
-            "RFC 8441 4",
+        refused_tunnel(
             "upgrade: a :protocol that nobody knows is refused",
-            [headers(
-                1,
-                0,
-                &[
-                    (":method", "CONNECT"),
-                    (":protocol", "gopher"),
-                    (":scheme", "https"),
-                    (":path", "/a"),
-                    (":authority", "localhost"),
-                ],
-            )],
-        )
-        .window(1500)
-        .must(super::h2_requests::malformed())
-        .or(refused(&[400, 404, 405, 501]))
-        .or(outcome().requests(0).that("refused", |got| got.resets.contains_key(&1) || got.goaway.is_some())),
-        Case::h2(
-            "RFC 8441 4",
+            &[(":protocol", "gopher"), (":scheme", "https"), (":path", "/a"), (":authority", "localhost")],
+        ),
+        refused_tunnel(
             "upgrade: extended CONNECT without :path is malformed",
-            [headers(
-                1,
-                0,
-                &[
-                    (":method", "CONNECT"),
-                    (":protocol", "websocket"),
-                    (":scheme", "https"),
-                    (":authority", "localhost"),
-                ],
-            )],
-        )
-        .window(1500)
-        .must(super::h2_requests::malformed())
-        .or(refused(&[400, 404, 405, 501]))
-        .or(outcome().requests(0).that("refused", |got| got.resets.contains_key(&1) || got.goaway.is_some())),
+            &[(":protocol", "websocket"), (":scheme", "https"), (":authority", "localhost")],
+        ),
         Case::h2(
             "RFC 8441 5",
             "upgrade: a WebSocket that its endpoint refuses is refused over HTTP/2",

@@ -3,40 +3,17 @@
 use crate::harness::child::Child;
 use crate::harness::client::Version;
 use crate::harness::door::Door;
-use crate::harness::free_address;
 use crate::harness::setup::Setup;
+use crate::harness::{free_address, nginx};
 use http_body_util::BodyExt;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 
 /// An nginx with that server, run in that directory.
-fn nginx(directory: &Path, server: &str) -> Child {
-    let config = format!(
-        r#"
-        user root root;
-        daemon off;
-        worker_processes 1;
-        pid nginx.pid;
-        error_log error.log warn;
-        events {{ worker_connections 64; }}
-        http {{
-            access_log off;
-            client_body_temp_path body;
-            proxy_temp_path proxy;
-            fastcgi_temp_path fastcgi;
-            uwsgi_temp_path uwsgi;
-            scgi_temp_path scgi;
-            server {{ {server} }}
-        }}
-        "#
-    );
-    fs::write(directory.join("nginx.conf"), config).unwrap();
-    let mut command = Command::new("/usr/sbin/nginx");
-    command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "error.log"]);
-    Child::start("nginx", command, directory)
+fn serve(directory: &Path, server: &str) -> Child {
+    nginx::with(directory, &format!("access_log off; server {{ {server} }}"))
 }
 
 /// A certificate for `name` and its key, as files of that name.
@@ -66,7 +43,7 @@ async fn a_pool_over_tls_fails_over_to_one_on_a_unix_socket() {
     issue(&issuer, tls, "hotspare.internal");
 
     let address = free_address();
-    let mut primary = nginx(
+    let mut primary = serve(
         tls,
         &format!(
             r#"
@@ -79,7 +56,7 @@ async fn a_pool_over_tls_fails_over_to_one_on_a_unix_socket() {
             "#
         ),
     );
-    let _spare = nginx(unix, &format!("listen unix:{}/web.sock; location / {{ return 200 spare; }}", unix.display()));
+    let _spare = serve(unix, &format!("listen unix:{}/web.sock; location / {{ return 200 spare; }}", unix.display()));
 
     let mut setup = Setup::new(&[address], &[free_address()]);
     setup.probe = r#"{ path = "/health", interval = "200ms" }"#;

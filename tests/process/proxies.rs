@@ -3,7 +3,7 @@
 use crate::harness::child::{Child, Finished, finish};
 use crate::harness::door::Door;
 use crate::harness::setup::Setup;
-use crate::harness::{admin, eventually, free_address};
+use crate::harness::{admin, eventually, free_address, nginx};
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -20,34 +20,18 @@ struct Running {
 }
 
 /// An nginx that takes connections with a PROXY header alone, and answers with what that says and what X-Forwarded-For does.
-async fn nginx() -> Running {
+async fn endpoint() -> Running {
     let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
-    let config = format!(
+    let http = format!(
         r#"
-        user root root;
-        daemon off;
-        worker_processes 1;
-        pid nginx.pid;
-        error_log error.log warn;
-        events {{ worker_connections 64; }}
-        http {{
             access_log off;
-            client_body_temp_path body;
-            proxy_temp_path proxy;
-            fastcgi_temp_path fastcgi;
-            uwsgi_temp_path uwsgi;
-            scgi_temp_path scgi;
             server {{
                 listen {address} proxy_protocol;
                 location / {{ return 200 "$proxy_protocol_addr $proxy_protocol_server_port $http_x_forwarded_for"; }}
             }}
-        }}
         "#
     );
-    fs::write(directory.path().join("nginx.conf"), config).unwrap();
-    let mut command = Command::new("/usr/sbin/nginx");
-    command.arg("-p").arg(directory.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
-    let child = Child::start("nginx", command, directory.path());
+    let child = nginx::with(directory.path(), &http);
     Running { address, _child: child, _directory: directory }
 }
 
@@ -77,7 +61,7 @@ async fn curl(door: &Door, address: SocketAddr) -> Finished {
 
 #[tokio::test]
 async fn whom_haproxy_names_reaches_nginx_in_each_version() {
-    let nginx = nginx().await;
+    let nginx = endpoint().await;
     for (out, options) in [
         ("v1", "send-proxy"),
         ("v2", "send-proxy"),

@@ -1,13 +1,12 @@
 //! The client's side of a case over HTTP/2: frames out, frames in, and what is wrong with those.
 
 use super::case::{Case, Protocol, Step};
-use super::client::{More, Wire, await_endpoint, is_h2_name};
+use super::client::{More, Wire, await_endpoint, gap, is_h2_name};
 use super::endpoint::{Endpoint, MARKER};
 use super::frames::{self, ACK, END_HEADERS, END_STREAM, PADDED, WITH_PRIORITY};
 use super::got::{End, Got, Response};
 use super::hpack::{Decoder, Fields};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// The stream of the request that shows that a connection lives; above all that cases use.
 const MARKER_STREAM: u32 = 0x10001;
@@ -23,7 +22,7 @@ pub fn run(case: &Case, wire: &mut Wire, endpoint: &Endpoint) -> Got {
             Step::Send(bytes) => wire.send(bytes),
             Step::AwaitHead => while reader.streams.is_empty() && reader.more(wire) == More::Bytes {},
             Step::AwaitEndpoint(heads) => await_endpoint(endpoint, *heads, case.window),
-            Step::Gap => std::thread::sleep(Duration::from_millis(5)),
+            Step::Gap => gap(),
             Step::Barrier => drop(reader.barrier(wire)),
             Step::Leave => return reader.end(End::Left, wire),
         }

@@ -59,6 +59,9 @@ impl Proxy {
     }
 }
 
+/// A process tells nobody when it is ready or has ended: it is looked at until then.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
 /// A running proxy. Dropped, it is killed.
 pub struct Door {
     pub client: Client,
@@ -87,12 +90,12 @@ impl Door {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap_or_else(|error| panic!("{} can't be started: {error}", proxy.name()));
         let mut door = Door { client, child, directory };
-        for _ in 0..1500 {
+        for _ in 0..3_000 {
             if door.client.is_well() {
                 return door;
             }
             assert!(door.child.try_wait().unwrap().is_none(), "it ended at once:\n{}", door.log());
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
         panic!("it never got ready:\n{}", door.log());
     }
@@ -111,7 +114,7 @@ impl Drop for Door {
             if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
         let _killed = self.child.kill();
         let _ended = self.child.wait();

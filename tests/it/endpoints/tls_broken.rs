@@ -2,6 +2,7 @@
 
 use super::{LATER, ONCE, PATIENT, error};
 use crate::harness::client::request;
+use crate::harness::door::Builder;
 use crate::harness::endpoint::response;
 use crate::harness::line::{Good, Issuer};
 use crate::harness::{Act, Door, Endpoint};
@@ -20,21 +21,21 @@ fn wrong(issuer: &Issuer) -> [(&'static str, Arc<ServerConfig>); 3] {
     ]
 }
 
+/// A door whose primary has TLS, and where failures decide nothing.
+fn patient(issuer: &Issuer) -> Builder {
+    with_tls(issuer).backend(PATIENT).fall(1_000).failback(LATER)
+}
+
+fn with_tls(issuer: &Issuer) -> Builder {
+    Door::builder().primary_keys(TLS).file("ca.crt", &issuer.pem())
+}
+
 #[tokio::test(flavor = "local")]
 async fn an_endpoint_with_a_wrong_certificate_gets_no_request_and_the_client_is_told() {
     let issuer = Issuer::new();
     for (what, server) in wrong(&issuer) {
         let primary = Endpoint::start_tls("main", server).await;
-        let door = Door::builder()
-            .primary(&primary)
-            .primary_keys(TLS)
-            .backend(ONCE)
-            .backend(PATIENT)
-            .fall(1_000)
-            .failback(LATER)
-            .file("ca.crt", &issuer.pem())
-            .start()
-            .await;
+        let door = patient(&issuer).primary(&primary).backend(ONCE).start().await;
         for (count, refused) in [door.client().get("/").await, door.client().post("/", "x").await].iter().enumerate() {
             assert_eq!(
                 (refused.status().as_u16(), error(refused)),
@@ -54,16 +55,7 @@ async fn reads_and_writes_go_on_to_an_endpoint_whose_certificate_is_right() {
     for (what, server) in wrong(&issuer) {
         let mut bad = Endpoint::start_tls("bad", issuer.server("web.internal")).await;
         let good = Endpoint::start_tls("good", issuer.server("web.internal")).await;
-        let door = Door::builder()
-            .primary(&bad)
-            .primary(&good)
-            .primary_keys(TLS)
-            .backend(PATIENT)
-            .fall(1_000)
-            .failback(LATER)
-            .file("ca.crt", &issuer.pem())
-            .start()
-            .await;
+        let door = patient(&issuer).primary(&bad).primary(&good).start().await;
         bad.secure(server).await;
         for _ in 0..10 {
             assert_eq!(&door.client().get("/").await.body()[..], b"good", "{what}");
@@ -80,13 +72,7 @@ async fn probes_take_an_endpoint_out_whose_certificate_is_wrong() {
     let issuer = Issuer::new();
     let mut primary = Endpoint::start_tls("main", issuer.server("web.internal")).await;
     let spare = Endpoint::start("spare").await;
-    let door = Door::builder()
-        .primary(&primary)
-        .secondary(&spare)
-        .primary_keys(TLS)
-        .file("ca.crt", &issuer.pem())
-        .start()
-        .await;
+    let door = with_tls(&issuer).primary(&primary).secondary(&spare).start().await;
     assert_eq!(&door.client().get("/").await.body()[..], b"main");
     primary.secure(issuer.server_for("web.internal", Good::Once, None)).await;
     door.serves_from("spare").await;
@@ -110,8 +96,7 @@ async fn what_speaks_no_tls_is_told_from_a_wrong_certificate() {
             });
         }
     });
-    let door =
-        Door::builder().primary_at(address).primary_keys(TLS).backend(ONCE).file("ca.crt", &issuer.pem()).start().await;
+    let door = with_tls(&issuer).primary_at(address).backend(ONCE).start().await;
     let refused = door.client().get("/").await;
     assert_eq!((refused.status().as_u16(), error(&refused)), (502, "hotspare; error=tls_protocol_error"));
     running.abort();
@@ -122,12 +107,10 @@ async fn what_speaks_no_tls_is_told_from_a_wrong_certificate() {
 async fn a_handshake_counts_within_the_time_for_connecting() {
     let issuer = Issuer::new();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap(); // the kernel connects, nobody answers
-    let door = Door::builder()
+    let door = with_tls(&issuer)
         .primary_at(silent.local_addr().unwrap())
-        .primary_keys(TLS)
         .backend(ONCE)
         .backend("timeouts = { connect = \"200ms\", head = \"1h\" }")
-        .file("ca.crt", &issuer.pem())
         .start()
         .await;
     let late = door.client().get("/").await;
@@ -143,8 +126,7 @@ async fn a_body_that_ends_with_the_connection_is_whole_only_if_tls_says_so() {
         .await
         .on("/whole", Act::WriteAndClose(unbounded.clone()))
         .on("/cut", Act::WriteAndCut(unbounded));
-    let door =
-        Door::builder().primary(&primary).primary_keys(TLS).backend(ONCE).file("ca.crt", &issuer.pem()).start().await;
+    let door = with_tls(&issuer).primary(&primary).backend(ONCE).start().await;
     assert_eq!(&door.client().get("/whole").await.body()[..], b"all of it");
     assert_eq!(door.failures(FailureKind::Cut), 0);
     let sent = door.client().send(request("GET", "/cut", "")).await;
@@ -160,7 +142,7 @@ async fn an_answer_before_the_upload_is_whole_reaches_the_client_over_tls_too() 
     let primary = Endpoint::start_tls("main", issuer.server("web.internal"))
         .await
         .on("/", Act::AtHead(Box::new(Act::WriteAndReset(sorry))));
-    let door = Door::builder().primary(&primary).primary_keys(TLS).file("ca.crt", &issuer.pem()).start().await;
+    let door = with_tls(&issuer).primary(&primary).start().await;
     for _ in 0..20 {
         let sent = door.client().send(request("POST", "/", &"x".repeat(3_000_000))).await;
         // A client that is cut while it sends may miss the answer; one that is answered gets the endpoint's.

@@ -1,4 +1,4 @@
-//! A data centre: one real nginx, its own files, its own process group.
+//! Real nginx: a data centre, with its own files and process group; or one with any `http` block.
 
 use super::child::Child;
 use super::site::Site;
@@ -6,6 +6,7 @@ use super::{admin, eventually, free_address};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -28,8 +29,8 @@ impl Nginx {
         let directory = tempfile::tempdir().unwrap();
         site.write_to(&directory.path().join("site"));
         let address = free_address();
-        fs::write(directory.path().join("nginx.conf"), config(name, address)).unwrap();
-        let child = run(name, &directory);
+        fs::write(directory.path().join("nginx.conf"), config(&data_centre(name, address))).unwrap();
+        let child = run(name, directory.path());
         let nginx = Nginx { name, address, directory, child };
         nginx.answers().await;
         nginx
@@ -42,7 +43,7 @@ impl Nginx {
 
     /// Power on again, at the same address, with the same files.
     pub async fn restart(&mut self) {
-        self.child = run(self.name, &self.directory);
+        self.child = run(self.name, self.directory.path());
         self.answers().await;
     }
 
@@ -70,14 +71,20 @@ impl Nginx {
     }
 }
 
-fn run(name: &str, directory: &TempDir) -> Child {
+/// An nginx with what its `http` block is to have, run in that directory.
+pub fn with(directory: &Path, http: &str) -> Child {
+    fs::write(directory.join("nginx.conf"), config(http)).unwrap();
+    run("nginx", directory)
+}
+
+fn run(name: &str, directory: &Path) -> Child {
     let mut command = Command::new("/usr/sbin/nginx");
-    command.arg("-p").arg(directory.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
-    Child::start(name, command, directory.path())
+    command.arg("-p").arg(directory).args(["-c", "nginx.conf", "-e", "error.log"]);
+    Child::start(name, command, directory)
 }
 
 /// All paths are inside the prefix, so that it needs no root; where it is root it stays so, since the prefix is root's.
-fn config(name: &str, address: SocketAddr) -> String {
+fn config(http: &str) -> String {
     format!(
         r#"
         user root root;
@@ -87,15 +94,25 @@ fn config(name: &str, address: SocketAddr) -> String {
         error_log error.log warn;
         events {{ worker_connections 4096; }}
         http {{
-            types {{ text/html html; text/css css; }}
-            default_type application/octet-stream;
-            log_format visits '$request_method $request_uri';
-            access_log access.log visits;
             client_body_temp_path body;
             proxy_temp_path proxy;
             fastcgi_temp_path fastcgi;
             uwsgi_temp_path uwsgi;
             scgi_temp_path scgi;
+            {http}
+        }}
+        "#
+    )
+}
+
+/// A data centre of that name, with the site's files.
+fn data_centre(name: &str, address: SocketAddr) -> String {
+    format!(
+        r#"
+            types {{ text/html html; text/css css; }}
+            default_type application/octet-stream;
+            log_format visits '$request_method $request_uri';
+            access_log access.log visits;
             sendfile on;
             server {{
                 listen {address};
@@ -105,7 +122,6 @@ fn config(name: &str, address: SocketAddr) -> String {
                 location /post/ {{ return 200 "taken\n"; }}
                 location /slow/ {{ alias site/; limit_rate 200k; }}
             }}
-        }}
         "#
     )
 }
