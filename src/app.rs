@@ -297,7 +297,7 @@ impl Hotspare {
     async fn order(&self, orders: Vec<Order>) {
         for (index, (worker, order)) in self.workers.iter().zip(orders).enumerate() {
             if worker.orders.send(order).await.is_err() {
-                tracing::warn!("worker {index} has ended; it is about to be started anew");
+                tracing::warn!("worker {index} has ended, and is told nothing until it is started anew");
             }
         }
     }
@@ -315,9 +315,9 @@ impl WorkerThread {
         let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
         let (published, reporter, cells) = (supervisor.published.clone(), supervisor.reporter(index), cells.clone());
         let (seed, gate) = (fastrand::u64(..), gate.clone());
-        let leave = Leave { index, ended };
         let thread = thread::spawn(&format!("worker-{}", index.0), move || async move {
-            let _leave = leave;
+            // Here and not before: one that never began is its starter's to try again, and is told of by nobody else.
+            let _leave = Leave { index, ended };
             let worker = Rc::new(Worker::new(index, clock, &published, reporter, cells, seed));
             let house = tasks::spawn(Worker::keep_house(worker.clone()));
             edge::serve(worker, gate, waiting).await;
@@ -431,6 +431,7 @@ backend = [{{ name = "a", primary = {{ name = "b", endpoints = ["127.0.0.1:1"] }
             assert_eq!(hotspare.worker_ended().await.0, 0, "the one that panicked");
             let asked = std::thread::spawn(move || {
                 let mut client = TcpStream::connect(listen).unwrap();
+                client.set_read_timeout(Some(Duration::from_secs(20))).unwrap(); // else it would be waited for without end
                 client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
                 let mut answer = String::new();
                 client.read_to_string(&mut answer).unwrap();

@@ -117,15 +117,15 @@ pub struct Redirect {
 /// What a client may cost. Defaults are design values for a public site, listed in config/hotspare.toml.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For the whole TLS handshake.
+    /// For the whole handshake: a PROXY header where one is required, and TLS.
     pub handshake_timeout: Duration,
     /// From a request's first byte to the end of its head (from the start of the connection for its first one): 408.
     pub header_timeout: Duration,
-    /// Between two pieces of a request's body: 408.
+    /// How long a request's body may be waited for, less what pieces that came brought back: 408.
     pub body_idle_timeout: Duration,
     /// Between two requests on one connection.
     pub idle_timeout: Duration,
-    /// How long a client may take no byte of what we send.
+    /// Likewise for what a client takes of what we send.
     pub send_timeout: Duration,
     /// Bytes a second that a client must send or take on average while it is waited for; 0: none.
     pub min_rate: u64,

@@ -45,13 +45,6 @@ pub struct Peer {
 
 impl Scheme {
     pub(super) const ALL: [(&'static str, Scheme); 2] = [("http", Scheme::Http), ("https", Scheme::Https)];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
 }
 
 impl Way {

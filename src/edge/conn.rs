@@ -8,11 +8,12 @@
 
 use super::front::Front;
 use super::gate::{ClientPass, Pass};
+use super::proxy_header::{self, Whose};
 use super::pulse::{Phase, Protocol, Pulse};
 use super::roster::Roster;
 use super::stream::{Stream, Wire};
 use super::watchdog::{FAREWELL, Late, Watchdog};
-use super::{Handler, proxy_header, tls};
+use super::{Handler, tls};
 use crate::config::{Limits, Listener, ProxyProtocol};
 use crate::proxy::route::Refusal;
 use crate::proxy::{Client, Secure, reply};
@@ -75,7 +76,13 @@ pub async fn run<H: Handler>(
         ProxyProtocol::Require => Box::pin(introduced(&mut wire, ends, &listener, &mut watchdog, cells)).await,
     };
     let Some(ends) = introduced else { return };
-    let Some(_admitted) = admit(&pass, ends, &listener, &*handler) else { return };
+    let _admitted = match listener.trusted.trust(ends.client.ip()) {
+        true => None, // a proxy speaks for many
+        false => match admit(&pass, ends, &*handler) {
+            Some(admitted) => Some(admitted),
+            None => return,
+        },
+    };
     let greeted = Box::pin(greet(wire, &listener, &pulse, &mut watchdog, cells)).await;
     let Some((stream, protocol, secure)) = greeted else { return };
     pulse.speaks(protocol);
@@ -124,22 +131,19 @@ fn service<H: Handler>(
     })
 }
 
-/// Counted for its client, or not: proxies that are trusted speak for many. `None`: its client has as many as one may have.
-fn admit<H: Handler>(pass: &Pass, ends: Ends, listener: &Listener, handler: &H) -> Option<Option<ClientPass>> {
+/// Counted for its client. `None`: that has as many as one may have.
+fn admit<H: Handler>(pass: &Pass, ends: Ends, handler: &H) -> Option<ClientPass> {
     let client = ends.client.ip();
-    if listener.trusted.trust(client) {
-        return Some(None);
-    }
     let most = handler.views().view().config.max_connections_per_client;
     let admitted = pass.admit(client, most);
     if admitted.is_none() {
         handler.cells().connections_refused.add(1);
         tracing::debug!(%client, most, "closed at once: it has as many connections as one client may have");
     }
-    Some(Some(admitted?))
+    admitted
 }
 
-/// All that comes before HTTP. `None`: it came to nothing.
+/// What comes between a connection whose client is known and HTTP. `None`: it came to nothing.
 async fn greet(
     wire: Wire,
     listener: &Listener,
@@ -186,8 +190,9 @@ async fn introduced(
     let why = match listener.trusted.trust(peer.client.ip()) {
         false => NotIntroduced::Untrusted,
         true => match watchdog.guard(proxy_header::take(wire)).await {
-            Ok(Ok(Some(said))) => return Some(said.unwrap_or(peer)),
-            Ok(Ok(None)) | Err(Late::Drained) => return None,
+            Ok(Ok(Whose::Clients(ends))) => return Some(ends),
+            Ok(Ok(Whose::Proxys)) => return Some(peer),
+            Ok(Ok(Whose::Nobodys)) | Err(Late::Drained) => return None,
             Ok(Err(why)) => why,
             Err(_) => {
                 cells.client_timeouts.add(1);

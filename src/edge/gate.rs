@@ -53,7 +53,7 @@ impl Gate {
         self.open.load(Ordering::Relaxed) >= most - most / 10
     }
 
-    /// One more, whoever's. Never refuses: whoever accepts looks first, and may be one worker too many for a moment.
+    /// One more, whoever's. Never refuses: whoever accepts looks first; of workers that look at once each may take one too many.
     pub fn enter(self: &Arc<Gate>) -> Pass {
         self.open.fetch_add(1, Ordering::Relaxed);
         Pass(self.clone())

@@ -7,7 +7,7 @@
 //! Not here: what becomes of a connection ([`super::conn`]).
 
 use super::gate::Gate;
-use super::roster::Roster;
+use super::roster::{Roster, Stage};
 use super::{Handler, conn};
 use crate::config::Listener;
 use crate::runtime::tasks::Tasks;
@@ -126,7 +126,7 @@ impl<H: Handler> Acceptor<H> {
                 Err(error) => self.wait_out(error).await,
             }
         }
-        if let Err(error) = self.take_queue(socket) {
+        if let Err(error) = self.take_queue(socket).await {
             tracing::warn!(address = %self.address, %error, "connections may be lost: the queue could not be emptied");
         }
     }
@@ -147,9 +147,17 @@ impl<H: Handler> Acceptor<H> {
     }
 
     /// Asks the kernel itself: tokio's idea of the socket's readiness may be older than the last connection.
-    fn take_queue(&mut self, socket: tokio::net::TcpListener) -> io::Result<()> {
+    async fn take_queue(&mut self, socket: tokio::net::TcpListener) -> io::Result<()> {
         let socket = socket.into_std()?;
         loop {
+            if self.is_full() {
+                // Not for ever: where clients keep coming there may never be room for the last of them.
+                if self.roster.stage() == Stage::Cut {
+                    return Ok(());
+                }
+                tokio::time::sleep(BACK_OFF).await;
+                continue;
+            }
             match socket.accept() {
                 Ok((stream, peer)) => {
                     stream.set_nonblocking(true)?;

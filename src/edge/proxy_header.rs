@@ -41,26 +41,35 @@ pub enum Read {
     },
 }
 
-/// Reads one header from the wire; what came after it is read next. `Ok(None)`: the client left without a byte, as whoever tests a port
-/// does.
+/// Whose a connection is, by the header that it began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The client left without a byte, as whoever tests a port does.
+    Nobodys,
+    /// The proxy's own, or the proxy has no addresses that we could use.
+    Proxys,
+    Clients(Ends),
+}
+
+/// Reads one header from the wire; what came after it is read next.
 ///
 /// # Errors
 /// Why the connection can't be used.
-pub async fn take(wire: &mut Wire) -> Result<Option<Option<Ends>>, NotIntroduced> {
+pub async fn take(wire: &mut Wire) -> Result<Whose, NotIntroduced> {
     let mut bytes = BytesMut::with_capacity(256); // more than nearly all are
     loop {
         match read(&bytes)? {
             Read::Whole { ends, length } => {
                 let rest = bytes.split_off(length);
                 wire.introduced(rest.freeze());
-                return Ok(Some(ends));
+                return Ok(ends.map_or(Whose::Proxys, Whose::Clients));
             }
             Read::Part => {
                 let room = u64::try_from(MOST - bytes.len()).expect("it is small");
                 let came = (&mut *wire).take(room).read_buf(&mut bytes).await;
                 match came {
                     Ok(1..) => {}
-                    Ok(0) | Err(_) if bytes.is_empty() => return Ok(None),
+                    Ok(0) | Err(_) if bytes.is_empty() => return Ok(Whose::Nobodys),
                     Ok(0) | Err(_) => return Err(NotIntroduced::Cut),
                 }
             }

@@ -1,7 +1,7 @@
-//! The connections of one listener on this worker, so that a drain reaches each of them at once.
+//! The connections of one listener on this worker, so that a drain, or a crowd, reaches each of them at once.
 //!
-//! A connection costs its entry here and nothing more until the stage changes: it looks at the stage whenever it runs
-//! anyway, and a change of stage runs them all. Not here: how a connection drains ([`super::conn`]), when ([`super::worker`]).
+//! A connection costs its entry here and nothing more until then: it looks here whenever it runs anyway, and a change
+//! runs them all. Not here: how a connection drains ([`super::conn`]), when ([`super::worker`]).
 
 use crate::domain::Moment;
 use pin_project_lite::pin_project;
@@ -28,7 +28,7 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Roster {
     stage: Cell<Stage>,
-    /// Connections are few: those that idle are to make room.
+    /// There is room for few connections more: those that idle are to make some.
     crowded: Cell<bool>,
     members: RefCell<HashMap<u64, Waker>>,
     next: Cell<u64>,

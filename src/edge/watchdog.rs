@@ -62,16 +62,14 @@ pub struct Watchdog {
     progress: u32,
     /// How long the client may still take to take what we send.
     grace: Grace,
-    /// Since when it is waited for with the grace that is left; `None`: at the last look it was not.
-    waiting: Option<Moment>,
     leaving: Option<Moment>,
 }
 
 impl Watchdog {
     pub fn new(pulse: Rc<Pulse>, roster: Rc<Roster>, clock: Clock, limits: Limits) -> Watchdog {
         let (progress, grace) = (pulse.progress(), Grace::new(limits.send_timeout, limits.min_rate));
-        let (sleep, armed, waiting, leaving) = (None, None, None, None);
-        Watchdog { pulse, roster, clock, limits, sleep, armed, progress, grace, waiting, leaving }
+        let (sleep, armed, leaving) = (None, None, None);
+        Watchdog { pulse, roster, clock, limits, sleep, armed, progress, grace, leaving }
     }
 
     /// We have said goodbye (GOAWAY): from now on an idle connection waits for nothing else.
@@ -135,21 +133,14 @@ impl Watchdog {
             });
         }
         if self.pulse.is_owed() {
-            let since = match self.waiting {
-                Some(since) if self.progress == self.pulse.progress() => since,
-                waiting => {
-                    self.progress = self.pulse.progress();
-                    self.pulse.still_taking();
-                    let now = self.clock.now();
-                    waiting.inspect(|since| self.grace.waited(now.since(*since)));
-                    self.grace.moved(self.pulse.take_taken());
-                    self.waiting = Some(now);
-                    now
-                }
-            };
-            return Some((since.after(self.grace.left()), Late::Stalled));
+            if self.progress != self.pulse.progress() {
+                self.progress = self.pulse.progress();
+                self.pulse.still_taking();
+                self.grace.moved(self.clock.now(), self.pulse.take_taken());
+            }
+            return Some((self.grace.due(|| self.clock.now()), Late::Stalled));
         }
-        self.waiting = None;
+        self.grace.pause();
         match self.pulse.phase() {
             Phase::Busy | Phase::Handshake { .. } => None,
             Phase::Head { since } => Some((since.after(self.limits.header_timeout), Late::Head)),

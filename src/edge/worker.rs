@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// How often a worker looks at how late its timers are, and at drains that must end.
+/// How often a worker looks at how late its timers are, at drains that must end, and whether there is a crowd.
 const BEAT: Duration = Duration::from_millis(100);
 
 /// What a worker is told.

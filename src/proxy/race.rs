@@ -82,7 +82,7 @@ impl Race {
     pub fn take_late(&mut self, now: Moment) -> Option<Ended> {
         let is_late = |attempt: &Attempt| attempt.head_due().is_some_and(|due| due <= now);
         let attempt = self.running.iter_mut().find(|place| place.as_ref().is_some_and(is_late))?.take()?;
-        let failure = Failure::NoHead { waited: now.since(attempt.began) };
+        let failure = Failure::NoHead;
         Some((attempt, Err(Failed { failure, unsent: None })))
     }
 

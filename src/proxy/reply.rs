@@ -35,6 +35,8 @@ pub struct Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Nothing,
+    /// These methods may do.
+    OtherMethods,
     /// Come back in a moment.
     Later,
     /// Come back when whoever looks after the site may have ended it.
@@ -55,11 +57,10 @@ impl Reply {
             }
             None => drop(headers.insert(PROXY_STATUS, HeaderValue::from_static("hotspare"))),
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED || self.kind == ReplyKind::Options {
-            headers.insert(header::ALLOW, HeaderValue::from_static(METHODS)); // a must for 405: RFC 9110, section 15.5.6
-        }
         match self.then {
             Then::Nothing => (),
+            // A must for 405: RFC 9110, section 15.5.6.
+            Then::OtherMethods => drop(headers.insert(header::ALLOW, HeaderValue::from_static(METHODS))),
             Then::Later => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"))),
             Then::MuchLater => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("30"))),
             Then::Close => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
@@ -167,7 +168,7 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
         R::BadTransferEncoding => {
             (400, K::BadRequest, "The request's Transfer-Encoding is not one that can be passed on.", Then::Close)
         }
-        R::MethodRefused => (405, K::BadRequest, "This method is not served here.", Then::Nothing),
+        R::MethodRefused => (405, K::BadRequest, "This method is not served here.", Then::OtherMethods),
         R::UnknownHost => (404, K::UnknownSite, "No site of that name is served here.", Then::Nothing),
         R::UnknownPath => (404, K::UnknownSite, "Nothing is served at this address.", Then::Nothing),
         R::Misdirected => {
@@ -184,7 +185,7 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
 /// To OPTIONS that asks no further than the first proxy.
 pub fn to_options() -> Reply {
     let says = "This is a proxy; what lies behind it was not asked.";
-    Reply { status: StatusCode::OK, kind: ReplyKind::Options, says, error: None, then: Then::Nothing }
+    Reply { status: StatusCode::OK, kind: ReplyKind::Options, says, error: None, then: Then::OtherMethods }
 }
 
 /// To a request that is to be made again at another address, which goes into Location. May be cached: it is meant for good.
@@ -206,7 +207,7 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
         Some(Failure::Connect { error, .. }) => (502, LATER, unconnected(error.kind()), Then::Later),
         Some(Failure::Tls { error, .. }) => (502, LATER, unagreed(error), Then::Later),
         Some(Failure::Reset { .. }) => (502, LATER, "connection_terminated", Then::Later),
-        Some(Failure::NoHead { .. } | Failure::Stalled { .. }) => (504, LATE, "http_response_timeout", Then::Later),
+        Some(Failure::NoHead | Failure::Stalled { .. }) => (504, LATE, "http_response_timeout", Then::Later),
         Some(Failure::Cut { .. }) => (502, LATER, "http_response_incomplete", Then::Later),
         Some(Failure::Malformed { what }) => match what {
             Malformed::Head | Malformed::UnaskedUpgrade => (502, LATER, "http_protocol_error", Then::Later),
@@ -260,7 +261,7 @@ pub fn to_read_only() -> Reply {
 
 /// To a request that took longer in all than its backend allows.
 pub fn to_total_timeout() -> Reply {
-    to_failure(Some(&Failure::NoHead { waited: std::time::Duration::ZERO }))
+    to_failure(Some(&Failure::NoHead))
 }
 
 fn code(status: u16) -> StatusCode {

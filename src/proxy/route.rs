@@ -8,6 +8,7 @@ use super::judge;
 use crate::config::sites::{Found, Site};
 use crate::domain::Class;
 use crate::health::View;
+use crate::upstream::client::is_chunked_or_none;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -63,7 +64,10 @@ pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Res
         return Err(Refusal::MethodRefused);
     }
     check_target(request)?;
-    check_framing(request.headers())?;
+    // hyper has refused lengths that differ or make no sense, and dropped Content-Length where there is Transfer-Encoding.
+    if !is_chunked_or_none(request.headers()) {
+        return Err(Refusal::BadTransferEncoding);
+    }
     if request.version() == Version::HTTP_2 && !has_one_length_at_most(request.headers()) {
         return Err(Refusal::BadTransferEncoding);
     }
@@ -100,17 +104,6 @@ fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
 /// Whether it asks no further than the first proxy (RFC 9110, section 7.6.2).
 pub fn asks_only_us<B>(request: &Request<B>) -> bool {
     *request.method() == Method::OPTIONS && request.headers().get(header::MAX_FORWARDS).is_some_and(|left| left == "0")
-}
-
-/// hyper has refused lengths that differ or make no sense, and dropped Content-Length where there is Transfer-Encoding; it takes
-/// any list of codings that ends in `chunked`, which endpoints may read differently.
-fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(Refusal::BadTransferEncoding),
-    }
 }
 
 /// Of a request over HTTP/2 hyper has looked at the first length alone.

@@ -117,14 +117,14 @@ pub async fn send(
             within(limit, now, state, clock, answer).await
         };
         let sent = match answered {
-            None => return Err(failed(Failure::NoHead { waited: target.head_timeout })),
+            None => return Err(failed(Failure::NoHead)),
             Some(sent) => sent,
         };
         match sent {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !asked_for_upgrade => {
                 return Err(failed(Failure::Malformed { what: Malformed::UnaskedUpgrade }));
             }
-            Ok(response) if !codings_are_undone(response.headers()) => {
+            Ok(response) if !is_chunked_or_none(response.headers()) => {
                 return Err(failed(Failure::Malformed { what: Malformed::Coding }));
             }
             Ok(response) => {
@@ -192,9 +192,10 @@ async fn within<F: Future>(
     }
 }
 
-/// Whether hyper has undone every transfer coding: it knows `chunked` alone, and with the field gone nobody could tell that what is
-/// left is compressed, or where it ends (RFC 9112, section 6.1).
-pub fn codings_are_undone(fields: &HeaderMap) -> bool {
+/// Whether a body is in chunks, or in no transfer coding (RFC 9112, section 6.1). hyper knows `chunked` alone: with the field gone nobody
+/// could tell that what is left is compressed, or where it ends; and a list of codings it takes is one that endpoints may read
+/// differently.
+pub fn is_chunked_or_none(fields: &HeaderMap) -> bool {
     let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
     codings.next().is_none_or(|only| only.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }

@@ -28,13 +28,13 @@ const FULL: Duration = Duration::from_millis(5);
 /// All that there is to do before a request can be sent that way, within `timeout`. Every failure here is [`Sent::Nothing`].
 pub async fn open(way: &Way, introduction: Option<ProxyHeader>, timeout: Duration) -> Result<Stream, Failure> {
     let opening = async {
-        let wire = Wire::new(reach(&way.address, introduction, timeout).await?);
+        let wire = Wire::new(reach(&way.address, introduction).await?);
         match &way.tls {
             None => Ok(Either::Left(wire)),
             Some(peer) => {
                 // Boxed, so that it takes no room where there is no TLS.
                 let shaking = Box::pin(secure(wire, &peer.trust.client, peer.name.clone()));
-                let tls = shaking.await.map_err(|error| not_agreed(error, timeout))?;
+                let tls = shaking.await.map_err(not_agreed)?;
                 Ok(Either::Right(Box::new(tls)))
             }
         }
@@ -48,7 +48,7 @@ pub async fn connect(
     introduction: Option<ProxyHeader>,
     timeout: Duration,
 ) -> Result<Socket, Failure> {
-    in_time(timeout, reach(address, introduction, timeout)).await
+    in_time(timeout, reach(address, introduction)).await
 }
 
 /// The whole TLS handshake. Its time limit is its caller's.
@@ -72,19 +72,19 @@ pub fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
 async fn in_time<T>(timeout: Duration, doing: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     match tokio::time::timeout(timeout, doing).await {
         Ok(done) => done,
-        Err(_) => Err(Failure::Connect { error: io::ErrorKind::TimedOut.into(), after: timeout }),
+        Err(_) => Err(Failure::Connect { error: io::ErrorKind::TimedOut.into() }),
     }
 }
 
-async fn reach(address: &Address, introduction: Option<ProxyHeader>, after: Duration) -> Result<Socket, Failure> {
+async fn reach(address: &Address, introduction: Option<ProxyHeader>) -> Result<Socket, Failure> {
     let mut socket = socket(address).await.map_err(|error| match shortage(&error) {
         Some(shortage) => Failure::Ours(shortage),
-        None => Failure::Connect { error, after },
+        None => Failure::Connect { error },
     })?;
     if let Some(header) = introduction {
         // Before anything else; a new connection has room for it at once.
         let written = socket.write_all(&header.bytes()).await;
-        written.map_err(|error| Failure::Connect { error, after })?;
+        written.map_err(|error| Failure::Connect { error })?;
     }
     Ok(socket)
 }
@@ -109,10 +109,10 @@ async fn unix(path: &Path) -> io::Result<UnixStream> {
     }
 }
 
-fn not_agreed(error: io::Error, after: Duration) -> Failure {
+fn not_agreed(error: io::Error) -> Failure {
     match of_tls(&error) {
         Some(tls) => Failure::Tls { error: tls.clone(), sent: Sent::Nothing },
-        None => Failure::Connect { error, after },
+        None => Failure::Connect { error },
     }
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 #[derive(Debug)]
 pub enum Failure {
     /// No connection: refused, unreachable, or not in time ([`io::ErrorKind::TimedOut`]). Nothing was sent.
-    Connect { error: io::Error, after: Duration },
+    Connect { error: io::Error },
     /// No TLS: another certificate than we believe, or no agreement. `sent`: with TLS 1.3 an endpoint objects to our own certificate, or
     /// to our having none, after our handshake.
     Tls { error: rustls::Error, sent: Sent },
     /// The connection closed before the response head was whole.
     Reset { sent: Sent, connection: Connection },
     /// No response head in time.
-    NoHead { waited: Duration },
+    NoHead,
     /// The response body ended before its end.
     Cut { received: u64 },
     /// The response body went on for too long, or stood still.
@@ -82,7 +82,7 @@ impl Failure {
             Failure::Tls { .. } => Some(FailureKind::Tls),
             Failure::Reset { connection: Connection::Kept { idle }, .. } if *idle > STALE_AFTER => None,
             Failure::Reset { .. } => Some(FailureKind::Reset),
-            Failure::NoHead { .. } | Failure::Stalled { .. } => Some(FailureKind::Timeout),
+            Failure::NoHead | Failure::Stalled { .. } => Some(FailureKind::Timeout),
             Failure::Cut { .. } => Some(FailureKind::Cut),
             Failure::Malformed { .. } => Some(FailureKind::Malformed),
             Failure::Ours(_) | Failure::ClientBody | Failure::Withdrawn => None,
@@ -94,7 +94,7 @@ impl Failure {
         match self {
             Failure::Connect { .. } | Failure::Ours(_) | Failure::Withdrawn => Sent::Nothing,
             Failure::Reset { sent, .. } | Failure::Tls { sent, .. } => *sent,
-            Failure::NoHead { .. }
+            Failure::NoHead
             | Failure::Cut { .. }
             | Failure::Stalled { .. }
             | Failure::Malformed { .. }

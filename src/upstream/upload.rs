@@ -49,11 +49,10 @@ pub struct UploadLimits {
 #[derive(Debug)]
 struct Source {
     incoming: Incoming,
-    limits: UploadLimits,
+    /// In bytes; `None`: unlimited.
+    most: Option<u64>,
     /// How long the client may still be waited for.
     grace: Grace,
-    /// Since when it is; `None`: it is not, it may be an endpoint's turn.
-    waiting: Option<Moment>,
     clock: Clock,
     keep: Keep,
 }
@@ -133,7 +132,7 @@ impl Upload {
             keep.filter(|_| incoming.size_hint().lower() <= KEPT_MAX as u64).and_then(|rooms| rooms.take(KEPT_MAX));
         let keep = room.map_or(Keep::Nothing, |room| Keep::All { bytes: BytesMut::new(), room });
         let source =
-            Source { incoming, limits, grace: Grace::new(limits.idle, limits.min_rate), waiting: None, clock, keep };
+            Source { incoming, most: limits.size, grace: Grace::new(limits.idle, limits.min_rate), clock, keep };
         let state = UploadState::new(now, UploadEnd::Untouched, Some(RefCell::new(source)));
         let state = Rc::new(state);
         (Upload::Client { state: state.clone(), passed: 0, turn: 0, timer: None }, state)
@@ -143,7 +142,8 @@ impl Upload {
     pub fn again(state: &Rc<UploadState>) -> Option<Upload> {
         match &state.source {
             None => Some(Upload::Empty),
-            Some(_) if state.can_be_sent_again() => {
+            Some(source) if state.can_be_sent_again() => {
+                source.borrow_mut().grace.pause(); // until the next endpoint asks for more it is its turn
                 state.turn.set(state.turn.get() + 1);
                 Some(Upload::Client { state: state.clone(), passed: 0, turn: state.turn.get(), timer: None })
             }
@@ -242,14 +242,14 @@ impl Body for Upload {
             }
             Poll::Pending => {
                 // The timer is set once and moved only when it fires: a fast upload never touches it again.
-                let since = *source.waiting.get_or_insert_with(|| clock.now());
+                let due = source.grace.due(|| clock.now());
                 loop {
-                    let deadline = clock.instant(since.after(source.grace.left()));
+                    let deadline = clock.instant(due);
                     match timer.as_mut().as_pin_mut() {
                         None => timer.set(Some(tokio::time::sleep_until(deadline))),
                         Some(sleep) => {
                             ready!(sleep.poll(context));
-                            if clock.now().since(since) >= source.grace.left() {
+                            if clock.now() >= due {
                                 return failed(UploadEnd::TooSlow);
                             }
                             timer.set(Some(tokio::time::sleep_until(deadline)));
@@ -260,16 +260,13 @@ impl Body for Upload {
         };
         let now = clock.now();
         state.last_piece.set(now);
-        if let Some(since) = source.waiting.take() {
-            source.grace.waited(now.since(since));
-        }
+        source.grace.moved(now, frame.data_ref().map_or(0, |data| data.len() as u64));
         let frame = passed_on(frame);
         if let Some(data) = frame.data_ref() {
-            source.grace.moved(data.len() as u64);
             let bytes = state.bytes.get() + data.len() as u64;
             state.bytes.set(bytes);
             *passed += data.len();
-            if source.limits.size.is_some_and(|most| bytes > most) {
+            if source.most.is_some_and(|most| bytes > most) {
                 return failed(UploadEnd::TooLarge);
             }
             source.keep(data);

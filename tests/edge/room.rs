@@ -1,8 +1,10 @@
 //! How many connections there may be: in all, and of one client.
 
 use crate::harness::{DEADLINE, Edge, LONG, listener};
+use hotspare::edge::Order;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// Whether it serves a request on that connection.
 fn serves(stream: &mut TcpStream) -> bool {
@@ -10,6 +12,14 @@ fn serves(stream: &mut TcpStream) -> bool {
     let mut byte = [0];
     let sent = stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
     sent.is_ok() && matches!(stream.read(&mut byte), Ok(1))
+}
+
+/// Asks, and is answered by nobody for as long as a test can wait for nothing.
+fn gets_nothing(stream: &mut TcpStream) {
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let nothing = stream.read(&mut [0]).unwrap_err().kind();
+    assert!(matches!(nothing, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{nothing}");
 }
 
 #[test]
@@ -38,14 +48,9 @@ fn when_all_are_taken_new_clients_wait_until_others_have_gone() {
         .collect();
     edge.eventually("taken", |cells| cells.connections_open.get() == 4);
     let mut waiting = TcpStream::connect(edge.address).unwrap();
-    waiting.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-    waiting.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
-    let mut byte = [0];
-    let nothing = waiting.read(&mut byte).unwrap_err().kind();
-    assert!(matches!(nothing, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{nothing}");
+    gets_nothing(&mut waiting);
     drop(held);
-    waiting.set_read_timeout(Some(DEADLINE)).unwrap();
-    assert_eq!(waiting.read(&mut byte).unwrap(), 1);
+    assert!(serves(&mut waiting));
 }
 
 #[test]
@@ -60,4 +65,26 @@ fn when_it_is_crowded_those_that_idle_make_room() {
     let fresh = TcpStream::connect(edge.address).unwrap();
     edge.eventually("all idle ones closed", |cells| cells.connections_open.get() == 0);
     drop(fresh);
+}
+
+#[test]
+fn a_listener_that_goes_while_all_are_taken_serves_those_who_wait_once_there_is_room() {
+    let edge = Edge::with_room(listener(), 2, 1_000);
+    let held: Vec<TcpStream> = (0..2)
+        .map(|_| {
+            let mut stream = TcpStream::connect(edge.address).unwrap();
+            stream.write_all(b"GET / HT").unwrap();
+            stream
+        })
+        .collect();
+    edge.eventually("taken", |cells| cells.connections_open.get() == 2);
+    let mut waiting: Vec<TcpStream> = (0..6).map(|_| TcpStream::connect(edge.address).unwrap()).collect();
+    edge.order(Order::Unlisten { address: edge.address });
+    waiting.iter_mut().for_each(gets_nothing);
+    assert_eq!(edge.count(|cells| cells.connections_accepted.get()), 2, "no more than there is room for");
+    drop(held);
+    for stream in &mut waiting {
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 1, "answered, though its listener is gone");
+    }
 }

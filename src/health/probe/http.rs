@@ -6,7 +6,7 @@ use super::lag::{self, Reading};
 use super::not_answered;
 use crate::config::{HttpProbe, ProbeMethod};
 use crate::domain::ProbeFailure;
-use crate::upstream::client::codings_are_undone;
+use crate::upstream::client::is_chunked_or_none;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
@@ -39,7 +39,7 @@ where
     let mut answer = pin!(async move {
         let response = sender.send_request(request).await.map_err(|error| not_answered(&error))?;
         // No request would be given such an answer: a probe that took it would lie.
-        if !codings_are_undone(response.headers()) {
+        if !is_chunked_or_none(response.headers()) {
             return Err(ProbeFailure::Malformed);
         }
         // An endpoint that fails its probe because it is behind may say by how much.

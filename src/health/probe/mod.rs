@@ -134,7 +134,7 @@ fn not_connected(failure: &Failure) -> ProbeFailure {
         Failure::Tls { .. } => ProbeFailure::Tls,
         Failure::Connect { .. }
         | Failure::Reset { .. }
-        | Failure::NoHead { .. }
+        | Failure::NoHead
         | Failure::Cut { .. }
         | Failure::Stalled { .. }
         | Failure::Malformed { .. }

@@ -7,9 +7,6 @@ use crate::upstream::{Connection, Sent};
 use http::Request;
 use rustls::AlertDescription;
 use std::sync::Arc;
-use std::time::Duration;
-
-const ZERO: Duration = Duration::ZERO;
 
 fn asker(method: &str, fields: &[(&str, &str)]) -> Asker {
     let mut request = Request::builder().method(method);
@@ -20,7 +17,7 @@ fn asker(method: &str, fields: &[(&str, &str)]) -> Asker {
 }
 
 fn connect(kind: io::ErrorKind) -> Option<Failure> {
-    Some(Failure::Connect { error: kind.into(), after: ZERO })
+    Some(Failure::Connect { error: kind.into() })
 }
 
 fn tls(error: rustls::Error) -> Option<Failure> {
@@ -45,7 +42,7 @@ fn failures() -> Vec<(Option<Failure>, u16, &'static str)> {
         (connect(io::ErrorKind::NetworkUnreachable), 502, "destination_ip_unroutable"),
         (connect(io::ErrorKind::PermissionDenied), 502, "destination_unavailable"),
         (Some(Failure::Reset { sent: Sent::Perhaps, connection: Connection::Fresh }), 502, "connection_terminated"),
-        (Some(Failure::NoHead { waited: ZERO }), 504, "http_response_timeout"),
+        (Some(Failure::NoHead), 504, "http_response_timeout"),
         (Some(Failure::Stalled { received: 1 }), 504, "http_response_timeout"),
         (Some(Failure::Cut { received: 1 }), 502, "http_response_incomplete"),
         (malformed(Malformed::Head), 502, "http_protocol_error"),
