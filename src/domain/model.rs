@@ -50,6 +50,13 @@ pub struct Model {
     illness: Option<Illness>,
 }
 
+/// Whether an isolation began, or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turned {
+    Yes,
+    No,
+}
+
 impl Model {
     pub fn new() -> Model {
         Model::default()
@@ -178,8 +185,8 @@ impl Model {
         if self.backends[backend].tally(now, place, delta, out) == Follows::Something {
             self.note(backend);
         }
-        if self.isolation == Isolation::Yes {
-            self.review_isolation(now, endpoint, out);
+        if self.isolation == Isolation::Yes && self.review_isolation(now, endpoint, out) == Turned::Yes {
+            self.settle_all(now, out);
         }
     }
 
@@ -194,13 +201,18 @@ impl Model {
             out.push(of_all(now, change, Cause::Illness, Evidence::Configured));
         }
         self.backends[backend].note_probe(now, place, report);
-        self.review_isolation(now, endpoint, out);
+        let turned = self.review_isolation(now, endpoint, out);
+        // Before anything is settled: the answer that ends an isolation may be a bad one, and nobody is to be moved to who gave it.
         self.backends[backend].probe(now, place, report, out);
         self.note(backend);
+        if turned == Turned::Yes {
+            self.settle_all(now, out);
+        }
     }
 
-    /// Notices that nobody answers any more, and that somebody does again. `endpoint` is the one that was just heard of.
-    fn review_isolation(&mut self, now: Moment, endpoint: EndpointId, out: &mut Vec<Transition>) {
+    /// Notices that nobody answers any more, and that somebody does again. `endpoint` is the one that was just heard of. After
+    /// a turn every backend is to be settled.
+    fn review_isolation(&mut self, now: Moment, endpoint: EndpointId, out: &mut Vec<Transition>) -> Turned {
         let hears = |endpoint: EndpointId| self.endpoint(endpoint).is_some_and(|found| !found.newest.is_nothing());
         let to = if hears(endpoint) {
             self.heard = Some(endpoint);
@@ -213,7 +225,7 @@ impl Model {
             if self.heard.is_some() { Isolation::No } else { Isolation::Yes }
         };
         if std::mem::replace(&mut self.isolation, to) == to {
-            return;
+            return Turned::No;
         }
         self.changes += 1;
         let endpoints = Evidence::Asked { endpoints: u32::try_from(self.places.len()).unwrap_or(u32::MAX) };
@@ -224,15 +236,20 @@ impl Model {
         out.push(of_all(now, Change::Isolation { to }, cause, endpoints));
         let all = self.backends.iter().flat_map(|backend| &backend.pools).flat_map(|pool| &pool.endpoints);
         let since = all.filter_map(|endpoint| endpoint.newest.nothing_since()).min();
-        for index in 0..self.backends.len() {
-            let backend = &mut self.backends[index];
+        for backend in &mut self.backends {
             backend.isolation = to;
             match (to, since) {
                 (Isolation::Yes, Some(since)) => backend.void_doubts(now, since, out),
                 (Isolation::No, _) => backend.end_isolation(now),
                 (Isolation::Yes, None) => {}
             }
-            backend.settle(now, out);
+        }
+        Turned::Yes
+    }
+
+    fn settle_all(&mut self, now: Moment, out: &mut Vec<Transition>) {
+        for index in 0..self.backends.len() {
+            self.backends[index].settle(now, out);
             self.note(index);
         }
     }

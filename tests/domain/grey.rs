@@ -124,6 +124,22 @@ fn when_nobody_answers_it_is_us_and_nothing_moves_until_somebody_does() {
 }
 
 #[test]
+fn the_bad_answer_that_ends_an_isolation_counts_before_anybody_is_moved_to_who_gave_it() {
+    let mut bench = Bench::new(Rules { fall: 1, ..rules() }, &[1, 1]);
+    bench.probe(A, PASSED);
+    bench.probe(B, PASSED);
+    bench.wait_secs(1);
+    bench.order(Command::Hold { scope: Scope::All });
+    bench.probe(A, SILENT); // B is asked, and answers well
+    bench.probe(B, SILENT);
+    assert_eq!(bench.model.snapshot().isolation, Isolation::Yes);
+    bench.order(Command::Release { scope: Scope::All });
+    bench.probe(B, FAILED); // the bench refuses a move to a pool that is not usable
+    assert_eq!(bench.model.snapshot().isolation, Isolation::No);
+    assert_eq!((bench.serving(), bench.moves()), (0, vec![]));
+}
+
+#[test]
 fn an_ejection_for_what_was_seen_while_we_were_cut_off_is_void() {
     let mut bench = two();
     bench.wait_secs(10);

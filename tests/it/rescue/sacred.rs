@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 const WRITES: u64 = 10_000;
-const AT_ONCE: u64 = 40;
+const AT_ONCE: u64 = 80;
 
 /// How often each write has run, in both data centres.
 type Ledger = Arc<Mutex<HashMap<u64, u32>>>;
@@ -58,9 +58,9 @@ async fn no_write_runs_twice_and_none_vanishes_without_an_error() {
     let well: Vec<_> = answered.iter().filter(|(_, status)| *status == 200).map(|(id, _)| id).collect();
     let vanished: Vec<_> = well.iter().filter(|id| !ran.contains_key(**id)).collect();
     assert!(vanished.is_empty(), "answered well and never ran: {vanished:?}");
-    // Else the test would prove nothing: most go well, and each kind of trouble was met.
+    // Else the test would prove nothing: many go well, and each kind of trouble was met.
     let (well, count) = (well.len() as u64, answered.len() as u64);
-    assert!(well * 2 > writes, "{well} of {writes} went well, {count} were answered");
+    assert!(well * 4 > writes, "{well} of {writes} went well, {count} were answered");
     assert!(well < writes && (ran.len() as u64) > well, "{well} of {writes} went well, {} ran", ran.len());
     door.stop().await;
 }
