@@ -16,6 +16,7 @@ use crate::telemetry::cells::WorkerIndex;
 use crate::telemetry::control::{Control, Reload};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Workers;
+use crate::upstream::Memory;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -34,6 +35,7 @@ pub struct Hotspare {
     readiness: Readiness,
     cells: Arc<Workers>,
     gate: Arc<edge::Gate>,
+    memory: Arc<Memory>,
     workers: Vec<WorkerThread>,
     /// Which workers have ended, told by themselves.
     ended: (mpsc::Sender<WorkerIndex>, mpsc::Receiver<WorkerIndex>),
@@ -120,6 +122,7 @@ impl Hotspare {
         let records =
             state_dir::records(config.state_dir.as_deref(), &control, clock).await.map_err(Trouble::Thread)?;
         let (journal, state) = (records.journal.clone(), records.state.clone());
+        let memory = Memory::new(config.max_buffered);
         let supervisor = Supervisor::start(config, workers, clock, control.clone(), records, fastrand::u64(..));
         let supervisor = supervisor.map_err(Trouble::Thread)?;
         let supervisor = Arc::new(supervisor);
@@ -145,8 +148,8 @@ impl Hotspare {
 
         let ended = mpsc::channel(workers);
         let gate = edge::Gate::new();
-        let start = |index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, &gate, clock, ended.0.clone());
-        let threads = (0..workers).map(start);
+        let shared = Shared { supervisor: &supervisor, cells: &cells, gate: &gate, memory: &memory, clock };
+        let threads = (0..workers).map(|index| WorkerThread::start(WorkerIndex(index), shared, ended.0.clone()));
         let threads = threads.collect::<io::Result<Vec<_>>>().map_err(Trouble::Thread)?;
         let hotspare = Hotspare {
             supervisor,
@@ -154,6 +157,7 @@ impl Hotspare {
             readiness,
             cells,
             gate,
+            memory,
             workers: threads,
             ended,
             sockets,
@@ -184,6 +188,7 @@ impl Hotspare {
         // All that can fail for want of a descriptor comes before the swap.
         let shares = new.values().map(|bound| self.shares(bound)).collect::<Result<Vec<_>, _>>()?;
         let generation = self.supervisor.reconfigure(config.clone()).await.map_err(|_| Trouble::Supervisor)?;
+        self.memory.set_most(config.max_buffered);
         for share in shares {
             self.order(share).await;
         }
@@ -232,7 +237,8 @@ impl Hotspare {
     async fn replace(&mut self, index: WorkerIndex) -> Result<(), Trouble> {
         let shares = self.sockets.values().map(|bound| share(bound, index)).collect::<Result<Vec<_>, _>>()?;
         let ended = self.ended.0.clone();
-        let new = WorkerThread::start(index, &self.supervisor, &self.cells, &self.gate, self.clock, ended);
+        let Hotspare { supervisor, cells, gate, memory, clock, .. } = &*self;
+        let new = WorkerThread::start(index, Shared { supervisor, cells, gate, memory, clock: *clock }, ended);
         self.workers[index.0] = new.map_err(Trouble::Thread)?;
         for share in shares {
             let _ = self.workers[index.0].orders.send(share).await; // it has ended again: which it told
@@ -303,22 +309,26 @@ impl Hotspare {
     }
 }
 
+/// What all workers have part in.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    supervisor: &'a Supervisor,
+    cells: &'a Arc<Workers>,
+    gate: &'a Arc<edge::Gate>,
+    memory: &'a Arc<Memory>,
+    clock: Clock,
+}
+
 impl WorkerThread {
-    fn start(
-        index: WorkerIndex,
-        supervisor: &Supervisor,
-        cells: &Arc<Workers>,
-        gate: &Arc<edge::Gate>,
-        clock: Clock,
-        ended: mpsc::Sender<WorkerIndex>,
-    ) -> io::Result<WorkerThread> {
+    fn start(index: WorkerIndex, shared: Shared<'_>, ended: mpsc::Sender<WorkerIndex>) -> io::Result<WorkerThread> {
+        let Shared { supervisor, cells, gate, memory, clock } = shared;
         let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
         let (published, reporter, cells) = (supervisor.published.clone(), supervisor.reporter(index), cells.clone());
-        let (seed, gate) = (fastrand::u64(..), gate.clone());
+        let (seed, gate, memory) = (fastrand::u64(..), gate.clone(), memory.clone());
         let thread = thread::spawn(&format!("worker-{}", index.0), move || async move {
             // Here and not before: one that never began is its starter's to try again, and is told of by nobody else.
             let _leave = Leave { index, ended };
-            let worker = Rc::new(Worker::new(index, clock, &published, reporter, cells, seed));
+            let worker = Rc::new(Worker::new(index, clock, &published, reporter, cells, &memory, seed));
             let house = tasks::spawn(Worker::keep_house(worker.clone()));
             edge::serve(worker, gate, waiting).await;
             house.abort();

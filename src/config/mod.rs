@@ -62,6 +62,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections at once from one client: an IPv4 address, or a /64 of IPv6.
     pub max_connections_per_client: usize,
+    /// Bytes that may be kept in memory so that requests can be rescued, by all workers together. Past it nobody is refused.
+    pub max_buffered: usize,
     /// How long a drain may take before what still runs is cut.
     pub drain_timeout: Duration,
     /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.
@@ -211,6 +213,8 @@ pub struct Timeouts {
     pub body_idle: Duration,
     /// For the whole request, all attempts and the body; none by default.
     pub total: Option<Duration>,
+    /// How long a connection that left HTTP may carry no byte either way.
+    pub tunnel_idle: Duration,
 }
 
 impl Config {

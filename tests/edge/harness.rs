@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use hotspare::config::{Admin, Certificate, Config, Limits, Listener, Protocols, Sites, Tls};
 use hotspare::domain::Generation;
 use hotspare::edge::{self, Handler, Order, worker};
-use hotspare::health::{Published, Reader, View};
+use hotspare::health::{Published, Reader, Seats, View};
 use hotspare::proxy::Client;
 use hotspare::runtime::{clock::Clock, thread};
 use hotspare::telemetry::cells::WorkerIndex;
@@ -181,6 +181,7 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         workers: NonZeroUsize::MIN,
         max_connections: in_all,
         max_connections_per_client: per_client,
+        max_buffered: 1 << 20,
         drain_timeout: LONG,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
@@ -188,7 +189,7 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         sites: Sites::default(),
         backends: Vec::new(),
     };
-    View { generation: Generation(1), config: Arc::new(config), backends: Box::default() }
+    View { generation: Generation(1), config: Arc::new(config), backends: Box::default(), seats: Seats::default() }
 }
 
 /// A client that speaks in bytes.

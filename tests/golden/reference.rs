@@ -43,6 +43,7 @@ fn the_reference_tells_the_true_defaults() {
     assert_eq!(said.workers, real.workers);
     assert_eq!(said.max_connections, real.max_connections);
     assert_eq!(said.max_connections_per_client, real.max_connections_per_client);
+    assert_eq!(said.max_buffered, real.max_buffered);
     assert_eq!(said.drain_timeout, real.drain_timeout);
     assert_eq!(said.state_dir, real.state_dir);
     assert_eq!(said.admin, real.admin);

@@ -13,6 +13,7 @@ mod reload;
 mod replies;
 mod rescue;
 mod routing;
+mod seats;
 mod signals;
 mod smuggled;
 mod smuggling;

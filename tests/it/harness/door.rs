@@ -110,6 +110,11 @@ impl Door {
         self.view().backends[0].cells.sum(read)
     }
 
+    /// The sum over workers of what each counts apart from any backend.
+    pub fn count_at_workers(&self, read: impl Fn(&hotspare::telemetry::metrics::WorkerCells) -> u64) -> u64 {
+        self.hotspare.workers().sum(read)
+    }
+
     /// Unsafe requests that wait for a verdict.
     pub fn waiting(&self) -> i64 {
         self.view().backends[0].cells.iter().map(|cells| cells.waiting.get()).sum()
@@ -189,6 +194,10 @@ impl Builder {
     pub fn top(mut self, keys: &str) -> Builder {
         self.top = keys.to_owned();
         self
+    }
+
+    pub fn set_top(&mut self, keys: &str) {
+        self.top = keys.to_owned();
     }
 
     /// Keys of the listener's table.
