@@ -5,7 +5,7 @@
 mod state_dir;
 
 use crate::admin::{self, Phase, Readiness, Socket};
-use crate::config::{Config, Listener};
+use crate::config::{Address, Config, Listener};
 use crate::domain::Generation;
 use crate::edge::{self, Bound, Order};
 use crate::health::{Published, StateFile, Stopped, Supervisor};
@@ -40,7 +40,7 @@ pub struct Hotspare {
     /// Which workers have ended, told by themselves.
     ended: (mpsc::Sender<WorkerIndex>, mpsc::Receiver<WorkerIndex>),
     /// Every listening socket there is; workers hold clones. One with connections in its queue is never closed.
-    sockets: BTreeMap<SocketAddr, Bound>,
+    sockets: BTreeMap<Address, Bound>,
     admin: JoinHandle<()>,
     orders: JoinHandle<()>,
     journal: Journal,
@@ -114,8 +114,8 @@ impl Hotspare {
         let workers = config.workers.get();
         let sockets = bind_new(&config, &BTreeMap::new(), workers)?;
         let admin_address = config.admin.address;
-        let admin =
-            TcpListener::bind(admin_address).map_err(|error| Trouble::Admin(edge::explain(admin_address, &error)))?;
+        let admin = TcpListener::bind(admin_address)
+            .map_err(|error| Trouble::Admin(edge::explain(&admin_address.into(), &error)))?;
         let socket = state_dir::socket(config.state_dir.as_deref()).await?;
 
         let control = Arc::new(Control::new());
@@ -193,12 +193,14 @@ impl Hotspare {
             self.order(share).await;
         }
         self.sockets.append(&mut new);
-        let gone = self.sockets.extract_if(.., |address, _| config.listener(*address).is_none());
+        let gone = self.sockets.extract_if(.., |address, _| config.listener(address).is_none());
         for (address, bound) in gone.collect::<Vec<_>>() {
             // First ours: the workers empty their queues before they close them, and what is closed last loses its queue.
             drop(bound);
-            self.order(self.workers.iter().map(|_| Order::Unlisten { address }).collect()).await;
+            let unlisten = |_| Order::Unlisten { address: address.clone() };
+            self.order(self.workers.iter().map(unlisten).collect()).await;
         }
+        self.set_modes(&before.config, &config);
         say_what_needs_a_restart(&before.config, &config);
         Ok(generation)
     }
@@ -294,6 +296,17 @@ impl Hotspare {
         }
     }
 
+    /// Unix sockets that stay are for whom the new config says.
+    fn set_modes(&self, before: &Config, after: &Config) {
+        let changed =
+            |listener: &&Arc<Listener>| before.listener(&listener.address).is_some_and(|old| old.mode != listener.mode);
+        for listener in after.listeners.iter().filter(changed) {
+            if let Some(Err(error)) = self.sockets.get(&listener.address).map(|bound| bound.set_mode(listener.mode)) {
+                tracing::warn!("cannot set the mode of {}: {error}", listener.address);
+            }
+        }
+    }
+
     /// Each worker's share of a listener.
     fn shares(&self, bound: &Bound) -> Result<Vec<Order>, Trouble> {
         (0..self.workers.len()).map(|index| share(bound, WorkerIndex(index))).collect()
@@ -341,7 +354,7 @@ impl WorkerThread {
 fn share(bound: &Bound, index: WorkerIndex) -> Result<Order, Trouble> {
     let address = bound.address();
     match bound.socket(index) {
-        Ok(socket) => Ok(Order::Listen { address, socket }),
+        Ok(socket) => Ok(Order::Listen { address: address.clone(), socket }),
         Err(error) => Err(Trouble::Listen(edge::explain(address, &error))),
     }
 }
@@ -349,21 +362,24 @@ fn share(bound: &Bound, index: WorkerIndex) -> Result<Order, Trouble> {
 /// Binds each listener that is not bound yet: all of them, or none.
 fn bind_new(
     config: &Config,
-    bound: &BTreeMap<SocketAddr, Bound>,
+    bound: &BTreeMap<Address, Bound>,
     workers: usize,
-) -> Result<BTreeMap<SocketAddr, Bound>, Trouble> {
+) -> Result<BTreeMap<Address, Bound>, Trouble> {
     let new = config.listeners.iter().filter(|listener| !bound.contains_key(&listener.address));
-    let bind =
-        |listener: &Arc<Listener>| Ok((listener.address, edge::bind(listener, workers).map_err(Trouble::Listen)?));
+    let bind = |listener: &Arc<Listener>| {
+        Ok((listener.address.clone(), edge::bind(listener, workers).map_err(Trouble::Listen)?))
+    };
     new.map(bind).collect()
 }
 
 /// A listener that stays and would have to take IPv4 clients too, or no longer: its socket can't.
 fn changed_stack(before: &Config, after: &Config) -> Option<SocketAddr> {
-    let stays = |listener: &&Arc<Listener>| {
-        before.listener(listener.address).is_some_and(|old| old.only_v6 != listener.only_v6)
+    let stays = |listener: &Arc<Listener>| {
+        let Address::Tcp(address) = listener.address else { return None };
+        let old = before.listener(&listener.address)?;
+        (old.only_v6 != listener.only_v6).then_some(address)
     };
-    after.listeners.iter().find(stays).map(|listener| listener.address)
+    after.listeners.iter().find_map(stays)
 }
 
 /// Has the supervisor answer operators' orders, one after the other. It ends with the supervisor: who asks then hears that.

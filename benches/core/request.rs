@@ -102,7 +102,7 @@ async fn connected(steps: &Steps) -> DuplexStream {
 
     let (client, ours) = duplex(64 * 1024);
     let ends = Ends { client: ([127, 0, 0, 1], 5_000).into(), at: ([127, 0, 0, 1], 80).into() };
-    let about = Rc::new(Client::new(ends, view.config.listeners[0].clone(), None));
+    let about = Rc::new(Client::new(Some(ends), view.config.listeners[0].clone(), None));
     let handler = hyper::service::service_fn(move |request| {
         let (worker, about) = (worker.clone(), about.clone());
         async move { Ok::<_, Infallible>(service::handle(&worker, &about, request).await) }

@@ -174,7 +174,8 @@ fn backend(pools: &[Place]) -> Backend {
 
 fn listener() -> Listener {
     Listener {
-        address: "[::]:443".parse().unwrap(),
+        mode: 0o660,
+        address: "[::]:443".parse::<std::net::SocketAddr>().unwrap().into(),
         only_v6: false,
         tls: Some(Arc::new(tls())),
         protocols: Protocols { http1: true, h2: true },

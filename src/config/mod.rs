@@ -89,7 +89,9 @@ pub struct Admin {
 /// One `[[listener]]`. Keyed by its address: over a reload a listener with the same address keeps its sockets.
 #[derive(Debug)]
 pub struct Listener {
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Who may connect to a Unix socket: the permissions of its file.
+    pub mode: u32,
     /// `[::]` is dual-stack unless `0.0.0.0` with the same port is listed too.
     pub only_v6: bool,
     /// `None`: plain HTTP.
@@ -239,7 +241,7 @@ impl Config {
     }
 
     /// The listener at that address, if this config still has one.
-    pub fn listener(&self, address: SocketAddr) -> Option<&Arc<Listener>> {
-        self.listeners.iter().find(|listener| listener.address == address)
+    pub fn listener(&self, address: &Address) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| listener.address == *address)
     }
 }

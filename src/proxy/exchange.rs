@@ -45,14 +45,14 @@ pub struct Spare {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Whose connections to endpoints are that it is sent by.
+/// Whose connections to endpoints are that it is sent by; `None`: nobody knows.
 #[derive(Clone, Copy, Debug)]
-pub struct Introduction(Ends);
+pub struct Introduction(Option<Ends>);
 
 impl Introduction {
     /// What a connection begins with to an endpoint of that backend.
     pub fn to(self, backend: &Backend) -> Option<ProxyHeader> {
-        backend.proxy_protocol.map(|version| ProxyHeader { version, ends: Some(self.0) })
+        backend.proxy_protocol.map(|version| ProxyHeader { version, ends: self.0 })
     }
 }
 

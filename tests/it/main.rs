@@ -17,4 +17,5 @@ mod seats;
 mod signals;
 mod smuggled;
 mod smuggling;
+mod unix_listeners;
 mod upgrades;

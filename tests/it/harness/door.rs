@@ -4,7 +4,7 @@ use super::client::Client;
 use super::endpoint::Endpoint;
 use super::eventually;
 use super::ports::free_address;
-use hotspare::app::Hotspare;
+use hotspare::app::{Hotspare, Trouble};
 use hotspare::config::{self, Config};
 use hotspare::domain::{Class, Command, FailureKind, Force, Health, Order};
 use hotspare::health::View;
@@ -288,14 +288,19 @@ impl Builder {
     }
 
     pub async fn start(self) -> Door {
+        self.try_start().await.unwrap()
+    }
+
+    /// The trouble that it has, if it does not start.
+    pub async fn try_start(self) -> Result<Door, Trouble> {
         let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("hotspare=info").try_init();
         let (address, admin) = (free_address(), free_address());
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "*.example.org".to_owned()]).unwrap();
         let certificate =
             Certificate { der: made.cert.der().clone(), chain: made.cert.pem(), key: made.signing_key.serialize_pem() };
         let config = self.config(address, admin, &certificate);
-        let hotspare = Hotspare::start(config, Clock::start()).await.unwrap();
-        Door { address, admin, hotspare, built: self, certificate }
+        let hotspare = Hotspare::start(config, Clock::start()).await?;
+        Ok(Door { address, admin, hotspare, built: self, certificate })
     }
 
     fn config(&self, address: SocketAddr, admin: SocketAddr, certificate: &Certificate) -> Config {
