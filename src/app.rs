@@ -5,7 +5,7 @@
 mod state_dir;
 
 use crate::admin::{self, Phase, Readiness, Socket};
-use crate::config::{Config, Listener};
+use crate::config::{Address, Config, Listener};
 use crate::domain::Generation;
 use crate::edge::{self, Bound, Order};
 use crate::health::{Published, StateFile, Stopped, Supervisor};
@@ -16,6 +16,7 @@ use crate::telemetry::cells::WorkerIndex;
 use crate::telemetry::control::{Control, Reload};
 use crate::telemetry::journal::Journal;
 use crate::telemetry::metrics::Workers;
+use crate::upstream::Memory;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -34,11 +35,12 @@ pub struct Hotspare {
     readiness: Readiness,
     cells: Arc<Workers>,
     gate: Arc<edge::Gate>,
+    memory: Arc<Memory>,
     workers: Vec<WorkerThread>,
     /// Which workers have ended, told by themselves.
     ended: (mpsc::Sender<WorkerIndex>, mpsc::Receiver<WorkerIndex>),
     /// Every listening socket there is; workers hold clones. One with connections in its queue is never closed.
-    sockets: BTreeMap<SocketAddr, Bound>,
+    sockets: BTreeMap<Address, Bound>,
     admin: JoinHandle<()>,
     orders: JoinHandle<()>,
     journal: Journal,
@@ -112,14 +114,15 @@ impl Hotspare {
         let workers = config.workers.get();
         let sockets = bind_new(&config, &BTreeMap::new(), workers)?;
         let admin_address = config.admin.address;
-        let admin =
-            TcpListener::bind(admin_address).map_err(|error| Trouble::Admin(edge::explain(admin_address, &error)))?;
+        let admin = TcpListener::bind(admin_address)
+            .map_err(|error| Trouble::Admin(edge::explain(&admin_address.into(), &error)))?;
         let socket = state_dir::socket(config.state_dir.as_deref()).await?;
 
         let control = Arc::new(Control::new());
         let records =
             state_dir::records(config.state_dir.as_deref(), &control, clock).await.map_err(Trouble::Thread)?;
         let (journal, state) = (records.journal.clone(), records.state.clone());
+        let memory = Memory::new(config.max_buffered);
         let supervisor = Supervisor::start(config, workers, clock, control.clone(), records, fastrand::u64(..));
         let supervisor = supervisor.map_err(Trouble::Thread)?;
         let supervisor = Arc::new(supervisor);
@@ -145,8 +148,8 @@ impl Hotspare {
 
         let ended = mpsc::channel(workers);
         let gate = edge::Gate::new();
-        let start = |index| WorkerThread::start(WorkerIndex(index), &supervisor, &cells, &gate, clock, ended.0.clone());
-        let threads = (0..workers).map(start);
+        let shared = Shared { supervisor: &supervisor, cells: &cells, gate: &gate, memory: &memory, clock };
+        let threads = (0..workers).map(|index| WorkerThread::start(WorkerIndex(index), shared, ended.0.clone()));
         let threads = threads.collect::<io::Result<Vec<_>>>().map_err(Trouble::Thread)?;
         let hotspare = Hotspare {
             supervisor,
@@ -154,6 +157,7 @@ impl Hotspare {
             readiness,
             cells,
             gate,
+            memory,
             workers: threads,
             ended,
             sockets,
@@ -184,16 +188,19 @@ impl Hotspare {
         // All that can fail for want of a descriptor comes before the swap.
         let shares = new.values().map(|bound| self.shares(bound)).collect::<Result<Vec<_>, _>>()?;
         let generation = self.supervisor.reconfigure(config.clone()).await.map_err(|_| Trouble::Supervisor)?;
+        self.memory.set_most(config.max_buffered);
         for share in shares {
             self.order(share).await;
         }
         self.sockets.append(&mut new);
-        let gone = self.sockets.extract_if(.., |address, _| config.listener(*address).is_none());
+        let gone = self.sockets.extract_if(.., |address, _| config.listener(address).is_none());
         for (address, bound) in gone.collect::<Vec<_>>() {
             // First ours: the workers empty their queues before they close them, and what is closed last loses its queue.
             drop(bound);
-            self.order(self.workers.iter().map(|_| Order::Unlisten { address }).collect()).await;
+            let unlisten = |_| Order::Unlisten { address: address.clone() };
+            self.order(self.workers.iter().map(unlisten).collect()).await;
         }
+        self.set_modes(&before.config, &config);
         say_what_needs_a_restart(&before.config, &config);
         Ok(generation)
     }
@@ -232,7 +239,8 @@ impl Hotspare {
     async fn replace(&mut self, index: WorkerIndex) -> Result<(), Trouble> {
         let shares = self.sockets.values().map(|bound| share(bound, index)).collect::<Result<Vec<_>, _>>()?;
         let ended = self.ended.0.clone();
-        let new = WorkerThread::start(index, &self.supervisor, &self.cells, &self.gate, self.clock, ended);
+        let Hotspare { supervisor, cells, gate, memory, clock, .. } = &*self;
+        let new = WorkerThread::start(index, Shared { supervisor, cells, gate, memory, clock: *clock }, ended);
         self.workers[index.0] = new.map_err(Trouble::Thread)?;
         for share in shares {
             let _ = self.workers[index.0].orders.send(share).await; // it has ended again: which it told
@@ -288,6 +296,17 @@ impl Hotspare {
         }
     }
 
+    /// Unix sockets that stay are for whom the new config says.
+    fn set_modes(&self, before: &Config, after: &Config) {
+        let changed =
+            |listener: &&Arc<Listener>| before.listener(&listener.address).is_some_and(|old| old.mode != listener.mode);
+        for listener in after.listeners.iter().filter(changed) {
+            if let Some(Err(error)) = self.sockets.get(&listener.address).map(|bound| bound.set_mode(listener.mode)) {
+                tracing::warn!("cannot set the mode of {}: {error}", listener.address);
+            }
+        }
+    }
+
     /// Each worker's share of a listener.
     fn shares(&self, bound: &Bound) -> Result<Vec<Order>, Trouble> {
         (0..self.workers.len()).map(|index| share(bound, WorkerIndex(index))).collect()
@@ -303,22 +322,26 @@ impl Hotspare {
     }
 }
 
+/// What all workers have part in.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    supervisor: &'a Supervisor,
+    cells: &'a Arc<Workers>,
+    gate: &'a Arc<edge::Gate>,
+    memory: &'a Arc<Memory>,
+    clock: Clock,
+}
+
 impl WorkerThread {
-    fn start(
-        index: WorkerIndex,
-        supervisor: &Supervisor,
-        cells: &Arc<Workers>,
-        gate: &Arc<edge::Gate>,
-        clock: Clock,
-        ended: mpsc::Sender<WorkerIndex>,
-    ) -> io::Result<WorkerThread> {
+    fn start(index: WorkerIndex, shared: Shared<'_>, ended: mpsc::Sender<WorkerIndex>) -> io::Result<WorkerThread> {
+        let Shared { supervisor, cells, gate, memory, clock } = shared;
         let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
         let (published, reporter, cells) = (supervisor.published.clone(), supervisor.reporter(index), cells.clone());
-        let (seed, gate) = (fastrand::u64(..), gate.clone());
+        let (seed, gate, memory) = (fastrand::u64(..), gate.clone(), memory.clone());
         let thread = thread::spawn(&format!("worker-{}", index.0), move || async move {
             // Here and not before: one that never began is its starter's to try again, and is told of by nobody else.
             let _leave = Leave { index, ended };
-            let worker = Rc::new(Worker::new(index, clock, &published, reporter, cells, seed));
+            let worker = Rc::new(Worker::new(index, clock, &published, reporter, cells, &memory, seed));
             let house = tasks::spawn(Worker::keep_house(worker.clone()));
             edge::serve(worker, gate, waiting).await;
             house.abort();
@@ -331,7 +354,7 @@ impl WorkerThread {
 fn share(bound: &Bound, index: WorkerIndex) -> Result<Order, Trouble> {
     let address = bound.address();
     match bound.socket(index) {
-        Ok(socket) => Ok(Order::Listen { address, socket }),
+        Ok(socket) => Ok(Order::Listen { address: address.clone(), socket }),
         Err(error) => Err(Trouble::Listen(edge::explain(address, &error))),
     }
 }
@@ -339,21 +362,24 @@ fn share(bound: &Bound, index: WorkerIndex) -> Result<Order, Trouble> {
 /// Binds each listener that is not bound yet: all of them, or none.
 fn bind_new(
     config: &Config,
-    bound: &BTreeMap<SocketAddr, Bound>,
+    bound: &BTreeMap<Address, Bound>,
     workers: usize,
-) -> Result<BTreeMap<SocketAddr, Bound>, Trouble> {
+) -> Result<BTreeMap<Address, Bound>, Trouble> {
     let new = config.listeners.iter().filter(|listener| !bound.contains_key(&listener.address));
-    let bind =
-        |listener: &Arc<Listener>| Ok((listener.address, edge::bind(listener, workers).map_err(Trouble::Listen)?));
+    let bind = |listener: &Arc<Listener>| {
+        Ok((listener.address.clone(), edge::bind(listener, workers).map_err(Trouble::Listen)?))
+    };
     new.map(bind).collect()
 }
 
 /// A listener that stays and would have to take IPv4 clients too, or no longer: its socket can't.
 fn changed_stack(before: &Config, after: &Config) -> Option<SocketAddr> {
-    let stays = |listener: &&Arc<Listener>| {
-        before.listener(listener.address).is_some_and(|old| old.only_v6 != listener.only_v6)
+    let stays = |listener: &Arc<Listener>| {
+        let Address::Tcp(address) = listener.address else { return None };
+        let old = before.listener(&listener.address)?;
+        (old.only_v6 != listener.only_v6).then_some(address)
     };
-    after.listeners.iter().find(stays).map(|listener| listener.address)
+    after.listeners.iter().find_map(stays)
 }
 
 /// Has the supervisor answer operators' orders, one after the other. It ends with the supervisor: who asks then hears that.

@@ -3,7 +3,7 @@
 
 use hotspare::domain::FailureKind;
 use hotspare::telemetry::control::Reload;
-use hotspare::telemetry::metrics::{NotIntroduced, ReplyKind};
+use hotspare::telemetry::metrics::{Buffered, NotIntroduced, ReplyKind};
 use hotspare::telemetry::names::{self, Metric};
 use std::collections::BTreeMap;
 
@@ -63,6 +63,9 @@ fn the_values_that_a_label_can_have_are_listed() {
     let kinds = FailureKind::ALL.map(FailureKind::name);
     listed(&names::ATTEMPTS, "outcome", std::iter::once("good").chain(kinds).collect());
     listed(&names::REPLIES, "kind", ReplyKind::ALL.map(ReplyKind::name).to_vec());
+    for metric in [&names::BUFFERED, &names::NOT_BUFFERED] {
+        listed(metric, "what", Buffered::ALL.map(Buffered::name).to_vec());
+    }
     let causes = NotIntroduced::ALL.map(NotIntroduced::name);
     listed(&names::PROXY_HEADER_FAILURES, "cause", causes.to_vec());
     listed(&names::RELOADS, "result", [Reload::Accepted, Reload::Rejected].map(Reload::name).to_vec());

@@ -10,8 +10,8 @@ use hotspare::runtime::clock::Clock;
 use hotspare::runtime::tasks;
 use hotspare::telemetry::cells::WorkerIndex;
 use hotspare::telemetry::metrics::Workers;
-use hotspare::upstream::Ends;
 use hotspare::upstream::client::over;
+use hotspare::upstream::{Ends, Memory};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
@@ -91,7 +91,7 @@ async fn connected(steps: &Steps) -> DuplexStream {
     let (signals, notes) = Signals::new(1);
     let clock = Clock::start();
     let reporter = Reporter::new(index, Arc::new(signals));
-    let worker = Rc::new(Worker::new(index, clock, steps.published(), reporter, cells, 1));
+    let worker = Rc::new(Worker::new(index, clock, steps.published(), reporter, cells, &Memory::new(1 << 20), 1));
 
     let (endpoint, theirs) = duplex(64 * 1024);
     tasks::spawn(answer(theirs));
@@ -102,7 +102,7 @@ async fn connected(steps: &Steps) -> DuplexStream {
 
     let (client, ours) = duplex(64 * 1024);
     let ends = Ends { client: ([127, 0, 0, 1], 5_000).into(), at: ([127, 0, 0, 1], 80).into() };
-    let about = Rc::new(Client::new(ends, view.config.listeners[0].clone(), None));
+    let about = Rc::new(Client::new(Some(ends), view.config.listeners[0].clone(), None));
     let handler = hyper::service::service_fn(move |request| {
         let (worker, about) = (worker.clone(), about.clone());
         async move { Ok::<_, Infallible>(service::handle(&worker, &about, request).await) }

@@ -12,7 +12,7 @@ use crate::domain::{
     BackendSnapshot, Diverged, Drained, EndpointId, EndpointSnapshot, Generation, Health, Lagging, Moment, PoolHealth,
     PoolIndex, PoolSnapshot, PoolWrites, Routing, Rules, Steadiness, Writes,
 };
-use crate::health::{Act, Answer, BackendView, EndpointView, PoolView, Published, Tally, View};
+use crate::health::{Act, Answer, BackendView, EndpointView, PoolView, Published, Seats, Tally, View};
 use crate::runtime::clock::Clock;
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
@@ -90,6 +90,7 @@ pub fn view(pools: &[Place]) -> View {
         workers: NonZeroUsize::new(WORKERS).unwrap(),
         max_connections: 1_000,
         max_connections_per_client: 1_000,
+        max_buffered: 1 << 20,
         drain_timeout: Duration::from_secs(30),
         state_dir: None,
         admin: Admin { address: "127.0.0.1:9900".parse().unwrap(), token: None },
@@ -101,7 +102,12 @@ pub fn view(pools: &[Place]) -> View {
     let (trials, writers) = (Box::default(), Arc::default());
     let snapshot = Arc::new(snapshot);
     let view = BackendView { config: backend, snapshot, pools: views.into(), trials, cells, writers };
-    View { generation: Generation(7), config: Arc::new(config), backends: [Arc::new(view)].into() }
+    View {
+        generation: Generation(7),
+        config: Arc::new(config),
+        backends: [Arc::new(view)].into(),
+        seats: Seats::default(),
+    }
 }
 
 /// The same view with its backend's snapshot changed.
@@ -153,7 +159,13 @@ fn backend(pools: &[Place]) -> Backend {
         rules: Rules::default(),
         own_writes: 10 * second,
         write_wait: 2 * second,
-        timeouts: Timeouts { connect: second, head: 60 * second, body_idle: 60 * second, total: None },
+        timeouts: Timeouts {
+            connect: second,
+            head: 60 * second,
+            body_idle: 60 * second,
+            total: None,
+            tunnel_idle: second,
+        },
         rescue: crate::config::Rescue::default(),
         proxy_protocol: None,
         forwarded: crate::config::ForwardedAs::XForwarded,
@@ -162,7 +174,8 @@ fn backend(pools: &[Place]) -> Backend {
 
 fn listener() -> Listener {
     Listener {
-        address: "[::]:443".parse().unwrap(),
+        mode: 0o660,
+        address: "[::]:443".parse::<std::net::SocketAddr>().unwrap().into(),
         only_v6: false,
         tls: Some(Arc::new(tls())),
         protocols: Protocols { http1: true, h2: true },

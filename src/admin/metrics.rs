@@ -17,7 +17,7 @@ use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View}
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BackendCells, NotIntroduced, ReplyKind, Rescued, WorkerCells, Workers};
+use crate::telemetry::metrics::{BackendCells, Buffered, NotIntroduced, ReplyKind, Rescued, WorkerCells, Workers};
 use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -86,12 +86,14 @@ impl Collector for Scrape {
     fn collect(&self) -> Vec<MetricFamily> {
         let view = self.published.load(); // one picture for the whole page
         let mut families = requests(&view);
+        families.extend(sites(&view));
         families.extend(attempts(&view));
         families.push(heads(&view, &mut self.departed.lock().unwrap_or_else(PoisonError::into_inner)));
         families.extend(health(&view));
         families.extend(standing(&view));
         families.extend(self.control.collect(view.backends.iter().map(|backend| &*backend.config.name)));
         families.extend(connections(&self.workers));
+        families.extend(memory(&self.workers, &view));
         families.extend(configuration(&view));
         families.extend(Process::read().map(process).unwrap_or_default());
         families
@@ -129,6 +131,19 @@ fn requests(view: &View) -> Vec<MetricFamily> {
         simple(&names::WAITING_WRITES, |cells| level(cells, |cell| cell.waiting.get())),
         simple(&names::COPIES, |cells| number(cells.sum(|cell| cell.copies.get()))),
     ]
+}
+
+/// Of those sites alone that have a limit: a host may have thousands of them.
+fn sites(view: &View) -> [MetricFamily; 2] {
+    let mut running = Family::new(&names::SITE_REQUESTS);
+    let mut refused = Family::new(&names::SITE_REFUSED);
+    for site in view.config.sites.all() {
+        if let Some((now, turned_away)) = view.seats.counts(site) {
+            running.add([&*site.name()], now as f64);
+            refused.add([&*site.name()], number(turned_away));
+        }
+    }
+    [running.done(), refused.done()]
 }
 
 fn attempts(view: &View) -> [MetricFamily; 2] {
@@ -239,10 +254,22 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
         total(&names::HANDSHAKE_FAILURES, |cell| cell.handshakes_failed.get()),
         total(&names::ACCEPT_ERRORS, |cell| cell.accept_errors.get()),
         total(&names::CLIENT_TIMEOUTS, |cell| cell.client_timeouts.get()),
+        total(&names::IDLE_TUNNELS, |cell| cell.idle_tunnels.get()),
         total(&names::CONNECTION_PANICS, |cell| cell.panics.get()),
         total(&names::FAILURES_UNTOLD, |cell| cell.notes_lost.get()),
         Family::single(&names::LOG_LINES_DROPPED, number(log::dropped())),
     ]
+}
+
+fn memory(workers: &Workers, view: &View) -> [MetricFamily; 3] {
+    let mut buffered = Family::new(&names::BUFFERED);
+    let mut not_buffered = Family::new(&names::NOT_BUFFERED);
+    for what in Buffered::ALL {
+        buffered.add([what.name()], level(workers, |cell| cell.buffered[what as usize].get()));
+        not_buffered.add([what.name()], number(workers.sum(|cell| cell.not_buffered[what as usize].get())));
+    }
+    let most = view.config.max_buffered as f64;
+    [buffered.done(), Family::single(&names::BUFFERED_MAX, most), not_buffered.done()]
 }
 
 fn configuration(view: &View) -> [MetricFamily; 4] {
@@ -414,10 +441,16 @@ mod tests {
         let typed: HashMap<&str, &str> =
             page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
         let named: HashMap<&str, &str> = names::ALL.iter().map(|metric| (metric.name, metric.kind.name())).collect();
-        // Transitions of endpoints and operators' commands have no series before the first one.
+        // Transitions of endpoints and operators' commands have no series before the first one, sites without a limit none at all.
         let mut missing: Vec<_> = named.keys().copied().filter(|name| !typed.contains_key(name)).collect();
         missing.sort_unstable();
-        assert_eq!(missing, ["hotspare_commands_total", "hotspare_endpoint_transitions_total"]);
+        let expected = [
+            "hotspare_commands_total",
+            "hotspare_endpoint_transitions_total",
+            "hotspare_site_requests",
+            "hotspare_site_requests_refused_total",
+        ];
+        assert_eq!(missing, expected);
         for (name, kind) in typed {
             assert_eq!(named.get(name), Some(&kind), "{name}");
         }

@@ -120,10 +120,17 @@ fn timeouts(table: &mut Table<'_>) -> Option<Timeouts> {
     let head = table.or("head", Duration::from_secs(60), |value| value.duration(TIMEOUT));
     let body_idle = table.or("body_idle", Duration::from_secs(60), |value| value.duration(TIMEOUT));
     let total = table.optional("total", |value| value.duration(TIMEOUT));
+    let tunnel_idle = table.or("tunnel_idle", Duration::from_secs(3_600), |value| value.duration(TIMEOUT));
     if let (Some(connect), Some(total)) = (&connect, &total)
         && let Some(limit) = total.value.filter(|limit| *limit < connect.value)
     {
         table.note_at(total, What::TotalTimeout { total: limit, connect: connect.value });
     }
-    Some(Timeouts { connect: connect?.value, head: head?.value, body_idle: body_idle?.value, total: total?.value })
+    Some(Timeouts {
+        connect: connect?.value,
+        head: head?.value,
+        body_idle: body_idle?.value,
+        total: total?.value,
+        tunnel_idle: tunnel_idle?.value,
+    })
 }

@@ -1,7 +1,7 @@
 //! How names, addresses, hosts and paths are written: text to value, `None` where it has not the form. What the forms
 //! are called and how messages describe them is `problem::Form`.
 
-use super::Redirect;
+use super::{Address, Redirect};
 use http::{HeaderName, HeaderValue};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -18,9 +18,23 @@ pub(super) fn name(text: &str) -> Option<&str> {
     good.then_some(text)
 }
 
-/// What a listener is bound to. Not port 0: nobody could know where that listens, and listeners are known by their address.
+/// Where the admin listener is bound. Not port 0: nobody could know where that listens.
 pub(super) fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().filter(|address: &SocketAddr| address.port() != 0)
+}
+
+/// What a listener is bound to: an address, or `unix:/path`. Listeners are known by it.
+pub(super) fn listener(text: &str) -> Option<Address> {
+    match text.strip_prefix("unix:") {
+        Some(path) => unix_path(path).map(|path| Address::Unix(path.into())),
+        None => address(text).map(Address::Tcp),
+    }
+}
+
+/// The permissions of a file, in octal digits as chmod has them.
+pub(super) fn mode(text: &str) -> Option<u32> {
+    let good = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    good.then(|| u32::from_str_radix(text, 8).ok())?.filter(|mode| *mode <= 0o777)
 }
 
 /// An endpoint in its parts.
@@ -206,6 +220,21 @@ mod tests {
             "a b:80",
         ] {
             assert_eq!(endpoint(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn listeners_have_an_address_or_a_path() {
+        assert_eq!(listener("[::]:443"), Some(Address::Tcp((Ipv6Addr::UNSPECIFIED, 443).into())));
+        assert_eq!(listener("unix:/run/web.sock"), Some(Address::Unix(Path::new("/run/web.sock").into())));
+        for text in ["", "[::]:0", "443", "unix:", "unix:web.sock", "/run/web.sock", "unix:@web"] {
+            assert_eq!(listener(text), None, "{text}");
+        }
+        for (text, bits) in [("0660", 0o660), ("660", 0o660), ("0000", 0), ("777", 0o777)] {
+            assert_eq!(mode(text), Some(bits));
+        }
+        for text in ["", "66", "0o660", "1777", "00660", "668", "-660", "+660", "rw-rw----"] {
+            assert_eq!(mode(text), None, "{text}");
         }
     }
 

@@ -5,9 +5,12 @@ use super::problem::{Form, Report, What};
 use super::proxies::{self, Proxies, ProxyProtocol};
 use super::table::{Seen, Table, Value};
 use super::units::TIMEOUT;
-use super::{Limits, Listener, Protocols, Surroundings, Tls, forms};
+use super::{Address, Limits, Listener, Protocols, Surroundings, Tls, forms};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+
+/// Hotspare's user and its group may connect to a Unix socket.
+const MODE: u32 = 0o660;
 
 const EXAMPLE: &str = "address = \"[::]:443\"";
 const TLS_EXAMPLE: &str = "tls = [{ cert = \"certs/site.pem\", key = \"certs/site.key\" }]";
@@ -27,14 +30,15 @@ pub(super) fn read(
         report.add(None, What::NoListener);
     }
     let listeners: Vec<Listener> = read.into_iter().collect::<Option<_>>()?;
-    let v4: Vec<u16> = listeners
-        .iter()
-        .filter(|listener| listener.address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED))
-        .map(|listener| listener.address.port())
-        .collect();
+    /// The port, if it is that of every address of the family.
+    fn any(listener: &Listener, unspecified: impl Into<IpAddr>) -> Option<u16> {
+        let Address::Tcp(address) = listener.address else { return None };
+        (address.ip() == unspecified.into()).then_some(address.port())
+    }
+    let v4: Vec<u16> = listeners.iter().filter_map(|listener| any(listener, Ipv4Addr::UNSPECIFIED)).collect();
     let both = |listener: Listener| {
-        let any_v6 = listener.address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        Arc::new(Listener { only_v6: any_v6 && v4.contains(&listener.address.port()), ..listener })
+        let only_v6 = any(&listener, Ipv6Addr::UNSPECIFIED).is_some_and(|port| v4.contains(&port));
+        Arc::new(Listener { only_v6, ..listener })
     };
     Some(listeners.into_iter().map(both).collect())
 }
@@ -42,20 +46,21 @@ pub(super) fn read(
 fn one(
     surroundings: &Surroundings<'_>,
     table: &mut Table<'_>,
-    addresses: &mut Seen<'_, SocketAddr>,
+    addresses: &mut Seen<'_, Address>,
     admin: Option<SocketAddr>,
     trusted: Option<&Proxies>,
 ) -> Option<Listener> {
     let address = table.required("address", EXAMPLE, |value| {
-        let address = value.text(Form::Address, forms::address)?;
+        let address = value.text(Form::Listener, forms::listener)?;
         let name = address.to_string();
-        if admin == Some(address) {
+        if admin.map(Address::Tcp).as_ref() == Some(&address) {
             value.note(What::AdminAddress { address: name });
         } else {
-            addresses.check(address, value.at(), |first| What::Duplicate { thing: "listener", name, first });
+            addresses.check(address.clone(), value.at(), |first| What::Duplicate { thing: "listener", name, first });
         }
         Some(address)
     });
+    let mode = table.or("mode", MODE, |value| value.text(Form::Mode, forms::mode));
     let protocols = table.or("protocols", Protocols { http1: true, h2: true }, protocols);
     let certificates = table.optional("tls", |value| {
         let read =
@@ -72,16 +77,27 @@ fn one(
     {
         table.note_at(tls, What::RedirectWithTls);
     }
-    if let Some(proxy_protocol) = &proxy_protocol
+    let is_unix = address.as_ref().map(|address| matches!(address.value, Address::Unix(_)));
+    if let (Some(proxy_protocol), Some(trusted), Some(is_unix)) = (&proxy_protocol, trusted, is_unix)
         && proxy_protocol.value == ProxyProtocol::Require
-        && trusted.is_some_and(Proxies::is_empty)
     {
-        table.note_at(proxy_protocol, What::NobodyTrusted);
+        match is_unix {
+            false if !trusted.has_networks() => table.note_at(proxy_protocol, What::NobodyTrusted),
+            true if !trusted.trust(None) => table.note_at(proxy_protocol, What::UnixUntrusted),
+            true | false => {}
+        }
+    }
+    if let Some(mode) = &mode
+        && mode.at.is_some()
+        && is_unix == Some(false)
+    {
+        table.note_at(mode, What::ModeOfTcp);
     }
     let protocols = protocols?.value;
     let tls = certificates?.value.and_then(|certificates| Tls::new(certificates, protocols)).map(Arc::new);
     Some(Listener {
         address: address?.value,
+        mode: mode?.value,
         only_v6: false,
         tls,
         protocols,

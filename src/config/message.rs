@@ -167,6 +167,16 @@ pub(super) fn text(what: &What) -> Text {
             "nobody could connect: only proxies in `trusted_proxies` may say whose connection it is",
             "list their networks at the top of the file: trusted_proxies = [\"10.0.0.0/8\"]",
         ),
+        W::UnixUntrusted => say(
+            "a PROXY header is required, and whoever comes over a Unix socket is not trusted",
+            "nobody could connect: only proxies in `trusted_proxies` may say whose connection it is",
+            "add \"unix\" to the list at the top of the file: trusted_proxies = [\"unix\"]",
+        ),
+        W::ModeOfTcp => say(
+            "`mode` is for Unix sockets",
+            "this address has no file",
+            "leave it out; who may connect to an address is for a firewall to say",
+        ),
         W::TooManyNetworks { count, most } => say(
             format!("{count} networks are too many"),
             "",

@@ -62,6 +62,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections at once from one client: an IPv4 address, or a /64 of IPv6.
     pub max_connections_per_client: usize,
+    /// Bytes that may be kept in memory so that requests can be rescued, by all workers together. Past it nobody is refused.
+    pub max_buffered: usize,
     /// How long a drain may take before what still runs is cut.
     pub drain_timeout: Duration,
     /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.
@@ -87,7 +89,9 @@ pub struct Admin {
 /// One `[[listener]]`. Keyed by its address: over a reload a listener with the same address keeps its sockets.
 #[derive(Debug)]
 pub struct Listener {
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Who may connect to a Unix socket: the permissions of its file.
+    pub mode: u32,
     /// `[::]` is dual-stack unless `0.0.0.0` with the same port is listed too.
     pub only_v6: bool,
     /// `None`: plain HTTP.
@@ -211,6 +215,8 @@ pub struct Timeouts {
     pub body_idle: Duration,
     /// For the whole request, all attempts and the body; none by default.
     pub total: Option<Duration>,
+    /// How long a connection that left HTTP may carry no byte either way.
+    pub tunnel_idle: Duration,
 }
 
 impl Config {
@@ -235,7 +241,7 @@ impl Config {
     }
 
     /// The listener at that address, if this config still has one.
-    pub fn listener(&self, address: SocketAddr) -> Option<&Arc<Listener>> {
-        self.listeners.iter().find(|listener| listener.address == address)
+    pub fn listener(&self, address: &Address) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| listener.address == *address)
     }
 }

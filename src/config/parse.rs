@@ -25,6 +25,9 @@ use toml::de::DeTable;
 /// users.
 const RECOVERED: usize = 1 << 20;
 
+/// The default of `max_buffered`: 4,096 bodies of the largest size that is kept, on a machine of 1 GiB too.
+const MAX_BUFFERED: usize = 256 << 20;
+
 /// What a config depends on besides its text. Handed in, so that a test can hand in its own.
 #[allow(missing_debug_implementations, reason = "closures have nothing to show")]
 pub struct Surroundings<'a> {
@@ -126,6 +129,9 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
         top.or("max_connections", most_connections(surroundings.descriptors), |value| value.count(1..=10_000_000));
     let half = max_connections.as_ref().map_or(1, |most| most.value.div_ceil(2));
     let max_connections_per_client = top.or("max_connections_per_client", half, |value| value.count(1..=10_000_000));
+    let max_buffered = top.or("max_buffered", MAX_BUFFERED, |value| {
+        Some(usize::try_from(value.size(0..=1 << 40)?).unwrap_or(usize::MAX))
+    });
     let drain_timeout = top.or("drain_timeout", Duration::from_secs(30), |value| {
         value.duration(Duration::ZERO..=*units::TIMEOUT.end()) // zero: what still runs is cut at once
     });
@@ -150,6 +156,7 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
         workers: NonZeroUsize::new(workers?.value).expect("at least 1"),
         max_connections: max_connections?.value,
         max_connections_per_client: max_connections_per_client?.value,
+        max_buffered: max_buffered?.value,
         drain_timeout: drain_timeout?.value,
         state_dir: state_dir?.value,
         admin: Admin { address: admin_address.value, token },
@@ -198,16 +205,19 @@ fn sites(
             place
         });
         let max_body = table.optional("max_body", |value| value.size(0..=u64::MAX));
+        let max_requests = table.optional("max_requests", |value| value.count(1..=10_000_000));
         let upgrades = table.or("upgrades", Upgrades::default(), |value| value.choice(&UPGRADES));
         let otherwise = backend.as_ref().map_or_else(Rescue::default, |backend| rescue(backend.value));
         let rescue = rescue::read(table, otherwise);
         let error_page = table.optional("error_page", |value| files.page(value));
         let read_only_page = table.optional("read_only_page", |value| files.page(value));
         Some(Site {
+            place: 0,
             hosts: hosts?.value,
             path: path?.value.into(),
             backend: backend?.value,
             max_body: max_body?.value,
+            max_requests: max_requests?.value,
             upgrades: upgrades?.value,
             rescue: rescue?,
             pages: Pages { error: error_page?.value, read_only: read_only_page?.value },
@@ -221,7 +231,9 @@ fn sites(
     }
     let rescue = if known.is_empty() { Rescue::default() } else { rescue(0) };
     let (hosts, upgrades, pages) = (vec!["*".into()], Upgrades::default(), Pages::default());
-    Some(vec![Site { hosts, path: "/".into(), backend: 0, max_body: None, upgrades, rescue, pages }])
+    let (max_body, max_requests) = (None, None);
+    let path = "/".into();
+    Some(vec![Site { place: 0, hosts, path, backend: 0, max_body, max_requests, upgrades, rescue, pages }])
 }
 
 /// Probes that were told no host ask for the first exact host of their backend's first site.

@@ -137,6 +137,10 @@ pub enum What {
     RedirectWithTls,
     /// A listener that requires PROXY headers, and no proxy is trusted.
     NobodyTrusted,
+    /// The same on a Unix socket.
+    UnixUntrusted,
+    /// `mode` of a listener that has no file.
+    ModeOfTcp,
     TooManyNetworks {
         count: usize,
         most: usize,
@@ -343,6 +347,8 @@ pub enum Form {
     Percent,
     Name,
     Address,
+    Listener,
+    Mode,
     Network,
     Endpoint,
     HostPattern,

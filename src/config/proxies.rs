@@ -13,9 +13,20 @@ const EXAMPLE: &str = "trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::/32\"]";
 /// Each new connection is compared with all of them. The large content networks have some dozens, or a hundred.
 pub(super) const MOST: usize = 256;
 
-/// `trusted_proxies`: the networks of proxies in front of us.
+/// `trusted_proxies`: the networks of proxies in front of us, and whether those that come over Unix sockets are among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proxies(Arc<[IpNet]>);
+pub struct Proxies {
+    networks: Arc<[IpNet]>,
+    unix: bool,
+}
+
+/// One of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    Network(IpNet),
+    /// Whoever may connect to a Unix socket of ours.
+    Unix,
+}
 
 /// `proxy_protocol` of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,31 +60,50 @@ impl ForwardedAs {
 }
 
 impl Proxies {
-    /// Whether a proxy of ours is at that address.
-    pub fn trust(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
+    fn made_of(entries: Vec<Entry>) -> Proxies {
+        let unix = entries.contains(&Entry::Unix);
+        let network = |entry| match entry {
+            Entry::Network(network) => Some(network),
+            Entry::Unix => None,
+        };
+        Proxies { networks: entries.into_iter().filter_map(network).collect(), unix }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether a proxy of ours is at that address; `None`: at the other end of a Unix socket.
+    pub fn trust(&self, address: Option<IpAddr>) -> bool {
+        match address {
+            Some(address) => self.networks.iter().any(|network| network.contains(&address)),
+            None => self.unix,
+        }
+    }
+
+    /// These, as they are written in the list.
+    #[cfg(test)]
+    pub(crate) fn of(texts: &[&str]) -> Proxies {
+        Proxies::made_of(texts.iter().map(|text| entry(text).unwrap()).collect())
+    }
+
+    /// Whether anyone with an address is trusted.
+    pub(super) fn has_networks(&self) -> bool {
+        !self.networks.is_empty()
     }
 }
 
 impl FromIterator<IpNet> for Proxies {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Proxies {
-        Proxies(networks.into_iter().collect())
+        Proxies { networks: networks.into_iter().collect(), unix: false }
     }
 }
 
 /// Reads `trusted_proxies`.
 pub(super) fn read(top: &mut Table<'_>) -> Option<Proxies> {
     let read = top.or("trusted_proxies", Proxies::default(), |value| {
-        let networks = value.list(EXAMPLE, |item| item.text(Form::Network, network))?;
-        if networks.len() > MOST {
-            value.note(What::TooManyNetworks { count: networks.len(), most: MOST });
+        let entries = value.list(EXAMPLE, |item| item.text(Form::Network, entry))?;
+        if entries.len() > MOST {
+            value.note(What::TooManyNetworks { count: entries.len(), most: MOST });
             return None;
         }
-        networks.into_iter().collect::<Option<Proxies>>()
+        entries.into_iter().collect::<Option<_>>().map(Proxies::made_of)
     });
     Some(read?.value)
 }
@@ -86,6 +116,10 @@ pub(super) fn of_listener(value: &Value<'_>) -> Option<ProxyProtocol> {
 /// Reads a backend's `proxy_protocol`.
 pub(super) fn of_backend(value: &Value<'_>) -> Option<Option<ProxyVersion>> {
     value.choice(&[("off", None), ("v1", Some(ProxyVersion::V1)), ("v2", Some(ProxyVersion::V2))])
+}
+
+fn entry(text: &str) -> Option<Entry> {
+    if text == "unix" { Some(Entry::Unix) } else { network(text).map(Entry::Network) }
 }
 
 /// A network, or one address. Not every address there is: then anyone could say that they are anyone. Nor one with bits past its
@@ -136,8 +170,18 @@ mod tests {
         for (address, trusted) in
             [("10.255.0.1", true), ("11.0.0.1", false), ("2001:db8:1::1", true), ("2001:db9::1", false)]
         {
-            assert_eq!(proxies.trust(address.parse().unwrap()), trusted, "{address}");
+            assert_eq!(proxies.trust(Some(address.parse().unwrap())), trusted, "{address}");
         }
-        assert!(!Proxies::default().trust(IpAddr::from([127, 0, 0, 1])));
+        assert!(!Proxies::default().trust(Some(IpAddr::from([127, 0, 0, 1]))));
+    }
+
+    #[test]
+    fn whoever_comes_over_a_unix_socket_is_trusted_if_the_list_says_so() {
+        let read = Proxies::of;
+        assert!(!read(&["10.0.0.0/8"]).trust(None));
+        let both = read(&["10.0.0.0/8", "unix"]);
+        assert!(both.trust(None) && both.trust(Some(IpAddr::from([10, 0, 0, 1]))) && both.has_networks());
+        assert!(!read(&["unix"]).has_networks());
+        assert_eq!(entry("unix:/run/a.sock"), None);
     }
 }

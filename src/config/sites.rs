@@ -11,6 +11,8 @@ const LONGEST_HOST: usize = 253;
 /// One `[[site]]`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Site {
+    /// Its place in [`Sites::all`].
+    pub place: usize,
     /// As written, in lower case: exact names, `*.example.org`, or `*`.
     pub hosts: Vec<Box<str>>,
     /// A prefix of the path, in whole segments, that begins with `/`; `/` is every path. No other ends with `/`.
@@ -19,9 +21,19 @@ pub struct Site {
     pub backend: usize,
     /// The largest request body in bytes; `None`: unlimited. Past it: 413.
     pub max_body: Option<u64>,
+    /// Requests that may run at once, in all workers together; `None`: unlimited. Past it: 503.
+    pub max_requests: Option<usize>,
     pub upgrades: Upgrades,
     pub rescue: Rescue,
     pub pages: Pages,
+}
+
+impl Site {
+    /// What it is called in metrics, and known by over a reload: its first host, and its path where that is not `/`. No two have one name.
+    pub fn name(&self) -> String {
+        let host = self.hosts.first().map_or("", |host| &**host);
+        if &*self.path == "/" { host.to_owned() } else { format!("{host}{}", self.path) }
+    }
 }
 
 /// What clients do over connections that stop being HTTP.
@@ -37,6 +49,8 @@ pub enum Upgrades {
 /// The compiled table.
 #[derive(Debug, Default)]
 pub struct Sites {
+    /// In the order of the file.
+    all: Vec<Arc<Site>>,
     exact: HashMap<Box<str>, Paths>,
     /// Keyed by what follows `*.`.
     wildcard: HashMap<Box<str>, Paths>,
@@ -59,7 +73,8 @@ impl Sites {
     /// Compiles the table. Of two sites with the same host and path the first is found; `parse` lets none through.
     pub fn new(sites: impl IntoIterator<Item = Site>) -> Sites {
         let mut table = Sites::default();
-        for site in sites.into_iter().map(Arc::new) {
+        for (place, site) in sites.into_iter().enumerate() {
+            let site = Arc::new(Site { place, ..site });
             for host in &site.hosts {
                 let paths = match (host.strip_prefix("*."), host.as_ref()) {
                     (Some(above), _) => table.wildcard.entry(above.into()).or_default(),
@@ -68,12 +83,18 @@ impl Sites {
                 };
                 paths.push(Arc::clone(&site));
             }
+            table.all.push(site);
         }
-        let Sites { exact, wildcard, any } = &mut table;
+        let Sites { all: _, exact, wildcard, any } = &mut table;
         for paths in exact.values_mut().chain(wildcard.values_mut()).chain([any]) {
             paths.sort_by_key(|site| std::cmp::Reverse(site.path.len())); // stable: the first stays first
         }
         table
+    }
+
+    /// Every site, in the order of the file.
+    pub fn all(&self) -> &[Arc<Site>] {
+        &self.all
     }
 
     /// The site for a host (lower case, without port or trailing dot) and a normalised path. Does not allocate.
@@ -121,7 +142,8 @@ mod tests {
     fn site(hosts: &[&str], path: &str, backend: usize) -> Site {
         let hosts = hosts.iter().map(|host| (*host).into()).collect();
         let (upgrades, rescue, pages) = Default::default();
-        Site { hosts, path: path.into(), backend, max_body: None, upgrades, rescue, pages }
+        let (max_body, max_requests) = (None, None);
+        Site { place: 0, hosts, path: path.into(), backend, max_body, max_requests, upgrades, rescue, pages }
     }
 
     fn backend(sites: &Sites, host: &str, path: &str) -> Result<usize, &'static str> {

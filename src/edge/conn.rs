@@ -11,6 +11,7 @@ use super::gate::{ClientPass, Pass};
 use super::proxy_header::{self, Whose};
 use super::pulse::{Phase, Protocol, Pulse};
 use super::roster::Roster;
+use super::socket::Accepted;
 use super::stream::{Stream, Wire};
 use super::watchdog::{FAREWELL, Late, Watchdog};
 use super::{Handler, tls};
@@ -25,16 +26,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::SockRef;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// The fields that hyper has room for without allocating; telling it this number would make it allocate.
@@ -44,27 +43,18 @@ const HYPERS_MAX_HEADERS: usize = 100;
 /// 408 KiB for each, whenever a client is slow.
 const BUFFER_MAX: usize = 64 * 1024;
 
-/// What the kernel takes of a response before any of it can be sent. Without a limit that is some megabytes, for each slow reader, and
-/// long after a client stopped taking anything we would still think that it does.
-const UNSENT_MAX: u32 = 128 << 10;
-
-/// Runs one connection until it ends; whatever ends it. `address` is that of its other end.
+/// Runs one connection until it ends; whatever ends it.
 pub async fn run<H: Handler>(
     handler: Rc<H>,
     pass: Pass,
-    tcp: TcpStream,
-    address: SocketAddr,
+    accepted: Accepted,
     listener: Arc<Listener>,
     roster: Rc<Roster>,
 ) {
     let _open = Open::new(handler.clone());
-    // Where this fails the connection is gone, which the first read will tell.
-    let _ = tcp.set_nodelay(true);
-    let _ = SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT_MAX);
-    let at = tcp.local_addr().unwrap_or(listener.address);
-    let ends = Ends { client: address, at: SocketAddr::new(at.ip().to_canonical(), at.port()) };
+    let (socket, ends) = accepted.open();
     let pulse = Rc::new(Pulse::new(handler.clock()));
-    let mut wire = Wire::new(tcp, pulse.clone());
+    let mut wire = Wire::new(socket, pulse.clone());
     let mut watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);
     let cells = handler.cells();
     // One handshake, with one time limit, whatever it is made of.
@@ -72,13 +62,14 @@ pub async fn run<H: Handler>(
         pulse.shakes_hands();
     }
     let introduced = match listener.proxy_protocol {
-        ProxyProtocol::Off => Some(ends),
+        ProxyProtocol::Off => Ok(ends),
         ProxyProtocol::Require => Box::pin(introduced(&mut wire, ends, &listener, &mut watchdog, cells)).await,
     };
-    let Some(ends) = introduced else { return };
-    let _admitted = match listener.trusted.trust(ends.client.ip()) {
-        true => None, // a proxy speaks for many
-        false => match admit(&pass, ends, &*handler) {
+    let Ok(ends) = introduced else { return };
+    let _admitted = match ends.map(|ends| ends.client.ip()) {
+        None => None, // nobody knows whose it is: whoever is let in by the socket's file
+        Some(client) if listener.trusted.trust(Some(client)) => None, // a proxy speaks for many
+        Some(client) => match admit(&pass, client, &*handler) {
             Some(admitted) => Some(admitted),
             None => return,
         },
@@ -132,8 +123,7 @@ fn service<H: Handler>(
 }
 
 /// Counted for its client. `None`: that has as many as one may have.
-fn admit<H: Handler>(pass: &Pass, ends: Ends, handler: &H) -> Option<ClientPass> {
-    let client = ends.client.ip();
+fn admit<H: Handler>(pass: &Pass, client: IpAddr, handler: &H) -> Option<ClientPass> {
     let most = handler.views().view().config.max_connections_per_client;
     let admitted = pass.admit(client, most);
     if admitted.is_none() {
@@ -179,20 +169,23 @@ async fn greet(
     None
 }
 
-/// Whose the connection is, where a trusted proxy has to say so first. `None`: it is closed, and counted.
+/// It is closed, and counted.
+struct Closed;
+
+/// Whose the connection is, where a trusted proxy has to say so first; `None`: nobody knows.
 async fn introduced(
     wire: &mut Wire,
-    peer: Ends,
+    peer: Option<Ends>,
     listener: &Listener,
     watchdog: &mut Watchdog,
     cells: &WorkerCells,
-) -> Option<Ends> {
-    let why = match listener.trusted.trust(peer.client.ip()) {
+) -> Result<Option<Ends>, Closed> {
+    let why = match listener.trusted.trust(peer.map(|peer| peer.client.ip())) {
         false => NotIntroduced::Untrusted,
         true => match watchdog.guard(proxy_header::take(wire)).await {
-            Ok(Ok(Whose::Clients(ends))) => return Some(ends),
-            Ok(Ok(Whose::Proxys)) => return Some(peer),
-            Ok(Ok(Whose::Nobodys)) | Err(Late::Drained) => return None,
+            Ok(Ok(Whose::Clients(ends))) => return Ok(Some(ends)),
+            Ok(Ok(Whose::Proxys)) => return Ok(peer),
+            Ok(Ok(Whose::Nobodys)) | Err(Late::Drained) => return Err(Closed),
             Ok(Err(why)) => why,
             Err(_) => {
                 cells.client_timeouts.add(1);
@@ -201,8 +194,8 @@ async fn introduced(
         },
     };
     cells.not_introduced[why as usize].add(1);
-    tracing::debug!(peer = %peer.client, cause = why.name(), "no good PROXY header");
-    None
+    tracing::debug!(peer = ?peer.map(|peer| peer.client), cause = why.name(), "no good PROXY header");
+    Err(Closed)
 }
 
 /// What a connection ended by.

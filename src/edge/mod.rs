@@ -1,6 +1,6 @@
 //! The client's side of the front door: listeners, TLS, connections, and the limits on all of them.
 //!
-//! One [`worker::serve`] a worker thread: it accepts on its own `SO_REUSEPORT` sockets and runs one task a connection, by
+//! One [`worker::serve`] a worker thread: it accepts on its own `SO_REUSEPORT` sockets, and on Unix sockets that all share, and runs one task a connection, by
 //! this road: [`listener`] accepts → [`proxy_header`] where one is required → [`tls`] or a look at the first bytes → [`conn`] (hyper) → [`front`], which hands each
 //! request to the [`Handler`], in production the proxy. Always true:
 //! - a connection waits for its client under exactly one deadline, which [`watchdog`] reads off its [`pulse`];
@@ -19,6 +19,7 @@ pub mod proxy_header;
 pub mod pulse;
 pub mod redirect;
 pub mod roster;
+pub mod socket;
 pub mod stream;
 pub mod tls;
 pub mod watchdog;
@@ -26,6 +27,7 @@ pub mod worker;
 
 pub use gate::Gate;
 pub use listener::{Bound, bind, explain};
+pub use socket::Listening;
 pub use worker::{Order, serve};
 
 use crate::health::Reader;

@@ -4,28 +4,28 @@
 //! not just by a buffer of ours.
 
 use super::pulse::{Protocol, Pulse};
+use super::socket::Socket;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 /// The socket.
 #[derive(Debug)]
 pub struct Wire {
-    tcp: TcpStream,
+    socket: Socket,
     /// Bytes that came together with a PROXY header and are read first.
     early: Bytes,
     pulse: Rc<Pulse>,
 }
 
 impl Wire {
-    pub fn new(tcp: TcpStream, pulse: Rc<Pulse>) -> Wire {
-        Wire { tcp, early: Bytes::new(), pulse }
+    pub fn new(socket: Socket, pulse: Rc<Pulse>) -> Wire {
+        Wire { socket, early: Bytes::new(), pulse }
     }
 
     /// What was read so far was a proxy's; `rest` is the first of what its client says.
@@ -45,9 +45,12 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if self.pulse.is_spoilt() {
+        // What a Unix socket's other end has not taken is in its own queue.
+        if self.pulse.is_spoilt()
+            && let Either::Left(tcp) = &self.socket
+        {
             // An error means that the connection is gone already.
-            let _ = self.tcp.set_zero_linger();
+            let _ = tcp.set_zero_linger();
         }
     }
 }
@@ -56,7 +59,7 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if self.early.is_empty() {
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
+            ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
         } else {
             let length = self.early.len().min(buffer.remaining());
             buffer.put_slice(&self.early.split_to(length));
@@ -70,7 +73,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.note(written)
     }
 
@@ -79,20 +82,20 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 

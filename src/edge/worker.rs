@@ -6,11 +6,12 @@ use super::Handler;
 use super::gate::Gate;
 use super::listener::Acceptor;
 use super::roster::Roster;
+use super::socket::Listening;
+use crate::config::Address;
 use crate::domain::Moment;
 use crate::proxy;
 use crate::runtime::tasks::{self, Tasks};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,16 +24,16 @@ const BEAT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub enum Order {
     /// Accept from this socket; `address` is the listener's, as in the configuration.
-    Listen { address: SocketAddr, socket: TcpListener },
+    Listen { address: Address, socket: Listening },
     /// The listener is gone: take what is in its queue, drain its connections for at most the configured time.
-    Unlisten { address: SocketAddr },
+    Unlisten { address: Address },
     /// Stop accepting, drain everything for at most that long, then return. A second one can only make it shorter.
     Drain { timeout: Duration },
 }
 
 /// One listener, until its last connection is gone.
 struct Open {
-    address: SocketAddr,
+    address: Address,
     roster: Rc<Roster>,
     /// Dropped to stop accepting.
     accepting: Option<oneshot::Sender<()>>,
@@ -95,7 +96,7 @@ impl<H: Handler> Serving<H> {
     fn carry_out(&mut self, order: Order) {
         match order {
             Order::Listen { address, socket } => {
-                if let Err(error) = self.listen(address, socket) {
+                if let Err(error) = self.listen(address.clone(), socket) {
                     tracing::error!(%address, %error, "this worker cannot accept there");
                 }
             }
@@ -110,17 +111,16 @@ impl<H: Handler> Serving<H> {
         }
     }
 
-    fn listen(&mut self, address: SocketAddr, socket: TcpListener) -> io::Result<()> {
-        socket.set_nonblocking(true)?;
-        let socket = tokio::net::TcpListener::from_std(socket)?;
+    fn listen(&mut self, address: Address, socket: Listening) -> io::Result<()> {
+        let socket = socket.ready()?;
         let (accepting, stop) = oneshot::channel();
         let roster = Roster::new();
         let acceptor = Acceptor {
             handler: self.handler.clone(),
             gate: self.gate.clone(),
             tasks: self.tasks.clone(),
-            address,
-            listener: self.handler.views().view().config.listener(address).cloned(),
+            listener: self.handler.views().view().config.listener(&address).cloned(),
+            address: address.clone(),
             roster: roster.clone(),
         };
         self.tasks.spawn(acceptor.run(socket, stop));

@@ -3,6 +3,7 @@
 //!
 //! Not here: when to make one (`supervisor`).
 
+use super::seats::{Counts, Seats};
 use super::tally::Tally;
 use super::view::{BackendView, EndpointView, PoolView, Trial, TrialBy, View};
 use super::writers::Writers;
@@ -24,6 +25,8 @@ pub(super) struct Assembly {
     config: Arc<Config>,
     tallies: BTreeMap<EndpointId, Arc<Tally>>,
     shared: BTreeMap<Name, Shared>,
+    seats: Seats,
+    seated: Counts,
     /// Those of the newest view, and its generation.
     backends: Box<[Arc<BackendView>]>,
     made: Option<Generation>,
@@ -45,6 +48,8 @@ impl Assembly {
             config: config.clone(),
             tallies: BTreeMap::new(),
             shared: BTreeMap::new(),
+            seats: Seats::default(),
+            seated: Counts::default(),
             backends: Box::default(),
             made: None,
         };
@@ -63,6 +68,7 @@ impl Assembly {
                 self.tallies.insert(endpoint.id, tallies.remove(&endpoint.id).unwrap_or_else(new));
             }
         }
+        (self.seats, self.seated) = Seats::of(&config.sites, &self.seated);
         (self.generation, self.config) = (generation, config);
     }
 
@@ -92,7 +98,7 @@ impl Assembly {
             .collect();
         self.backends = backends.clone();
         self.made = Some(self.generation);
-        View { generation: self.generation, config: self.config.clone(), backends }
+        View { generation: self.generation, config: self.config.clone(), backends, seats: self.seats.clone() }
     }
 
     fn backend(&self, config: &Arc<Backend>, snapshot: &Arc<BackendSnapshot>) -> BackendView {

@@ -22,6 +22,11 @@ impl Fingerprints {
         })
     }
 
+    /// All clients that have no address: nothing tells them apart.
+    pub fn unknown(&self) -> Fingerprint {
+        Fingerprint(self.0.hash_one("unknown"))
+    }
+
     /// A path, without query, of the site that this host names.
     pub fn path(&self, host: &str, path: &str) -> Fingerprint {
         Fingerprint(self.0.hash_one((host, path)))

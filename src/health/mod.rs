@@ -1,6 +1,7 @@
 //! What we know of endpoints: probes and tallies in, one published [`View`] out.
 //!
-//! - [`view`]: what workers read; [`writers`]: who wrote lately, which workers tell each other.
+//! - [`view`]: what workers read; [`writers`]: who wrote lately, which workers tell each other; [`seats`]: how many requests of a site
+//!   run, likewise.
 //! - [`tally`], [`notes`], [`signals`]: what workers count and tell, and how they say so; [`fingerprints`]: of whom.
 //! - [`prober`], [`schedule`], [`probe`]: who is probed, when, and how.
 //! - [`supervisor`]: the one task that owns the model and publishes the view; [`assembly`]: how it makes one;
@@ -22,6 +23,7 @@ pub mod recent;
 pub mod schedule;
 #[cfg(test)]
 mod scripted;
+pub mod seats;
 pub mod signals;
 pub mod state_file;
 pub mod supervisor;
@@ -31,6 +33,7 @@ pub mod writers;
 
 pub use fingerprints::Fingerprints;
 pub use recent::{Recent, Told};
+pub use seats::{Seat, Seats};
 pub use signals::{Reporter, Signals};
 pub use state_file::StateFile;
 pub use supervisor::{Act, Answer, Records, Stopped, Supervisor};

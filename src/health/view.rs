@@ -1,5 +1,6 @@
 //! The view: the immutable picture (config, health, serving pools) that workers read. One swap changes all of it.
 
+use super::seats::Seats;
 use super::tally::Tally;
 use super::writers::Writers;
 use crate::config::{Backend, Config, Way};
@@ -15,6 +16,8 @@ pub struct View {
     pub config: Arc<Config>,
     /// In the order of `config.backends`.
     pub backends: Box<[Arc<BackendView>]>,
+    /// Of the config's sites.
+    pub seats: Seats,
 }
 
 /// One backend: what was configured, what was measured, and what follows for a request.

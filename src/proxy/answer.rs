@@ -125,8 +125,10 @@ impl InHand<'_> {
                 Extent::Begun => in_flight.endpoint().note_good(&worker.reporter, self.asking, began, now),
             }
             let endpoint = hyper::upgrade::on(&mut response);
+            let idle = backend.config.timeouts.tunnel_idle;
             let (worker, backend, class) = (worker.clone(), backend.config.name.clone(), self.asking.class);
-            *self.client.upgrade.borrow_mut() = Some(Tunnel { endpoint, in_flight, served, worker, backend, class });
+            *self.client.upgrade.borrow_mut() =
+                Some(Tunnel { endpoint, in_flight, served, worker, backend, class, idle });
             return response.map(|_| Body::Empty);
         }
         match extent {

@@ -14,7 +14,7 @@ use crate::domain::Fingerprint;
 use crate::health::Fingerprints;
 use crate::upstream::Ends;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Entries of X-Forwarded-For that are read, from its end: proxies before proxies are few.
 const MOST: usize = 32;
@@ -57,13 +57,16 @@ impl<'c> Caller<'c> {
         self.client
     }
 
-    /// The client's address, and where it was taken; of one behind a proxy the port is not known, and 0.
-    pub fn ends(&self) -> Ends {
-        let ends = self.client.ends;
-        match self.client_before() {
-            Some(client) => Ends { client: SocketAddr::new(client, 0), ..ends },
-            None => ends,
-        }
+    /// The client's address, and where it was taken; of one behind a proxy the port is not known, and 0, and where that came over a Unix
+    /// socket so is the address. `None`: nothing is known of it.
+    pub fn ends(&self) -> Option<Ends> {
+        let Some(client) = self.client_before() else { return self.client.ends };
+        let nowhere = match client {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let at = self.client.ends.map_or(SocketAddr::new(nowhere, 0), |ends| ends.at);
+        Some(Ends { client: SocketAddr::new(client, 0), at })
     }
 
     /// What it is told apart by from others.
@@ -103,7 +106,7 @@ fn before(headers: &HeaderMap, trusted: &Proxies) -> Vec<IpAddr> {
     let entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     for address in entries.take(MOST).map_while(address) {
         before.push(address);
-        if !trusted.trust(address) {
+        if !trusted.trust(Some(address)) {
             break;
         }
     }
@@ -229,10 +232,10 @@ mod tests {
             let pairs: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", line.as_str())).collect();
             let said = before(&headers(&pairs), &proxies());
             prop_assert!(said.len() <= MOST);
-            prop_assert!(said.iter().skip(1).all(|address| proxies().trust(*address)), "{said:?}");
+            prop_assert!(said.iter().skip(1).all(|address| proxies().trust(Some(*address))), "{said:?}");
             // Whatever a client writes before its own address changes nothing.
             let forged: Vec<_> = [("x-forwarded-for", "192.0.2.66, 10.6.6.6")].into_iter().chain(pairs).collect();
-            if said.first().is_some_and(|client| !proxies().trust(*client)) {
+            if said.first().is_some_and(|client| !proxies().trust(Some(*client))) {
                 prop_assert_eq!(before(&headers(&forged), &proxies()), said);
             }
         }

@@ -16,8 +16,9 @@ use std::sync::Arc;
 /// One connection.
 #[derive(Debug)]
 pub struct Client {
-    /// Its two ends, as the kernel knows them, or as a PROXY header said.
-    pub ends: Ends,
+    /// Its two ends, as the kernel knows them, or as a PROXY header said. `None`: it came over a Unix socket, and nobody said whose it
+    /// is.
+    pub ends: Option<Ends>,
     /// As it was when the connection was accepted.
     pub listener: Arc<Listener>,
     /// `None`: plain HTTP.
@@ -40,12 +41,13 @@ pub(super) enum Standing {
 }
 
 impl Client {
-    pub fn new(ends: Ends, listener: Arc<Listener>, secure: Option<Secure>) -> Client {
-        let standing = match listener.trusted.trust(ends.client.ip()) {
+    pub fn new(ends: Option<Ends>, listener: Arc<Listener>, secure: Option<Secure>) -> Client {
+        let ip = ends.map(|ends| ends.client.ip());
+        let standing = match listener.trusted.trust(ip) {
             true => Standing::Proxy,
             false => Standing::Stranger,
         };
-        let fields = Fields::new(ends.client.ip(), secure.is_some());
+        let fields = Fields::new(ip, secure.is_some());
         let fingerprint = OnceCell::new();
         Client { ends, listener, secure, upgrade: RefCell::default(), standing, fields, fingerprint }
     }
@@ -57,7 +59,10 @@ impl Client {
 
     /// What it is told apart by from other clients.
     pub(super) fn fingerprint(&self, fingerprints: &Fingerprints) -> Fingerprint {
-        *self.fingerprint.get_or_init(|| fingerprints.client(self.ends.client.ip()))
+        *self.fingerprint.get_or_init(|| match self.ends {
+            Some(ends) => fingerprints.client(ends.client.ip()),
+            None => fingerprints.unknown(),
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use super::route::{self, Route};
 use crate::config::Backend;
 use crate::domain::{Class, Moment};
 use crate::health::tally::Place;
-use crate::health::{Asking, Reporter};
+use crate::health::{Asking, Reporter, Seat};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{Ends, ProxyHeader, Upload, UploadState};
 use http::header::{
@@ -45,14 +45,14 @@ pub struct Spare {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Whose connections to endpoints are that it is sent by.
+/// Whose connections to endpoints are that it is sent by; `None`: nobody knows.
 #[derive(Clone, Copy, Debug)]
-pub struct Introduction(Ends);
+pub struct Introduction(Option<Ends>);
 
 impl Introduction {
     /// What a connection begins with to an endpoint of that backend.
     pub fn to(self, backend: &Backend) -> Option<ProxyHeader> {
-        backend.proxy_protocol.map(|version| ProxyHeader { version, ends: Some(self.0) })
+        backend.proxy_protocol.map(|version| ProxyHeader { version, ends: self.0 })
     }
 }
 
@@ -179,25 +179,24 @@ fn frame_rare_body(request: &mut Request<Upload>) {
     }
 }
 
-/// A request counted at its backend until its response has ended.
+/// A request counted at its backend, and at its site, until its response has ended.
 #[derive(Debug)]
 pub struct Served {
     pub backend: Rc<LocalBackend>,
     upload: Rc<UploadState>,
+    _seat: Option<Seat>,
 }
 
 impl Served {
-    pub fn begin(backend: Rc<LocalBackend>, upload: Rc<UploadState>) -> Served {
+    pub fn begin(backend: Rc<LocalBackend>, upload: Rc<UploadState>, seat: Option<Seat>) -> Served {
         backend.cells().in_flight.add(1);
-        Served { backend, upload }
+        Served { backend, upload, _seat: seat }
     }
 
     /// The response's head is there.
     pub fn count_response(&self, status: http::StatusCode, began: Moment, now: Moment) {
-        let cells = self.backend.cells();
-        let class = usize::from(status.as_u16() / 100).clamp(1, cells.responses.len());
-        cells.responses[class - 1].add(1);
-        cells.duration.observe(now.since(began));
+        self.backend.count_response(status);
+        self.backend.cells().duration.observe(now.since(began));
     }
 
     /// Bytes that were no HTTP body's: an upgrade's.

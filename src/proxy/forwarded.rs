@@ -18,19 +18,17 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// What is told of whoever is at a connection's other end, made once a connection.
 #[derive(Debug)]
 pub struct Fields {
-    ip: IpAddr,
-    address: HeaderValue,
+    /// `None`: it has no address.
+    ip: Option<IpAddr>,
+    address: Option<HeaderValue>,
     proto: Proto,
 }
 
 impl Fields {
-    pub fn new(client: IpAddr, secure: bool) -> Fields {
-        let ip = client.to_canonical();
-        Fields {
-            ip,
-            address: HeaderValue::try_from(ip.to_string()).expect("an IP address is a field value"),
-            proto: if secure { Proto::Https } else { Proto::Http },
-        }
+    pub fn new(client: Option<IpAddr>, secure: bool) -> Fields {
+        let ip = client.map(|client| client.to_canonical());
+        let value = |ip: IpAddr| HeaderValue::try_from(ip.to_string()).expect("an IP address is a field value");
+        Fields { ip, address: ip.map(value), proto: if secure { Proto::Https } else { Proto::Http } }
     }
 }
 
@@ -75,15 +73,19 @@ fn x_forwarded(headers: &mut HeaderMap, caller: &Caller<'_>) {
         [] => fields.address.clone(),
         before => {
             let mut chain = String::new();
-            for address in before {
-                let _ = write!(chain, "{address}, "); // a String takes all
+            for address in before.iter().chain(&fields.ip) {
+                let comma = if chain.is_empty() { "" } else { ", " };
+                let _ = write!(chain, "{comma}{address}"); // a String takes all
             }
-            let _ = write!(chain, "{}", fields.ip);
-            HeaderValue::try_from(chain).expect("IP addresses and commas are a field value")
+            Some(HeaderValue::try_from(chain).expect("IP addresses and commas are a field value"))
         }
     };
     let proto = told.and_then(|told| told.proto).unwrap_or(fields.proto);
-    headers.insert(X_FORWARDED_FOR, chain);
+    // Who has no address is not in it: it has no word for that, and what is no address ends the reading of most who read it.
+    match chain {
+        Some(chain) => drop(headers.insert(X_FORWARDED_FOR, chain)),
+        None => drop(headers.remove(X_FORWARDED_FOR)),
+    }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto.word()));
     let host = told.and_then(|told| told.host.as_ref()).or_else(|| headers.get(header::HOST)).cloned();
     match host {
@@ -96,11 +98,12 @@ fn x_forwarded(headers: &mut HeaderMap, caller: &Caller<'_>) {
 fn rfc7239(host: Option<&HeaderValue>, caller: &Caller<'_>) -> HeaderValue {
     let fields = &caller.client().fields;
     let mut value = String::new();
-    let mut parts = |of: IpAddr, proto: Option<Proto>, host: Option<&HeaderValue>| {
+    let mut parts = |of: Option<IpAddr>, proto: Option<Proto>, host: Option<&HeaderValue>| {
         let comma = if value.is_empty() { "" } else { ", " };
         let _ = match of {
-            IpAddr::V4(v4) => write!(value, "{comma}for={v4}"),
-            IpAddr::V6(v6) => write!(value, "{comma}for=\"[{v6}]\""),
+            Some(IpAddr::V4(v4)) => write!(value, "{comma}for={v4}"),
+            Some(IpAddr::V6(v6)) => write!(value, "{comma}for=\"[{v6}]\""),
+            None => write!(value, "{comma}for=unknown"), // RFC 7239, section 6.2
         };
         if let Some(proto) = proto {
             let _ = write!(value, ";proto={}", proto.word());
@@ -117,8 +120,8 @@ fn rfc7239(host: Option<&HeaderValue>, caller: &Caller<'_>) -> HeaderValue {
         Some(told) => match &*told.before {
             [] => parts(fields.ip, told.proto.or(Some(fields.proto)), told.host.as_ref().or(host)),
             [client, between @ ..] => {
-                parts(*client, told.proto, told.host.as_ref());
-                between.iter().for_each(|proxy| parts(*proxy, None, None));
+                parts(Some(*client), told.proto, told.host.as_ref());
+                between.iter().for_each(|proxy| parts(Some(*proxy), None, None));
                 parts(fields.ip, Some(fields.proto), host);
             }
         },
@@ -137,16 +140,19 @@ pub(super) mod tests {
     /// At the other end of a plain connection to a listener that trusts these.
     pub(in crate::proxy) fn client(address: &str, trusted: &[&str]) -> Client {
         let listener = Listener {
-            address: "127.0.0.1:80".parse().unwrap(),
+            address: "127.0.0.1:80".parse::<std::net::SocketAddr>().unwrap().into(),
+            mode: 0o660,
             only_v6: false,
             tls: None,
             protocols: Protocols { http1: true, h2: true },
             redirect: None,
             proxy_protocol: ProxyProtocol::Off,
-            trusted: trusted.iter().map(|text| text.parse().unwrap()).collect::<Proxies>(),
+            trusted: Proxies::of(trusted),
             limits: Limits::default(),
         };
-        let ends = Ends { client: address.parse().unwrap(), at: "192.0.2.1:80".parse().unwrap() };
+        // One without an address comes over a Unix socket, which is trusted if the list says so.
+        let ends =
+            (address != "unix").then(|| Ends { client: address.parse().unwrap(), at: "192.0.2.1:80".parse().unwrap() });
         Client::new(ends, Arc::new(listener), None)
     }
 
@@ -222,6 +228,40 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn who_has_no_address_is_unknown_and_a_trusted_one_is_believed_about_who_is_before_it() {
+        let stranger = client("unix", &["10.0.0.0/8"]);
+        let nobody = [
+            "forwarded: for=unknown;proto=http;host=www.example.org",
+            "x-forwarded-host: www.example.org",
+            "x-forwarded-proto: http",
+        ];
+        assert_eq!(written(&stranger, &SAID, ForwardedAs::Both), nobody);
+        assert_eq!(stranger.caller(&HeaderMap::new()).ends(), None);
+
+        let proxy = client("unix", &["10.0.0.0/8", "unix"]);
+        assert_eq!(
+            written(&proxy, &SAID, ForwardedAs::Both),
+            [
+                "forwarded: for=192.0.2.7;proto=https;host=shop.example.org, for=10.1.1.1, \
+                 for=unknown;proto=http;host=www.example.org",
+                "x-forwarded-for: 192.0.2.7, 10.1.1.1",
+                "x-forwarded-host: shop.example.org",
+                "x-forwarded-proto: https",
+            ]
+        );
+        assert_eq!(written(&proxy, &[("host", "www.example.org")], ForwardedAs::Both), nobody);
+        let mut headers = HeaderMap::new();
+        headers.insert(X_FORWARDED_FOR, "192.0.2.7".parse().unwrap());
+        let ends = proxy.caller(&headers).ends().unwrap();
+        assert_eq!((ends.client.to_string(), ends.at.to_string()), ("192.0.2.7:0".to_owned(), "0.0.0.0:0".to_owned()));
+        let prints = crate::health::Fingerprints::default();
+        let direct = client("192.0.2.7:5", &[]);
+        let same = direct.caller(&HeaderMap::new()).fingerprint(&prints);
+        assert_eq!(proxy.caller(&headers).fingerprint(&prints), same);
+        assert_ne!(proxy.caller(&HeaderMap::new()).fingerprint(&prints), same);
+    }
+
+    #[test]
     fn what_is_no_token_is_quoted() {
         let client = client("[2001:db8::7]:4711", &[]);
         for (host, said) in
@@ -253,9 +293,9 @@ pub(super) mod tests {
         headers.insert(X_FORWARDED_FOR, "192.0.2.7".parse().unwrap());
         let (behind, directly) = (proxy.caller(&headers), direct.caller(&HeaderMap::new()));
         assert_eq!(behind.fingerprint(&prints), directly.fingerprint(&prints));
-        assert_eq!(behind.ends().client.ip(), directly.ends().client.ip());
+        assert_eq!(behind.ends().unwrap().client.ip(), directly.ends().unwrap().client.ip());
         let own = proxy.caller(&HeaderMap::new());
         assert_ne!(own.fingerprint(&prints), directly.fingerprint(&prints));
-        assert_eq!(own.ends().client, "10.9.9.9:4711".parse().unwrap());
+        assert_eq!(own.ends().unwrap().client, "10.9.9.9:4711".parse().unwrap());
     }
 }

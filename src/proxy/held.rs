@@ -20,9 +20,6 @@ use tokio::time::Sleep;
 /// The largest body that is kept whole.
 pub const BODY_MAX: u64 = 64 * 1024;
 
-/// Bytes that one worker keeps at most, of all its responses; past that they stream.
-pub const IN_ALL: usize = 64 * 1024 * 1024;
-
 /// How long the beginning of a body of unknown length is kept: most pages are whole by then, and a stream must not wait.
 const UNKNOWN_FOR: Duration = Duration::from_millis(10);
 
@@ -170,7 +167,7 @@ impl Got {
 #[derive(Debug)]
 pub enum Kept {
     Some(Holding),
-    /// It is too long, a stream, or there is no room.
+    /// It is too long, a stream, or there is no room for it: it streams.
     Nothing(Got),
 }
 

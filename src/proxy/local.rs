@@ -3,7 +3,6 @@
 
 use super::budget::Budget;
 use super::crowd::Crowd;
-use super::held;
 use crate::config::Way;
 use crate::domain::{Class, EndpointId, FailureKind, Moment, Name};
 use crate::health::notes::{Note, Told};
@@ -11,8 +10,9 @@ use crate::health::tally::{Place, TallyCell};
 use crate::health::{Asking, BackendView, EndpointView, Published, Reader, Reporter, Tally};
 use crate::runtime::clock::Clock;
 use crate::telemetry::cells::{PerWorker, WorkerIndex};
-use crate::telemetry::metrics::{BackendCells, WorkerCells, Workers};
-use crate::upstream::{Kept, Rooms};
+use crate::telemetry::metrics::{BackendCells, Buffered, WorkerCells, Workers};
+use crate::upstream::{Kept, Memory, Rooms};
+use http::StatusCode;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub struct Worker {
     pub copies: Cell<usize>,
     /// For responses that are kept until they are whole.
     pub held: Rooms,
-    /// For request bodies that are kept to be sent once more.
+    /// For request bodies that are kept to be sent once more. Both of the memory that all workers share.
     pub replay: Rooms,
     cells: Arc<Workers>,
     workers: usize,
@@ -38,9 +38,6 @@ pub struct Worker {
     endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
     backends: RefCell<HashMap<Name, Rc<LocalBackend>>>,
 }
-
-/// Bytes of request bodies that one worker keeps at most.
-const REPLAY_IN_ALL: usize = 16 * 1024 * 1024;
 
 /// How often kept connections are looked through when nothing else calls for it.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -74,16 +71,18 @@ impl Worker {
         published: &Published,
         reporter: Reporter,
         cells: Arc<Workers>,
+        memory: &Arc<Memory>,
         seed: u64,
     ) -> Worker {
+        let rooms = |what| Rooms::new(memory.clone(), what, cells.clone(), index);
         Worker {
             index,
             clock,
             views: published.reader(),
             reporter,
             copies: Cell::default(),
-            held: Rooms::new(held::IN_ALL),
-            replay: Rooms::new(REPLAY_IN_ALL),
+            held: rooms(Buffered::Response),
+            replay: rooms(Buffered::Request),
             workers: cells.iter().count(),
             cells,
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
@@ -216,6 +215,13 @@ impl LocalEndpoint {
 }
 
 impl LocalBackend {
+    /// A client is given a response, by its class.
+    pub fn count_response(&self, status: StatusCode) {
+        let responses = &self.cells().responses;
+        let class = usize::from(status.as_u16() / 100).clamp(1, responses.len());
+        responses[class - 1].add(1);
+    }
+
     /// This worker's own counters of the backend.
     pub fn cells(&self) -> &BackendCells {
         self.cells.of(self.worker)
@@ -228,7 +234,7 @@ pub(super) mod tests {
     use crate::config::{Admin, Config, Sites};
     use crate::domain::Generation;
     use crate::health::notes::Notes;
-    use crate::health::{Signals, View};
+    use crate::health::{Seats, Signals, View};
 
     /// A view of these backends, and of nothing else.
     pub fn view(backends: Box<[Arc<BackendView>]>) -> View {
@@ -236,6 +242,7 @@ pub(super) mod tests {
             workers: std::num::NonZeroUsize::MIN,
             max_connections: 1_000,
             max_connections_per_client: 1_000,
+            max_buffered: 1 << 20,
             drain_timeout: Duration::ZERO,
             state_dir: None,
             admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
@@ -243,7 +250,7 @@ pub(super) mod tests {
             sites: Sites::default(),
             backends: Vec::new(),
         };
-        View { generation: Generation(1), config: Arc::new(config), backends }
+        View { generation: Generation(1), config: Arc::new(config), backends, seats: Seats::default() }
     }
 
     /// A worker that reads these views, and what it tells.
@@ -251,7 +258,8 @@ pub(super) mod tests {
         let (signals, notes) = Signals::new(1);
         let (index, cells) = (WorkerIndex(0), Arc::new(Workers::new(1)));
         let reporter = Reporter::new(index, Arc::new(signals));
-        (Rc::new(Worker::new(index, Clock::start(), published, reporter, cells, 1)), notes)
+        let memory = Memory::new(1 << 20);
+        (Rc::new(Worker::new(index, Clock::start(), published, reporter, cells, &memory, 1)), notes)
     }
 
     /// A worker of nothing, and what it tells.

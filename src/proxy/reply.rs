@@ -113,7 +113,7 @@ impl Reply {
     /// The site's page for it, or ours.
     fn page(&self, pages: Option<&Pages>) -> Bytes {
         let page = pages.and_then(|pages| match self.kind {
-            ReplyKind::Unavailable => pages.error.as_ref(),
+            ReplyKind::Unavailable | ReplyKind::SiteFull => pages.error.as_ref(),
             // Never the page for errors: who wrote something must be told that it was not done, and that reading goes on.
             ReplyKind::ReadOnly => pages.read_only.as_ref(),
             ReplyKind::BadRequest
@@ -257,6 +257,13 @@ pub fn to_read_only() -> Reply {
     let says = "This site is read-only for the moment: pages can be read, but nothing can be changed. Nothing of what you sent was done; please try again later.";
     let (status, error) = (StatusCode::SERVICE_UNAVAILABLE, Some("http_request_denied"));
     Reply { status, kind: ReplyKind::ReadOnly, says, error, then: Then::MuchLater }
+}
+
+/// To a request of a site of which as many run as may: it was not sent.
+pub fn to_full_site() -> Reply {
+    let says = "This site has more visitors than it can serve right now. Please try again in a moment.";
+    let (status, error) = (StatusCode::SERVICE_UNAVAILABLE, Some("http_request_denied"));
+    Reply { status, kind: ReplyKind::SiteFull, says, error, then: Then::Later }
 }
 
 /// To a request that took longer in all than its backend allows.

@@ -45,6 +45,12 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
     }
     let backend = &view.backends[route.site.backend];
     let pages = &route.site.pages;
+    // First of all: what is too much for a site must cost next to nothing.
+    let Ok(seat) = view.seats.take(route.site) else {
+        let reply = reply::to_full_site();
+        worker.backend(backend).count_response(reply.status);
+        return say(worker, reply, &asker, Some(pages));
+    };
     let rescue = match route.upgrading {
         Upgrading::No => route.site.rescue,
         Upgrading::Yes => upgrade::rescue(route.site.rescue),
@@ -67,7 +73,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
     let exchange = Exchange::new(request, route, &caller, &backend.config, limits, worker, began);
     local.retries.earn(began);
     local.hedges.earn(began);
-    let served = Served::begin(local, exchange.upload.clone());
+    let served = Served::begin(local, exchange.upload.clone(), seat);
     let mut request = InHand {
         worker,
         client,

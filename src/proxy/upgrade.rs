@@ -1,13 +1,14 @@
-//! A connection that stopped being HTTP: bytes both ways until either side ends (WebSocket and kin), or a planned move of
-//! writes ends it, since nobody knows what it writes; unless its site says that it only reads.
+//! A connection that stopped being HTTP: bytes both ways until either side ends (WebSocket and kin), or neither has said anything
+//! for too long, or a planned move of writes ends it, since nobody knows what it writes; unless its site says that it only reads.
 
 use super::exchange::{InFlight, Served};
 use super::local::Worker;
 use crate::config::{Rescue, ResumeFrom};
-use crate::domain::{Class, EndpointId, Name, PoolIndex, Writes};
+use crate::domain::{Class, EndpointId, Moment, Name, PoolIndex, Writes};
 use crate::health::View;
+use crate::runtime::clock::Clock;
 use bytes::Bytes;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
@@ -33,14 +34,24 @@ pub struct Tunnel {
     pub(super) backend: Name,
     /// Of the request that asked for it.
     pub(super) class: Class,
+    /// How long it may carry no byte either way.
+    pub(super) idle: Duration,
 }
 
 impl Tunnel {
-    /// Copies both ways until both directions have ended, one failed, or, where it may write, writes were moved elsewhere by plan.
+    /// Copies both ways until both directions have ended, one failed, nothing came for too long, or, where it may write, writes were
+    /// moved elsewhere by plan.
     /// `early`: bytes of the client that were read along with its request.
     pub async fn run<C: AsyncRead + AsyncWrite>(self, client: C, early: Bytes) {
-        let Tunnel { endpoint, in_flight, served, worker, backend, class } = self;
-        let copied = pin!(copy(endpoint, served, client, early));
+        let Tunnel { endpoint, in_flight, served, worker, backend, class, idle } = self;
+        let last = Cell::new(worker.clock.now());
+        let copying = pin!(copy(endpoint, served, client, early, || last.set(worker.clock.now())));
+        let copied = pin!(async {
+            match select(copying, pin!(silence(worker.clock, &last, idle))).await {
+                Either::Left(((), _)) => {}
+                Either::Right(((), _)) => worker.cells().idle_tunnels.add(1),
+            }
+        });
         match class {
             Class::Safe => copied.await,
             Class::Unsafe => {
@@ -51,12 +62,17 @@ impl Tunnel {
     }
 }
 
-async fn copy<C: AsyncRead + AsyncWrite>(endpoint: OnUpgrade, served: Served, client: C, early: Bytes) {
+/// `moved`: called with each piece, whichever way it goes.
+async fn copy<C>(endpoint: OnUpgrade, served: Served, client: C, early: Bytes, moved: impl Fn())
+where
+    C: AsyncRead + AsyncWrite,
+{
     let Ok(endpoint) = endpoint.await else { return };
     let (from_endpoint, to_endpoint) = split(TokioIo::new(endpoint));
     let (from_client, to_client) = split(client);
     let passed = Cell::new(0_u64);
     let note = |from_client, to_client| {
+        moved();
         served.count_bytes(from_client, to_client);
         passed.set(passed.get().wrapping_add(from_client + to_client));
     };
@@ -70,6 +86,17 @@ async fn copy<C: AsyncRead + AsyncWrite>(endpoint: OnUpgrade, served: Served, cl
         if tokio::time::timeout(HALF_OPEN, &mut other).await.is_ok() || passed.get() == before {
             return;
         }
+    }
+}
+
+/// Returns when the last piece is so long ago. What is read and not taken by the other side counts for nothing.
+async fn silence(clock: Clock, last: &Cell<Moment>, idle: Duration) {
+    loop {
+        let due = last.get().after(idle);
+        if clock.now() >= due {
+            return;
+        }
+        tokio::time::sleep_until(clock.instant(due)).await; // set once, and anew only when it fires
     }
 }
 

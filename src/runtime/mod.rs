@@ -1,4 +1,4 @@
-//! What the process runs on: named threads with a single-threaded runtime each, the tasks in them, the clock, signals.
+//! What the process runs on: named threads with a single-threaded runtime each, the tasks in them, the clock, signals, Unix sockets.
 //!
 //! Not here: what runs (`edge`, `health`, `app`), and anything that knows of a request.
 
@@ -9,3 +9,4 @@ pub mod grace;
 pub mod signals;
 pub mod tasks;
 pub mod thread;
+pub mod unix_socket;

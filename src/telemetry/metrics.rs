@@ -81,10 +81,12 @@ pub enum ReplyKind {
     Unavailable,
     /// 503 to an unsafe request: the site is read-only for the moment.
     ReadOnly,
+    /// 503: as many requests of its site run as may.
+    SiteFull,
 }
 
 impl ReplyKind {
-    pub const ALL: [ReplyKind; 8] = [
+    pub const ALL: [ReplyKind; 9] = [
         ReplyKind::BadRequest,
         ReplyKind::UnknownSite,
         ReplyKind::Misdirected,
@@ -93,6 +95,7 @@ impl ReplyKind {
         ReplyKind::Options,
         ReplyKind::Unavailable,
         ReplyKind::ReadOnly,
+        ReplyKind::SiteFull,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -105,6 +108,7 @@ impl ReplyKind {
             ReplyKind::Options => "options",
             ReplyKind::Unavailable => "unavailable",
             ReplyKind::ReadOnly => "read_only",
+            ReplyKind::SiteFull => "site_full",
         }
     }
 }
@@ -148,6 +152,26 @@ impl NotIntroduced {
     }
 }
 
+/// What is kept in memory so that a request can be rescued, within `max_buffered`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffered {
+    /// A request's body, to be sent once more.
+    Request,
+    /// A response, until it is whole.
+    Response,
+}
+
+impl Buffered {
+    pub const ALL: [Buffered; 2] = [Buffered::Request, Buffered::Response];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Buffered::Request => "request",
+            Buffered::Response => "response",
+        }
+    }
+}
+
 /// What one worker counts apart from any backend.
 #[derive(Debug, Default)]
 pub struct WorkerCells {
@@ -164,12 +188,18 @@ pub struct WorkerCells {
     pub accept_errors: Counter,
     /// Connections that ended because a client took too long somewhere.
     pub client_timeouts: Counter,
+    /// Connections that had left HTTP and were closed because nothing came over them for too long.
+    pub idle_tunnels: Counter,
     /// Panics caught in one connection.
     pub panics: Counter,
     /// Failures of which the supervisor did not hear because too many waited to be read.
     pub notes_lost: Counter,
     /// Indexed by `ReplyKind as usize`.
     pub replies: [Counter; ReplyKind::ALL.len()],
+    /// Bytes that are kept for requests. Indexed by `Buffered as usize`.
+    pub buffered: [Gauge; Buffered::ALL.len()],
+    /// What was not kept because there was no room for it. Indexed by `Buffered as usize`.
+    pub not_buffered: [Counter; Buffered::ALL.len()],
     /// How late the worker's loop woke from a timer, the newest measurement, in microseconds.
     pub loop_lag_micros: Gauge,
 }

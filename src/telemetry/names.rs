@@ -65,6 +65,10 @@ metrics! {
         "Retries that were not made because the retry budget was used up.";
     HEDGES_DENIED = Counter "hotspare_hedge_budget_exhausted_total" "hedges" ["backend"]
         "Hedges that were not made because the hedge budget was used up.";
+    SITE_REQUESTS = Gauge "hotspare_site_requests" "requests" ["site"]
+        "Requests of a site with max_requests that run now.";
+    SITE_REFUSED = Counter "hotspare_site_requests_refused_total" "requests" ["site"]
+        "Requests that were refused because their site had max_requests running.";
     WAITING_WRITES = Gauge "hotspare_waiting_writes" "requests" ["backend"]
         "Unsafe requests that wait now for a verdict about where to send them.";
     COPIES = Counter "hotspare_copies_total" "requests" ["backend"]
@@ -149,8 +153,18 @@ metrics! {
         "Times that accepting a connection failed.";
     CLIENT_TIMEOUTS = Counter "hotspare_client_timeouts_total" "connections" []
         "Connections that ended because the client took too long.";
+    IDLE_TUNNELS = Counter "hotspare_idle_tunnels_closed_total" "connections" []
+        "Connections that had left HTTP (WebSocket and kin) and were closed because neither side said anything for too long.";
     CONNECTION_PANICS = Counter "hotspare_connection_panics_total" "panics" []
         "Bugs of Hotspare (Rust panics) that were caught in one connection.";
+
+    // What is kept in memory.
+    BUFFERED = Gauge "hotspare_buffered_bytes" "bytes" ["what"]
+        "Bytes kept in memory so that requests can be rescued: bodies to be sent once more, responses until they are whole.";
+    BUFFERED_MAX = Gauge "hotspare_buffered_max_bytes" "bytes" []
+        "How many bytes may be kept so: max_buffered.";
+    NOT_BUFFERED = Counter "hotspare_not_buffered_total" "bodies" ["what"]
+        "Bodies that were passed on without being kept because max_buffered was used up.";
 
     // The process.
     WORKER_RESTARTS = Counter "hotspare_worker_restarts_total" "restarts" []

@@ -19,5 +19,5 @@ pub use connect::Socket;
 pub use failure::{Connection, Failure, Malformed, Sent, Shortage};
 pub use kept::{Kept, Lease, Taken};
 pub use proxy_header::{Ends, ProxyHeader};
-pub use room::{Room, Rooms};
+pub use room::{Memory, Room, Rooms};
 pub use upload::{Upload, UploadState};

@@ -134,7 +134,7 @@ fn a_removed_listener_drains_while_the_worker_goes_on() {
     let mut client = edge.connect();
     client.get("/wait");
     edge.eventually("begun", |_| edge.begun() == 1);
-    edge.order(Order::Unlisten { address: edge.address });
+    edge.order(Order::Unlisten { address: edge.address.into() });
     edge.refuses();
     edge.gate.add_permits(1);
     assert!(client.response().ends_with("waited"));

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hotspare::config::{Admin, Certificate, Config, Limits, Listener, Protocols, Sites, Tls};
+use hotspare::config::{Address, Admin, Certificate, Config, Limits, Listener, Protocols, Sites, Tls};
 use hotspare::domain::Generation;
 use hotspare::edge::{self, Handler, Order, worker};
-use hotspare::health::{Published, Reader, View};
+use hotspare::health::{Published, Reader, Seats, View};
 use hotspare::proxy::Client;
 use hotspare::runtime::{clock::Clock, thread};
 use hotspare::telemetry::cells::WorkerIndex;
@@ -37,7 +37,8 @@ pub const LUMP: usize = 64 << 20;
 
 pub fn listener() -> Listener {
     Listener {
-        address: "127.0.0.1:0".parse().unwrap(),
+        address: Address::Tcp(([127, 0, 0, 1], 0).into()),
+        mode: 0o660,
         only_v6: false,
         tls: None,
         protocols: Protocols { http1: true, h2: true },
@@ -62,6 +63,8 @@ pub fn listener() -> Listener {
 pub struct Edge {
     bound: Option<edge::Bound>,
     pub address: SocketAddr,
+    /// The same, or a Unix socket's path.
+    pub at: Address,
     /// One permit lets one request to /wait go on.
     pub gate: Arc<Semaphore>,
     /// Requests that have reached the handler.
@@ -93,8 +96,12 @@ impl Edge {
 
     fn bound_with(mut listener: Listener, in_all: usize, per_client: usize) -> Edge {
         let bound = edge::bind(&listener, 1).unwrap();
-        let address = bound.address();
-        listener.address = address;
+        listener.address = bound.address().clone();
+        let at = listener.address.clone();
+        let address = match at {
+            Address::Tcp(address) => address,
+            Address::Unix(_) => ([0, 0, 0, 0], 0).into(), // nobody connects there
+        };
         let published = Arc::new(Published::new(view_with(vec![Arc::new(listener)], in_all, per_client)));
         let reading = published.clone();
         let (orders, received) = mpsc::channel(8);
@@ -107,13 +114,13 @@ impl Edge {
             let script = Script { clock: Clock::start(), views, cells, gate, begun };
             worker::serve_with(Rc::new(script), edge::Gate::new(), received).await;
         });
-        Edge { bound: Some(bound), address, gate, begun, published, cells, orders, thread: thread.unwrap() }
+        Edge { bound: Some(bound), address, at, gate, begun, published, cells, orders, thread: thread.unwrap() }
     }
 
     /// Gives the worker its socket, and keeps none.
     pub fn listen(&mut self) {
         let socket = self.bound.take().unwrap().socket(WorkerIndex(0)).unwrap();
-        self.order(Order::Listen { address: self.address, socket });
+        self.order(Order::Listen { address: self.at.clone(), socket });
     }
 
     pub fn order(&self, order: Order) {
@@ -181,6 +188,7 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         workers: NonZeroUsize::MIN,
         max_connections: in_all,
         max_connections_per_client: per_client,
+        max_buffered: 1 << 20,
         drain_timeout: LONG,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
@@ -188,7 +196,7 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         sites: Sites::default(),
         backends: Vec::new(),
     };
-    View { generation: Generation(1), config: Arc::new(config), backends: Box::default() }
+    View { generation: Generation(1), config: Arc::new(config), backends: Box::default(), seats: Seats::default() }
 }
 
 /// A client that speaks in bytes.
@@ -304,7 +312,8 @@ impl Handler for Script {
             "/panic" => panic!("on purpose"),
             "/client" => {
                 let sni = client.secure.as_ref().map(|secure| secure.sni.as_deref().unwrap_or("none").to_owned());
-                full(&format!("{} {:?} {:?}", client.ends.client, sni, request.version()))
+                let ends = client.ends.map_or("nobody".to_owned(), |ends| ends.client.to_string());
+                full(&format!("{ends} {:?} {:?}", sni, request.version()))
             }
             _ => full("hello"),
         };

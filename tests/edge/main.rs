@@ -11,4 +11,5 @@ mod limits;
 mod proxied;
 mod room;
 mod tls;
+mod unix;
 mod worker;

@@ -79,7 +79,7 @@ fn a_listener_that_goes_while_all_are_taken_serves_those_who_wait_once_there_is_
         .collect();
     edge.eventually("taken", |cells| cells.connections_open.get() == 2);
     let mut waiting: Vec<TcpStream> = (0..6).map(|_| TcpStream::connect(edge.address).unwrap()).collect();
-    edge.order(Order::Unlisten { address: edge.address });
+    edge.order(Order::Unlisten { address: edge.address.into() });
     waiting.iter_mut().for_each(gets_nothing);
     assert_eq!(edge.count(|cells| cells.connections_accepted.get()), 2, "no more than there is room for");
     drop(held);

@@ -26,7 +26,7 @@ fn with_every_key(text: &str) -> String {
 fn the_minimal_config_is_seven_lines_and_whole() {
     assert_eq!(MINIMAL.lines().count(), 7);
     let config = parse(MINIMAL);
-    assert_eq!(config.listeners[0].address, "[::]:443".parse().unwrap());
+    assert_eq!(config.listeners[0].address.to_string(), "[::]:443");
     assert!(config.listeners[0].tls.is_some());
     let pools: Vec<_> = config.backends[0].pools.iter().map(|pool| (&*pool.name, pool.endpoints.len())).collect();
     assert_eq!(pools, [("new-jersey", 2), ("oregon", 1)]);
@@ -37,12 +37,16 @@ fn the_minimal_config_is_seven_lines_and_whole() {
 fn the_reference_tells_the_true_defaults() {
     let (said, real) = (parse(REFERENCE), parse(MINIMAL));
     let listener = |listener: &Listener| {
-        format!("{:?}", (listener.address, listener.protocols, listener.proxy_protocol, listener.limits))
+        format!(
+            "{:?}",
+            (&listener.address, listener.mode, listener.protocols, listener.proxy_protocol, listener.limits)
+        )
     };
     let backend = |backend: &Backend| format!("{backend:#?}");
     assert_eq!(said.workers, real.workers);
     assert_eq!(said.max_connections, real.max_connections);
     assert_eq!(said.max_connections_per_client, real.max_connections_per_client);
+    assert_eq!(said.max_buffered, real.max_buffered);
     assert_eq!(said.drain_timeout, real.drain_timeout);
     assert_eq!(said.state_dir, real.state_dir);
     assert_eq!(said.admin, real.admin);

@@ -5,6 +5,7 @@ use crate::harness::door::Builder;
 use crate::harness::endpoint::{Gate, behind, ok, status};
 use crate::harness::{Act, Door, Endpoint, Raw, eventually};
 use hotspare::domain::Command;
+use std::time::Duration;
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const AGREED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -240,5 +241,25 @@ async fn a_planned_move_of_writes_ends_upgrades_but_those_to_read() {
     echoes(&mut next, "hello").await;
     assert_eq!(b.count("get /feed"), 1);
     drop((feed, next));
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_tunnel_in_which_nobody_says_anything_is_closed_and_each_word_brings_the_time_back() {
+    const IDLE: Duration = Duration::from_secs(2);
+    let primary = Endpoint::start("main").await.on("/chat", Act::Echo(AGREED.to_vec()));
+    let door = Door::builder().primary(&primary).backend("timeouts = { tunnel_idle = \"2s\" }").start().await;
+    let (mut talks, _) = ask(&door, "/chat").await;
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < 2 * IDLE {
+        echoes(&mut talks, "still here").await;
+        tokio::time::sleep(IDLE / 20).await; // what is tested takes time: a talk that is longer than the limit
+    }
+    let idle = || door.count_at_workers(|cells| cells.idle_tunnels.get());
+    assert_eq!((idle(), door.in_flight()), (0, 1));
+    // The client keeps its side, and says no more.
+    assert_eq!(talks.read_to_end().await, "");
+    assert_eq!(idle(), 1);
+    eventually("the endpoint's side is gone too", || door.in_flight() == 0).await;
     door.stop().await;
 }

@@ -27,7 +27,8 @@ impl Form {
             Form::Size => "a size",
             Form::Percent => "a percentage",
             Form::Name => "a name",
-            Form::Address => "an address to listen on",
+            Form::Address | Form::Listener => "an address to listen on",
+            Form::Mode => "a mode",
             Form::Network => "a network of proxies",
             Form::Endpoint => "an endpoint",
             Form::HostPattern => "a host name",
@@ -62,8 +63,16 @@ impl Form {
             Form::Address => {
                 "an IP address and a port: \"[::]:443\" (every address of this machine), \"0.0.0.0:443\" (IPv4 only)"
             }
+            Form::Listener => {
+                "an IP address and a port: \"[::]:443\" (every address of this machine), \"0.0.0.0:443\" (IPv4 only); or \"unix:/path\" \
+                 of at most 107 characters"
+            }
+            Form::Mode => {
+                "the permissions of a file in octal digits: \"0660\" (its owner and group), \"0666\" (everyone)"
+            }
             Form::Network => {
-                "an address, or the first one of a network and its length, not 0: \"10.0.0.0/8\", \"2001:db8::/32\""
+                "an address, or the first one of a network and its length, not 0: \"10.0.0.0/8\", \"2001:db8::/32\"; or \"unix\", whoever \
+                 comes over a Unix socket"
             }
             Form::Endpoint => {
                 "\"host:port\" or \"[IPv6]:port\", the host an IP address or a name that resolves to one, or \"unix:/path\" of at \
@@ -97,13 +106,16 @@ pub(super) fn hint(form: Form, text: &str) -> String {
         }
         Form::Name if text.bytes().any(|byte| byte.is_ascii_uppercase()) => "capital letters can't be in it",
         Form::Name if text.len() > 63 => "it is too long",
-        Form::Address if digits => "an IP address goes before the port",
-        Form::Address if text.ends_with(":0") => "port 0 is none: which one is it?",
-        Form::Address if text.contains('/') => "Unix sockets can't be listened on",
+        Form::Address | Form::Listener if digits => "an IP address goes before the port",
+        Form::Address | Form::Listener if text.ends_with(":0") => "port 0 is none: which one is it?",
+        Form::Listener if text.starts_with('/') => "unix: goes before a socket's path",
+        Form::Network if text.starts_with("unix:") => "\"unix\" alone: it is for all of them",
         Form::Network if text.ends_with("/0") => "then anyone could say that they are anyone",
-        Form::Endpoint if text.starts_with("unix:") && text.len() > 112 => "it is too long",
-        Form::Endpoint if text.starts_with("unix:") && !text.starts_with("unix:/") => "the path must be absolute",
-        Form::Endpoint if text.starts_with("unix:") => "this is not how a socket's path is written",
+        Form::Endpoint | Form::Listener if text.starts_with("unix:") && text.len() > 112 => "it is too long",
+        Form::Endpoint | Form::Listener if text.starts_with("unix:") && !text.starts_with("unix:/") => {
+            "the path must be absolute"
+        }
+        Form::Endpoint | Form::Listener if text.starts_with("unix:") => "this is not how a socket's path is written",
         Form::Statuses if text.ends_with("xx") => "write it as a range: \"200-299\"",
         Form::BodyText | Form::HeaderName | Form::HeaderValue | Form::GrpcService if text.len() > 255 => {
             "it is too long"
@@ -117,10 +129,10 @@ pub(super) fn hint(form: Form, text: &str) -> String {
         Form::HostPattern if !text.is_ascii() => "write the ASCII form that browsers send: xn--…",
         Form::PathPrefix | Form::ProbePath if !text.starts_with('/') => "it must begin with /",
         Form::PathPrefix if text.contains('*') => "every prefix covers what is below it; leave out *",
-        Form::Address | Form::Endpoint if text.contains("::") && !text.contains('[') => {
+        Form::Address | Form::Listener | Form::Endpoint if text.contains("::") && !text.contains('[') => {
             "IPv6 goes in brackets: [::1]:8080"
         }
-        Form::Address if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains('[') => {
+        Form::Address | Form::Listener if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains('[') => {
             "a name is not an address"
         }
         Form::Text
@@ -134,6 +146,8 @@ pub(super) fn hint(form: Form, text: &str) -> String {
         | Form::Percent
         | Form::Name
         | Form::Address
+        | Form::Listener
+        | Form::Mode
         | Form::Network
         | Form::Endpoint
         | Form::HostPattern

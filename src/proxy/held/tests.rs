@@ -61,7 +61,7 @@ fn data(bytes: &'static str) -> Frame<Bytes> {
 
 #[test]
 fn pieces_are_passed_on_in_order_and_leave_their_room() {
-    let rooms = crate::upstream::Rooms::new(100);
+    let rooms = crate::upstream::Rooms::alone(100);
     let mut pieces = Pieces { room: rooms.take(50), ..Pieces::default() };
     for piece in ["", "one", ", two", "", ", three"] {
         pieces.add(data(piece));

@@ -94,7 +94,7 @@ pub fn backend(pools: &[&str], routing: Routing) -> BackendView {
         rules: Rules::default(),
         own_writes: second,
         write_wait: second,
-        timeouts: Timeouts { connect: second, head: second, body_idle: second, total: None },
+        timeouts: Timeouts { connect: second, head: second, body_idle: second, total: None, tunnel_idle: second },
         rescue: crate::config::Rescue::default(),
         proxy_protocol: None,
         forwarded: crate::config::ForwardedAs::XForwarded,

@@ -58,7 +58,7 @@ async fn all(upload: Upload) -> Result<Bytes, UploadFailed> {
 
 #[tokio::test(flavor = "local")]
 async fn a_body_that_was_read_is_read_again_from_its_first_byte() {
-    let rooms = Rooms::new(KEPT_MAX);
+    let rooms = Rooms::alone(KEPT_MAX);
     let (_client, body) = client(&with_length(5, b"whole")).await;
     let (first, state) = upload(body, None, Some(&rooms));
     assert!(state.can_be_sent_again() && state.end() == UploadEnd::Untouched);
@@ -76,7 +76,7 @@ async fn a_body_that_was_read_is_read_again_from_its_first_byte() {
 
 #[tokio::test(flavor = "local")]
 async fn what_still_comes_follows_what_was_kept() {
-    let rooms = Rooms::new(KEPT_MAX);
+    let rooms = Rooms::alone(KEPT_MAX);
     let (mut client, body) = client(&with_length(11, b"first")).await;
     let (first, state) = upload(body, None, Some(&rooms));
     let mut first = Box::pin(first);
@@ -96,7 +96,7 @@ async fn what_still_comes_follows_what_was_kept() {
 async fn more_than_is_kept_streams_on_and_is_not_sent_again() {
     let fits = vec![b'x'; KEPT_MAX];
     for (length, again) in [(KEPT_MAX, true), (KEPT_MAX + 1, false)] {
-        let rooms = Rooms::new(KEPT_MAX);
+        let rooms = Rooms::alone(KEPT_MAX);
         let chunk = format!("{KEPT_MAX:x}\r\n{}\r\n", String::from_utf8(fits.clone()).unwrap());
         let rest = if length > KEPT_MAX { "1\r\nx\r\n" } else { "" };
         for request in [with_length(length, &vec![b'x'; length]), chunked(&format!("{chunk}{rest}0\r\n\r\n"))] {
@@ -111,7 +111,7 @@ async fn more_than_is_kept_streams_on_and_is_not_sent_again() {
 
 #[tokio::test(flavor = "local")]
 async fn without_room_only_what_was_not_touched_is_sent_again() {
-    let none = Rooms::new(KEPT_MAX - 1);
+    let none = Rooms::alone(KEPT_MAX - 1);
     for rooms in [None, Some(&none)] {
         let (_client, body) = client(&with_length(5, b"whole")).await;
         let (first, state) = upload(body, None, rooms);
@@ -124,7 +124,7 @@ async fn without_room_only_what_was_not_touched_is_sent_again() {
 
 #[tokio::test(flavor = "local")]
 async fn a_body_that_ended_badly_is_not_sent_again() {
-    let rooms = Rooms::new(10 * KEPT_MAX);
+    let rooms = Rooms::alone(10 * KEPT_MAX);
     let (connection, body) = client(&with_length(10, b"half")).await;
     let (first, state) = upload(body, None, Some(&rooms));
     drop(connection);
@@ -139,7 +139,7 @@ async fn a_body_that_ended_badly_is_not_sent_again() {
 
 #[tokio::test(flavor = "local")]
 async fn a_body_with_trailers_is_not_kept() {
-    let rooms = Rooms::new(KEPT_MAX);
+    let rooms = Rooms::alone(KEPT_MAX);
     let (_client, body) = client(&chunked("5\r\nwhole\r\n0\r\nx-sum: 1\r\n\r\n")).await;
     let (first, state) = upload(body, None, Some(&rooms));
     assert_eq!(all(first).await.unwrap(), "whole");
@@ -149,7 +149,7 @@ async fn a_body_with_trailers_is_not_kept() {
 
 #[tokio::test(flavor = "local")]
 async fn a_request_without_a_body_needs_nothing_kept() {
-    let rooms = Rooms::new(KEPT_MAX);
+    let rooms = Rooms::alone(KEPT_MAX);
     let (_client, body) = client(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
     let (first, state) = upload(body, None, Some(&rooms));
     assert!(first.is_end_stream() && state.is_empty() && rooms.taken() == 0);

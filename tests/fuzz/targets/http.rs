@@ -38,7 +38,7 @@ pub fn request_head(bytes: &[u8]) {
     let (view, clock) = (VIEW.clone(), Clock::start());
     let _now = clock;
     let ends = Ends { client: ([192, 0, 2, 7], 5_000).into(), at: ([127, 0, 0, 1], 80).into() };
-    let client = Rc::new(Client::new(ends, view.config.listeners[0].clone(), None));
+    let client = Rc::new(Client::new(Some(ends), view.config.listeners[0].clone(), None));
     let shared = seen.clone();
     let handler = hyper::service::service_fn(move |request| {
         let (view, client, seen) = (view.clone(), client.clone(), shared.clone());

@@ -4,7 +4,7 @@ use super::client::Client;
 use super::endpoint::Endpoint;
 use super::eventually;
 use super::ports::free_address;
-use hotspare::app::Hotspare;
+use hotspare::app::{Hotspare, Trouble};
 use hotspare::config::{self, Config};
 use hotspare::domain::{Class, Command, FailureKind, Force, Health, Order};
 use hotspare::health::View;
@@ -110,6 +110,11 @@ impl Door {
         self.view().backends[0].cells.sum(read)
     }
 
+    /// The sum over workers of what each counts apart from any backend.
+    pub fn count_at_workers(&self, read: impl Fn(&hotspare::telemetry::metrics::WorkerCells) -> u64) -> u64 {
+        self.hotspare.workers().sum(read)
+    }
+
     /// Unsafe requests that wait for a verdict.
     pub fn waiting(&self) -> i64 {
         self.view().backends[0].cells.iter().map(|cells| cells.waiting.get()).sum()
@@ -189,6 +194,10 @@ impl Builder {
     pub fn top(mut self, keys: &str) -> Builder {
         self.top = keys.to_owned();
         self
+    }
+
+    pub fn set_top(&mut self, keys: &str) {
+        self.top = keys.to_owned();
     }
 
     /// Keys of the listener's table.
@@ -279,14 +288,19 @@ impl Builder {
     }
 
     pub async fn start(self) -> Door {
+        self.try_start().await.unwrap()
+    }
+
+    /// The trouble that it has, if it does not start.
+    pub async fn try_start(self) -> Result<Door, Trouble> {
         let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("hotspare=info").try_init();
         let (address, admin) = (free_address(), free_address());
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "*.example.org".to_owned()]).unwrap();
         let certificate =
             Certificate { der: made.cert.der().clone(), chain: made.cert.pem(), key: made.signing_key.serialize_pem() };
         let config = self.config(address, admin, &certificate);
-        let hotspare = Hotspare::start(config, Clock::start()).await.unwrap();
-        Door { address, admin, hotspare, built: self, certificate }
+        let hotspare = Hotspare::start(config, Clock::start()).await?;
+        Ok(Door { address, admin, hotspare, built: self, certificate })
     }
 
     fn config(&self, address: SocketAddr, admin: SocketAddr, certificate: &Certificate) -> Config {
