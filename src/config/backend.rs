@@ -8,7 +8,7 @@ use super::rescue::{self, Rescue};
 use super::rules;
 use super::table::{Seen, Table};
 use super::units::TIMEOUT;
-use super::{Backend, Scheme, Surroundings, Timeouts};
+use super::{Backend, HttpVersion, Scheme, Surroundings, Timeouts};
 use crate::domain::{Name, Percent, Rules};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -65,6 +65,12 @@ fn one(
     let min_dwell = table.or("min_dwell", Duration::from_secs(5), |value| value.duration(HOLD_DOWN));
     let rescue = rescue::read(table, Rescue::default());
     let proxy_protocol = table.or("proxy_protocol", None, proxies::of_backend);
+    if let (Some(pools), Some(introduces)) = (&pools, &proxy_protocol)
+        && introduces.value.is_some()
+        && let Some(pool) = pools.iter().find(|pool| pool.scheme.version() == HttpVersion::Http2)
+    {
+        table.note_at(introduces, What::IntroducedHttp2 { pool: pool.name.to_string() });
+    }
     let forwarded = table.or("forwarded", ForwardedAs::XForwarded, |value| value.choice(&ForwardedAs::ALL));
     let timeouts = table.nested("timeouts", timeouts);
     let failback = table.nested("failback", |table| rules::failback(table, probe.as_ref()));

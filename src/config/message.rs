@@ -246,12 +246,17 @@ pub(super) fn text(what: &What) -> Text {
         W::NoTlsThere { key } => say(
             format!("`{key}` is of no use to this pool"),
             "nothing is sent to its endpoints over TLS",
-            "leave it out, or set scheme = \"https\"",
+            "leave it out, or set scheme to \"https\" or \"h2\"",
         ),
         W::PlainProbe { kind } => say(
             format!("probes of kind \"{kind}\" speak without TLS, and this pool's endpoints with it"),
             "each probe would fail",
             "leave `probe.kind` out, and probes do as traffic does; or set probe.port to one without TLS",
+        ),
+        W::IntroducedHttp2 { pool } => say(
+            format!("connections to pool `{}` can't begin with a PROXY header", shown(pool)),
+            "it names one client, and over HTTP/2 the requests of many share a connection",
+            "leave it out: `forwarded` tells endpoints whose a request is; or set the pool's scheme to \"http\" or \"https\"",
         ),
         W::PortOfUnix { endpoint } => say(
             format!("`{}` has no ports, and there is a `probe.port`", shown(endpoint)),

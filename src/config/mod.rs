@@ -51,7 +51,7 @@ pub use tls::Tls;
 pub use token::Token;
 pub use trust::Trust;
 pub use units::{Span, duration};
-pub use way::{Address, Peer, Scheme, Way};
+pub use way::{Address, HttpVersion, Peer, Scheme, Way};
 
 /// Everything the file says, checked.
 #[derive(Debug)]
@@ -195,6 +195,13 @@ pub struct Endpoint {
     pub way: Arc<Way>,
     /// Whom a probe over TLS must find there; where traffic goes over TLS too, the same as that.
     pub probed: Option<Peer>,
+}
+
+impl Backend {
+    /// Whether requests may go to an endpoint by HTTP/2.
+    pub fn speaks_http2(&self) -> bool {
+        self.pools.iter().any(|pool| pool.scheme.version() == HttpVersion::Http2)
+    }
 }
 
 impl Endpoint {

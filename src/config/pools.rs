@@ -121,7 +121,7 @@ fn pool(
     let scheme = scheme.and_then(|scheme| scheme.value.or(common.scheme));
     let tls = tls(table, scheme, common.probing, keys);
     let (listed, scheme, tls) = (listed?, scheme?, tls?);
-    let reached: Vec<_> = listed.value.into_iter().map(|listed| reached(table, listed, &tls)).collect();
+    let reached: Vec<_> = listed.value.into_iter().map(|listed| reached(table, listed, scheme, &tls)).collect();
     let endpoints = reached.into_iter().collect::<Option<Vec<_>>>()?; // only now, so that all of them are looked at
     Some(Pool { name: name?.value, endpoints, writes: writes?, scheme })
 }
@@ -150,14 +150,18 @@ fn tls(
     let probing = probing?;
     let all = |trust| PoolTls::ByAll(trust, name.value.clone());
     let make: &dyn Fn(Trust) -> PoolTls = match (scheme?, &probing.speaks) {
-        (Scheme::Https, Speaks::AsTraffic | Speaks::Tls(_) | Speaks::Nothing) => &all,
-        (Scheme::Https, Speaks::Plain(_)) if probing.probe.port.is_some() => &all,
-        (Scheme::Https, Speaks::Plain(kind)) => {
+        (Scheme::Https | Scheme::H2, Speaks::AsTraffic | Speaks::Tls(_) | Speaks::Nothing) => &all,
+        (Scheme::H2, Speaks::Grpc) => &all,
+        (Scheme::Https | Scheme::H2, Speaks::Plain | Speaks::Grpc) if probing.probe.port.is_some() => &all,
+        (Scheme::Https, Speaks::Plain | Speaks::Grpc) | (Scheme::H2, Speaks::Plain) => {
+            let kind = if matches!(probing.speaks, Speaks::Grpc) { "grpc" } else { "http" };
             table.note(What::PlainProbe { kind });
             return None;
         }
-        (Scheme::Http, Speaks::Tls(host)) => &|trust| PoolTls::ByProbes(trust, host.clone().or(name.value.clone())),
-        (Scheme::Http, Speaks::AsTraffic | Speaks::Plain(_) | Speaks::Nothing) => {
+        (Scheme::Http | Scheme::H2c, Speaks::Tls(host)) => {
+            &|trust| PoolTls::ByProbes(trust, host.clone().or(name.value.clone()))
+        }
+        (Scheme::Http | Scheme::H2c, Speaks::AsTraffic | Speaks::Plain | Speaks::Grpc | Speaks::Nothing) => {
             let set = [("tls_name", &name.at), ("ca_file", &file.at), ("client_cert", &own.at)];
             for (key, at) in set.into_iter().filter(|(_, at)| at.is_some()) {
                 table.note_place(at, What::NoTlsThere { key });
@@ -223,7 +227,7 @@ fn endpoint(value: &Value<'_>, endpoints: &mut Endpoints<'_, '_>, probing: Optio
 }
 
 /// The endpoint with all that leads there.
-fn reached(table: &Table<'_>, listed: Listed, tls: &PoolTls) -> Option<Endpoint> {
+fn reached(table: &Table<'_>, listed: Listed, scheme: Scheme, tls: &PoolTls) -> Option<Endpoint> {
     let Listed { at, name, address } = listed;
     let peer = |trust: &Trust, set: &Option<ServerName<'static>>| {
         let found = set.clone().or_else(|| own_name(&name, &address));
@@ -240,7 +244,7 @@ fn reached(table: &Table<'_>, listed: Listed, tls: &PoolTls) -> Option<Endpoint>
             (Some(peer.clone()), Some(peer))
         }
     };
-    Some(Endpoint { name, way: Arc::new(Way { address, tls }), probed })
+    Some(Endpoint { name, way: Arc::new(Way { address, tls, version: scheme.version() }), probed })
 }
 
 /// Whom its certificate must be for where nothing else is set: its host, or its address where that is no name. A Unix socket has neither.

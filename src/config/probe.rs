@@ -44,7 +44,7 @@ pub enum ProbeKind {
     Http(Arc<HttpProbe>),
     /// The same over TLS: each endpoint has its `probed`.
     Https(Arc<HttpProbe>),
-    /// grpc.health.v1.Health/Check, over HTTP/2 without TLS.
+    /// grpc.health.v1.Health/Check, over HTTP/2: with TLS where the pool's scheme is `h2`, without elsewhere.
     Grpc(Arc<GrpcProbe>),
 }
 
@@ -135,8 +135,10 @@ pub(super) struct Probing {
 pub(super) enum Speaks {
     /// What the pool's traffic does.
     AsTraffic,
-    /// Something without TLS: the word for its kind.
-    Plain(&'static str),
+    /// Pages without TLS.
+    Plain,
+    /// HTTP/2, which goes over TLS where traffic speaks that too.
+    Grpc,
     /// They connect, and that is all.
     Nothing,
     /// `probe.host`, if it is set, is whom the certificate must be for where traffic goes without TLS.
@@ -197,7 +199,8 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Probing> {
     let speaks = match kind {
         Kind::Https => Speaks::Tls(tls_name(table, &host)?),
         Kind::Page => Speaks::AsTraffic,
-        Kind::Http | Kind::Grpc => Speaks::Plain(kind.word()),
+        Kind::Http => Speaks::Plain,
+        Kind::Grpc => Speaks::Grpc,
         Kind::Tcp => Speaks::Nothing,
     };
     let http = asked.http(host.value.clone())?;

@@ -194,6 +194,10 @@ pub enum What {
     PlainProbe {
         kind: &'static str,
     },
+    /// A PROXY header before connections of HTTP/2.
+    IntroducedHttp2 {
+        pool: String,
+    },
     /// `probe.port`, and an endpoint that has no ports.
     PortOfUnix {
         endpoint: String,

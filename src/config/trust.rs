@@ -3,10 +3,10 @@
 //!
 //! Not here: our own certificates (`certificate`, `tls`), the handshake (`upstream::connect`).
 
-use super::Surroundings;
 use super::certificate::{self, Certificate, PemFile};
 use super::problem::{Form, What};
 use super::table::{Table, Value};
+use super::{HttpVersion, Surroundings};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite::TLS13_AES_128_GCM_SHA256};
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, TrustAnchor};
@@ -26,12 +26,37 @@ const SESSIONS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Trust {
     /// For traffic: sessions are resumed, of up to 256 endpoints' names.
-    pub client: Arc<ClientConfig>,
+    client: Offers,
     /// For probes, which see the endpoint's certificate each time.
-    pub prober: Arc<ClientConfig>,
+    prober: Offers,
     roots: Arc<RootCertStore>,
     /// SHA-256 of the roots in order (directories list them in any), then of our certificate.
     digest: Arc<[u8]>,
+}
+
+/// The same for each version of HTTP, which alone is offered by ALPN.
+#[derive(Clone, Debug)]
+struct Offers {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+}
+
+impl Offers {
+    fn of(client: &ClientConfig) -> Offers {
+        let offering = |protocol: &[u8]| {
+            let mut client = client.clone();
+            client.alpn_protocols = vec![protocol.to_vec()];
+            Arc::new(client)
+        };
+        Offers { http1: offering(b"http/1.1"), http2: offering(b"h2") }
+    }
+
+    fn of_version(&self, version: HttpVersion) -> &Arc<ClientConfig> {
+        match version {
+            HttpVersion::Http1 => &self.http1,
+            HttpVersion::Http2 => &self.http2,
+        }
+    }
 }
 
 impl PartialEq for Trust {
@@ -61,13 +86,22 @@ impl Trust {
             None => client.with_no_client_auth(),
             Some(own) => client.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.key.clone()))),
         };
-        client.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A resumed session shows no certificate: one that has expired since would pass for good. Traffic may resume, for the probes
         // are asked the same and do not.
         client.resumption = Resumption::in_memory_sessions(SESSIONS);
         let mut prober = client.clone();
         prober.resumption = Resumption::disabled();
-        Trust { client: Arc::new(client), prober: Arc::new(prober), roots, digest }
+        Trust { client: Offers::of(&client), prober: Offers::of(&prober), roots, digest }
+    }
+
+    /// For traffic of that version.
+    pub fn for_traffic(&self, version: HttpVersion) -> &Arc<ClientConfig> {
+        self.client.of_version(version)
+    }
+
+    /// For probes of that version.
+    pub fn for_probes(&self, version: HttpVersion) -> &Arc<ClientConfig> {
+        self.prober.of_version(version)
     }
 
     /// The same roots, and our own certificate with them.

@@ -25,6 +25,17 @@ pub enum Scheme {
     Http,
     /// HTTP/1.1 over TLS, always verified.
     Https,
+    /// HTTP/2 without TLS, with prior knowledge (RFC 9113, section 3.3).
+    H2c,
+    /// HTTP/2 over TLS, always verified, agreed on by ALPN.
+    H2,
+}
+
+/// Which HTTP is spoken to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HttpVersion {
+    Http1,
+    Http2,
 }
 
 /// The way to one endpoint.
@@ -33,6 +44,7 @@ pub struct Way {
     pub address: Address,
     /// `None`: without TLS.
     pub tls: Option<Peer>,
+    pub version: HttpVersion,
 }
 
 /// Who must be at the other end of TLS.
@@ -44,13 +56,21 @@ pub struct Peer {
 }
 
 impl Scheme {
-    pub(super) const ALL: [(&'static str, Scheme); 2] = [("http", Scheme::Http), ("https", Scheme::Https)];
+    pub(super) const ALL: [(&'static str, Scheme); 4] =
+        [("http", Scheme::Http), ("https", Scheme::Https), ("h2c", Scheme::H2c), ("h2", Scheme::H2)];
+
+    pub fn version(self) -> HttpVersion {
+        match self {
+            Scheme::Http | Scheme::Https => HttpVersion::Http1,
+            Scheme::H2c | Scheme::H2 => HttpVersion::Http2,
+        }
+    }
 }
 
 impl Way {
-    /// Without TLS.
+    /// HTTP/1.1 without TLS.
     pub fn plain(address: impl Into<Address>) -> Arc<Way> {
-        Arc::new(Way { address: address.into(), tls: None })
+        Arc::new(Way { address: address.into(), tls: None, version: HttpVersion::Http1 })
     }
 }
 

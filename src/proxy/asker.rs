@@ -53,6 +53,11 @@ impl Asker {
         }
     }
 
+    /// Whether it is a call of gRPC.
+    pub fn speaks_grpc(&self) -> bool {
+        self.content_type.as_ref().is_some_and(|kind| grpc(kind) == Some("application/grpc"))
+    }
+
     pub(super) fn tongue(&self) -> Tongue {
         if let Some(content_type) = self.content_type.as_ref().and_then(grpc) {
             return Tongue::Grpc(content_type);

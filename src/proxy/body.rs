@@ -8,11 +8,10 @@ use super::pairing::Pairing;
 use super::resume::{Begun, Resume};
 use crate::domain::{FailureKind, Moment, Weight};
 use crate::health::Asking;
-use crate::upstream::Lease;
 use crate::upstream::trailers::passed_on;
+use crate::upstream::{Download, Lease};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -40,7 +39,7 @@ pin_project! {
     pub struct Passing {
         // What was kept of it, to be passed on first.
         pieces: Pieces,
-        incoming: Incoming,
+        incoming: Download,
         served: Served,
         // `None` once it has ended.
         ending: Option<Ending>,
@@ -93,7 +92,7 @@ impl Body {
     /// An endpoint's, whose rest is still to come. `resume`: how to get it if it breaks off.
     pub fn passing(
         pieces: Pieces,
-        incoming: Incoming,
+        incoming: Download,
         served: Served,
         ending: Ending,
         limits: DownloadLimits,

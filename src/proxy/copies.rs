@@ -12,10 +12,9 @@ use crate::domain::{Elsewhere, FailedRequest, FailureKind, Weight};
 use crate::health::notes::Note;
 use crate::health::{Asking, BackendView, EndpointView};
 use crate::runtime::tasks;
-use crate::upstream::{self, Answer, Failed, Go, Lease, ProxyHeader, Reuse, Target, Upload, UploadState};
+use crate::upstream::{self, Answer, Download, Failed, Go, Lease, ProxyHeader, Reuse, Target, Upload, UploadState};
 use http::Request;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::rc::Rc;
 use tokio::sync::oneshot;
 
@@ -94,7 +93,7 @@ impl Copied {
         let Copied { worker, introduce, timeouts, asking, .. } = self;
         let (clock, began) = (worker.clock, worker.clock.now());
         let local = in_flight.endpoint();
-        let upload = UploadState::whole(began);
+        let upload = Rc::new(UploadState::whole(began));
         let target = Target {
             way: &local.way,
             kept: &local.kept,
@@ -117,7 +116,7 @@ impl Copied {
         }
     }
 
-    async fn read(&self, local: &LocalEndpoint, mut body: Incoming, lease: Option<Lease>) -> Came {
+    async fn read(&self, local: &LocalEndpoint, mut body: Download, lease: Option<Lease>) -> Came {
         let mut left = READ;
         loop {
             let piece = tokio::time::timeout(self.timeouts.body_idle, body.frame()).await;

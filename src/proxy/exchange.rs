@@ -12,7 +12,7 @@ use crate::health::{Asking, Reporter, Seat};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
 use crate::upstream::{Ends, ProxyHeader, Upload, UploadState};
 use http::header::{
-    HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
+    HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::{Body, Incoming};
@@ -99,13 +99,19 @@ impl Exchange {
         let (mut head, body) = request.into_parts();
         let (class, upgrading) = (route.class(&head.method), route.upgrading);
         let repeats = judge::repeats(class, upgrading, &head.method, &head.headers, route.site.rescue.retry);
+        let trailers = backend.speaks_http2() && headers::takes_trailers(&head.headers);
         headers::request(&mut head.headers, caller, backend.forwarded, route.host, upgrading);
+        if trailers {
+            head.headers.insert(TE, HeaderValue::from_static("trailers")); // gRPC's servers may insist on it
+        }
         let introduction = Introduction(caller.ends());
         let target = route::target(&head.uri);
-        let keep = match repeats {
-            Repeats::Anywhere | Repeats::WithinPool if route.site.rescue.replay => Some(&worker.replay),
-            Repeats::Anywhere | Repeats::WithinPool | Repeats::No => None,
+        // Over HTTP/2 an endpoint may say that it has not begun with a request when it has had some of its body.
+        let refusable = match repeats {
+            Repeats::Anywhere | Repeats::WithinPool => true,
+            Repeats::No => backend.speaks_http2(),
         };
+        let keep = (refusable && route.site.rescue.replay).then_some(&worker.replay);
         let (body, upload) = Upload::new(body, limits, keep, now, worker.clock);
         let spare = match repeats {
             Repeats::No => None,

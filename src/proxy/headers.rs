@@ -93,6 +93,12 @@ fn keep_one_length(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether whoever sent these takes trailers (RFC 9110, section 10.1.4). Over HTTP/1.1 it is said of the connection, and of no more.
+pub fn takes_trailers(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    fields.flat_map(|value| value.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
 /// Whether a Connection field has this option.
 pub fn connection_names(headers: &HeaderMap, option: &str) -> bool {
     options(headers).any(|named| named.eq_ignore_ascii_case(option))

@@ -7,11 +7,10 @@ use super::local::Worker;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::upstream::trailers::passed_on;
-use crate::upstream::{Answer, Failure, Lease, Room};
+use crate::upstream::{Answer, Download, Failure, Lease, Room};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -196,7 +195,7 @@ impl Holding {
     }
 
     /// Its head.
-    pub fn response(&self) -> &Response<Incoming> {
+    pub fn response(&self) -> &Response<Download> {
         &self.answer.response
     }
 
@@ -208,7 +207,7 @@ impl Holding {
     /// Reads on until it is whole, or enough of it is kept.
     pub fn poll(&mut self, context: &mut Context<'_>, clock: Clock) -> Poll<Result<Extent, Failure>> {
         loop {
-            let incoming: &mut Incoming = self.answer.response.body_mut();
+            let incoming: &mut Download = self.answer.response.body_mut();
             match Pin::new(&mut *incoming).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // hyper asks no further once it knows the end.

@@ -151,7 +151,7 @@ impl Reply {
     fn grpc_status(&self) -> &'static str {
         match self.status.as_u16() {
             400 | 431 => "13",
-            404 => "12",
+            404 | 501 => "12",
             408 | 502..=504 => "14",
             _ => "2",
         }
@@ -176,6 +176,12 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
         }
         R::TargetTooLong => (414, K::Limit, "The address is longer than is taken here.", Then::Nothing),
         R::TooManyFields => (431, K::Limit, "The request has more header fields than are taken here.", Then::Nothing),
+        R::NoUpgrade => (
+            501,
+            K::BadRequest,
+            "This site is served by HTTP alone: no other protocol can be spoken here.",
+            Then::Nothing,
+        ),
         R::TooLarge => (413, K::Limit, "The request is larger than this site takes.", Then::Close),
         R::TooSlow => (408, K::Limit, "The request took too long to arrive.", Then::Close),
     };
@@ -210,7 +216,9 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
         Some(Failure::NoHead | Failure::Stalled { .. }) => (504, LATE, "http_response_timeout", Then::Later),
         Some(Failure::Cut { .. }) => (502, LATER, "http_response_incomplete", Then::Later),
         Some(Failure::Malformed { what }) => match what {
-            Malformed::Head | Malformed::UnaskedUpgrade => (502, LATER, "http_protocol_error", Then::Later),
+            Malformed::Head | Malformed::UnaskedUpgrade | Malformed::NotHttp2 | Malformed::Http2 => {
+                (502, LATER, "http_protocol_error", Then::Later)
+            }
             Malformed::TooLarge => (502, LATER, "http_response_header_section_size", Then::Later),
             Malformed::Coding => (502, LATER, "http_response_transfer_coding", Then::Later),
         },

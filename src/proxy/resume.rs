@@ -13,10 +13,9 @@ use crate::config::ResumeFrom;
 use crate::domain::{Class, EndpointId, FailureKind, Lagging, Moment, Name, PoolIndex, Routing, Weight};
 use crate::health::{Asking, BackendView, EndpointView};
 use crate::telemetry::metrics::Rescued;
-use crate::upstream::{self, Answer, Failed, Go, Reuse, Target, UploadState};
+use crate::upstream::{self, Answer, Download, Failed, Go, Reuse, Target, UploadState};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -82,7 +81,7 @@ impl std::fmt::Debug for Work {
 /// The rest, on its way.
 #[derive(Debug)]
 pub struct Resumed {
-    pub incoming: Incoming,
+    pub incoming: Download,
     pub ending: Ending,
 }
 
@@ -102,7 +101,7 @@ impl Resume {
         from: ResumeFrom,
         asking: Asking,
         spare: Option<&Spare>,
-        response: &Response<Incoming>,
+        response: &Response<Download>,
         kept: u64,
     ) -> Option<Resume> {
         match from {
@@ -228,7 +227,7 @@ impl Rest {
         let began = worker.clock.now();
         let in_flight = InFlight::begin(worker.endpoint(place), Running::Read, &worker.reporter);
         let local = in_flight.endpoint().clone();
-        let upload = UploadState::whole(began);
+        let upload = Rc::new(UploadState::whole(began));
         let connect_timeout = backend.config.timeouts.connect;
         let target = Target {
             way: &local.way,

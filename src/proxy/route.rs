@@ -33,6 +33,8 @@ impl Route<'_> {
 /// Why a request is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// To another protocol, from an endpoint whose connections are shared.
+    NoUpgrade,
     /// No Host, more than one, not a host, or unlike `:authority` (RFC 9112, section 3.2).
     BadHost,
     /// A target in a form that the method does not go with (RFC 9112, section 3.2), or in HTTP/2 no scheme or no path

@@ -44,6 +44,9 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
         return say(worker, reply::to_options(), &asker, None);
     }
     let backend = &view.backends[route.site.backend];
+    if route.upgrading == Upgrading::Yes && backend.config.speaks_http2() {
+        return say(worker, reply::to_refusal(Refusal::NoUpgrade), &asker, None);
+    }
     let pages = &route.site.pages;
     // First of all: what is too much for a site must cost next to nothing.
     let Ok(seat) = view.seats.take(route.site) else {
@@ -65,11 +68,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             backend.snapshot.serving
         }
     };
-    let limits = UploadLimits {
-        idle: client.listener.limits.body_idle_timeout,
-        min_rate: client.listener.limits.min_rate,
-        size: route.site.max_body,
-    };
+    let limits = upload_limits(client, &route, backend, &asker);
     let exchange = Exchange::new(request, route, &caller, &backend.config, limits, worker, began);
     local.retries.earn(began);
     local.hedges.earn(began);
@@ -112,6 +111,16 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
             say(worker, reply, &asker, Some(pages))
         }
     }
+}
+
+/// What the request's body may cost. A call of gRPC may have nothing to say for as long as its endpoint may have nothing to say.
+fn upload_limits(client: &Client, route: &route::Route<'_>, backend: &BackendView, asker: &Asker) -> UploadLimits {
+    let (limits, size) = (&client.listener.limits, route.site.max_body);
+    if asker.speaks_grpc() {
+        let idle = limits.body_idle_timeout.max(backend.config.timeouts.body_idle);
+        return UploadLimits { idle, min_rate: 0, size };
+    }
+    UploadLimits { idle: limits.body_idle_timeout, min_rate: limits.min_rate, size }
 }
 
 /// Who asks for what, as evidence has it.

@@ -1,11 +1,14 @@
-//! One request sent to one endpoint over HTTP/1.1: by a kept connection or a new one, until the response head is there.
+//! One request sent to one endpoint, by a kept connection or a new one, until the response head is there: here over HTTP/1.1, in `http2`
+//! over that.
 
 use super::connect::{of_tls, open};
+use super::download::Download;
 use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
-use super::kept::{KEPT_FOR, Kept, Lease, Taken};
+use super::http2;
+use super::kept::{KEPT_FOR, Kept, Lease, Taken, Whole};
 use super::proxy_header::ProxyHeader;
 use super::upload::{Upload, UploadEnd, UploadState};
-use crate::config::Way;
+use crate::config::{HttpVersion, Way};
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
@@ -67,7 +70,7 @@ pub enum Go {
 /// The head of a response, and the connection that its body comes by.
 #[derive(Debug)]
 pub struct Answer {
-    pub response: Response<Incoming>,
+    pub response: Response<Download>,
     /// `None` when the connection can't carry another request.
     pub lease: Option<Lease>,
 }
@@ -86,34 +89,39 @@ pub struct Failed {
 pub async fn send(
     mut target: Target<'_>,
     mut request: Request<Upload>,
-    state: &UploadState,
+    state: &Rc<UploadState>,
     reuse: Reuse,
     mut now: Moment,
     clock: Clock,
     still: impl Fn() -> Go,
 ) -> Result<Answer, Failed> {
+    match target.way.version {
+        HttpVersion::Http1 => (),
+        HttpVersion::Http2 => return http2::send(target, request, state, reuse, now, clock, still).await,
+    }
+    request.headers_mut().remove(header::TE); // said for endpoints of HTTP/2 alone
     loop {
         let limit = if target.given.is_some() { None } else { Some(target.head_timeout) };
         let taken = match target.introduce {
             Some(_) => None,
             None => target.given.take().or_else(|| target.kept.take(now, reuse.most_idle())),
         };
-        let (mut lease, connection) = match taken {
-            Some(Taken { lease, idle }) => (lease, Connection::Kept { idle }),
-            None => match fresh(&target).await {
+        let (mut whole, connection) = match taken {
+            Some(Taken { lease: Lease::Whole(whole), idle }) => (whole, Connection::Kept { idle }),
+            Some(Taken { lease: Lease::Stream(_), .. }) | None => match fresh(&target).await {
                 Ok(_) if still() == Go::Back => {
                     return Err(Failed { failure: Failure::Withdrawn, unsent: Some(Box::new(request)) });
                 }
-                Ok(lease) => {
+                Ok(whole) => {
                     now = clock.now(); // connecting has a limit of its own
-                    (lease, Connection::Fresh)
+                    (whole, Connection::Fresh)
                 }
                 Err(failure) => return Err(Failed { failure, unsent: Some(Box::new(request)) }),
             },
         };
         let asked_for_upgrade = request.headers().contains_key(header::UPGRADE);
         let answered = {
-            let answer = pin!(lease.sender.try_send_request(request));
+            let answer = pin!(whole.sender.try_send_request(request));
             within(limit, now, state, clock, answer).await
         };
         let sent = match answered {
@@ -129,8 +137,8 @@ pub async fn send(
             }
             Ok(response) => {
                 let keep = target.introduce.is_none() && may_be_kept(&response);
-                let lease = keep.then_some(lease);
-                return Ok(Answer { response, lease });
+                let lease = keep.then_some(Lease::Whole(whole));
+                return Ok(Answer { response: response.map(Download::of_http1), lease });
             }
             Err(mut error) => match (error.take_message(), connection) {
                 (Some(unsent), Connection::Kept { .. }) => request = unsent,
@@ -145,9 +153,9 @@ pub async fn send(
 }
 
 /// A new connection, its task started.
-async fn fresh(target: &Target<'_>) -> Result<Lease, Failure> {
+async fn fresh(target: &Target<'_>) -> Result<Whole, Failure> {
     let stream = open(target.way, target.introduce, target.connect_timeout).await?;
-    over(TokioIo::new(stream)).await
+    begin(TokioIo::new(stream)).await
 }
 
 /// The same over anything that carries bytes.
@@ -155,6 +163,10 @@ async fn fresh(target: &Target<'_>) -> Result<Lease, Failure> {
 /// # Errors
 /// There is no memory for it.
 pub async fn over(io: impl Read + Write + Unpin + Send + 'static) -> Result<Lease, Failure> {
+    begin(io).await.map(Lease::Whole)
+}
+
+async fn begin(io: impl Read + Write + Unpin + Send + 'static) -> Result<Whole, Failure> {
     // hyper's own limit on fields, 100, is ours; told even that number, it would make room for it with every response.
     let handshake = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await;
     let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
@@ -167,11 +179,11 @@ pub async fn over(io: impl Read + Write + Unpin + Send + 'static) -> Result<Leas
             tracing::trace!(%error, "connection to an endpoint ended");
         }
     });
-    Ok(Lease { sender, overfull })
+    Ok(Whole { sender, overfull })
 }
 
 /// The future's output, or `None` when `limit` passed since `start` and since the last piece of the body was passed on.
-async fn within<F: Future>(
+pub(super) async fn within<F: Future>(
     limit: Option<Duration>,
     start: Moment,
     state: &UploadState,

@@ -1,4 +1,5 @@
-//! A connection to an endpoint, by the one path that traffic and probes share: the socket, and TLS where it is asked for.
+//! A connection to an endpoint, by the one path that traffic and probes share: the socket, TLS where it is asked for, and which HTTP
+//! that agreed on.
 //!
 //! Not here: whom we believe, and the names that certificates must be for (`config::trust`, `config::way`); what is spoken over it
 //! (`client`).
@@ -6,9 +7,8 @@
 use super::failure::{Failure, Sent, Shortage};
 use super::proxy_header::ProxyHeader;
 use super::wire::{Stream, Wire};
-use crate::config::{Address, Way};
+use crate::config::{Address, HttpVersion, Peer, Way};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ pub async fn open(way: &Way, introduction: Option<ProxyHeader>, timeout: Duratio
             None => Ok(Either::Left(wire)),
             Some(peer) => {
                 // Boxed, so that it takes no room where there is no TLS.
-                let shaking = Box::pin(secure(wire, &peer.trust.client, peer.name.clone()));
+                let client = peer.trust.for_traffic(way.version);
+                let shaking = Box::pin(secure(wire, client, peer, way.version));
                 let tls = shaking.await.map_err(not_agreed)?;
                 Ok(Either::Right(Box::new(tls)))
             }
@@ -51,17 +52,23 @@ pub async fn connect(
     in_time(timeout, reach(address, introduction)).await
 }
 
-/// The whole TLS handshake. Its time limit is its caller's.
+/// The whole TLS handshake, to the peer's name, for that version of HTTP. Its time limit is its caller's.
 ///
 /// # Errors
 /// The connection broke; or, with a [`rustls::Error`] in it, the two sides did not agree, or the certificate is not one
-/// that we believe to be `name`'s.
+/// that we believe to be the peer's.
 pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     client: &Arc<ClientConfig>,
-    name: ServerName<'static>,
+    peer: &Peer,
+    version: HttpVersion,
 ) -> io::Result<TlsStream<S>> {
-    TlsConnector::from(client.clone()).connect(name, stream).await
+    let stream = TlsConnector::from(client.clone()).connect(peer.name.clone(), stream).await?;
+    match (version, stream.get_ref().1.alpn_protocol()) {
+        // Whoever knows nothing of ALPN speaks it.
+        (HttpVersion::Http1, _) | (HttpVersion::Http2, Some(b"h2")) => Ok(stream),
+        (HttpVersion::Http2, _) => Err(io::Error::other(rustls::Error::NoApplicationProtocol)),
+    }
 }
 
 /// What TLS has to say of it, if that is what went wrong.

@@ -58,6 +58,10 @@ pub enum Malformed {
     Coding,
     /// 101 to a request that asked for no upgrade.
     UnaskedUpgrade,
+    /// What came before any request was sent is not HTTP/2, which the pool's scheme says is spoken there.
+    NotHttp2,
+    /// It broke the rules of HTTP/2, or a limit of ours there.
+    Http2,
 }
 
 /// What we ran out of.
@@ -69,6 +73,22 @@ pub enum Shortage {
 }
 
 impl Failure {
+    /// The same once more, of a connect that several requests waited for.
+    pub(super) fn of_connect(&self) -> Failure {
+        match self {
+            Failure::Connect { error } => Failure::Connect { error: same(error) },
+            Failure::Tls { error, sent } => Failure::Tls { error: error.clone(), sent: *sent },
+            Failure::Malformed { what } => Failure::Malformed { what: *what },
+            Failure::Ours(shortage) => Failure::Ours(*shortage),
+            Failure::Reset { .. }
+            | Failure::NoHead
+            | Failure::Cut { .. }
+            | Failure::Stalled { .. }
+            | Failure::ClientBody
+            | Failure::Withdrawn => Failure::Connect { error: io::ErrorKind::Other.into() },
+        }
+    }
+
     /// Whether the connect was refused.
     pub fn is_refusal(&self) -> bool {
         self.kind() == Some(FailureKind::Refused)
@@ -92,7 +112,10 @@ impl Failure {
     /// How much of the request the endpoint may have acted on.
     pub fn sent(&self) -> Sent {
         match self {
-            Failure::Connect { .. } | Failure::Ours(_) | Failure::Withdrawn => Sent::Nothing,
+            Failure::Connect { .. }
+            | Failure::Ours(_)
+            | Failure::Withdrawn
+            | Failure::Malformed { what: Malformed::NotHttp2 } => Sent::Nothing,
             Failure::Reset { sent, .. } | Failure::Tls { sent, .. } => *sent,
             Failure::NoHead
             | Failure::Cut { .. }
@@ -101,6 +124,10 @@ impl Failure {
             | Failure::ClientBody => Sent::Perhaps,
         }
     }
+}
+
+fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Whether the endpoint's own host says so: it refused, or has no such socket.

@@ -1,6 +1,7 @@
-//! The connections to one endpoint that one worker keeps between requests. Not shared with other workers, so nothing is
-//! locked.
+//! The connections to one endpoint that one worker keeps between requests, and those over HTTP/2 that its requests share (`shared`). Not
+//! shared with other workers, so nothing is locked.
 
+use super::shared::{Place, Shared};
 use super::upload::Upload;
 use crate::domain::Moment;
 use hyper::client::conn::http1::SendRequest;
@@ -15,19 +16,33 @@ pub const KEPT_MAX: usize = 64;
 /// How long a connection is kept idle: nginx closes after 75 s; whoever closes first should be us, between requests.
 pub const KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// One endpoint's kept connections, the longest idle first.
+/// One endpoint's connections: of the two kinds only the one that its pool's scheme says is ever there.
 #[derive(Debug, Default)]
-pub struct Kept(RefCell<VecDeque<Idle>>);
+pub struct Kept {
+    /// Over HTTP/1.1, the longest idle first.
+    idle: RefCell<VecDeque<Idle>>,
+    /// Over HTTP/2.
+    pub(super) shared: Rc<Shared>,
+}
 
 #[derive(Debug)]
 struct Idle {
-    lease: Lease,
+    whole: Whole,
     since: Moment,
 }
 
-/// A connection in use. Given back when its response was read to the end; dropped, it closes.
+/// What one request has of a connection. Given back when its response was read to the end.
 #[derive(Debug)]
-pub struct Lease {
+pub enum Lease {
+    /// All of it. Dropped, it closes.
+    Whole(Whole),
+    /// A stream of it. Dropped before the response ended, that is reset, and the connection goes on.
+    Stream(Place),
+}
+
+/// A connection over HTTP/1.1 in use.
+#[derive(Debug)]
+pub struct Whole {
     pub(super) sender: SendRequest<Upload>,
     /// More came than was asked for.
     pub(super) overfull: Rc<Cell<bool>>,
@@ -44,14 +59,22 @@ impl Lease {
     /// Whether bytes came after the end of the last response: then nobody knows where that ended (RFC 9112, section 11.2). Known
     /// only for what was read together with it.
     pub fn is_overfull(&self) -> bool {
-        self.overfull.get()
+        match self {
+            Lease::Whole(whole) => whole.overfull.get(),
+            Lease::Stream(_) => false, // each frame says whose it is
+        }
     }
 }
 
 impl Kept {
     /// The connection used last among those idle for no longer than `at_most`.
     pub fn take(&self, now: Moment, at_most: Duration) -> Option<Taken> {
-        let mut kept = self.0.borrow_mut();
+        let shared = self.shared.take(now, at_most).map(|(place, idle)| Taken { lease: Lease::Stream(place), idle });
+        shared.or_else(|| self.take_idle(now, at_most))
+    }
+
+    fn take_idle(&self, now: Moment, at_most: Duration) -> Option<Taken> {
+        let mut kept = self.idle.borrow_mut();
         let mut place = kept.len();
         while place > 0 {
             place -= 1;
@@ -60,10 +83,10 @@ impl Kept {
                 return None; // those before it have been idle for even longer
             }
             // Closed: gone for good. Not ready: its last response was read, but its task has not run since; leave it.
-            if kept[place].lease.sender.is_closed() {
+            if kept[place].whole.sender.is_closed() {
                 kept.remove(place);
-            } else if kept[place].lease.sender.is_ready() {
-                return kept.remove(place).map(|taken| Taken { lease: taken.lease, idle });
+            } else if kept[place].whole.sender.is_ready() {
+                return kept.remove(place).map(|taken| Taken { lease: Lease::Whole(taken.whole), idle });
             }
         }
         None
@@ -71,18 +94,20 @@ impl Kept {
 
     /// Keeps a connection whose response was read to its end.
     pub fn give_back(&self, lease: Lease, now: Moment) {
-        if lease.sender.is_closed() {
-            return;
-        }
-        let mut kept = self.0.borrow_mut();
+        let whole = match lease {
+            Lease::Whole(whole) if !whole.sender.is_closed() => whole,
+            Lease::Whole(_) | Lease::Stream(_) => return,
+        };
+        let mut kept = self.idle.borrow_mut();
         if kept.len() == KEPT_MAX {
             kept.pop_front();
         }
-        kept.push_back(Idle { lease, since: now });
+        kept.push_back(Idle { whole, since: now });
     }
 
     /// Closes what has been idle for too long and forgets what the endpoint closed. To be called now and then.
     pub fn sweep(&self, now: Moment) {
-        self.0.borrow_mut().retain(|idle| !idle.lease.sender.is_closed() && now.since(idle.since) <= KEPT_FOR);
+        self.idle.borrow_mut().retain(|idle| !idle.whole.sender.is_closed() && now.since(idle.since) <= KEPT_FOR);
+        self.shared.sweep(now);
     }
 }

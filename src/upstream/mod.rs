@@ -6,18 +6,23 @@
 
 pub mod client;
 pub mod connect;
+pub mod download;
 pub mod failure;
+mod http2;
 pub mod kept;
 pub mod proxy_header;
 pub mod room;
+mod shared;
 pub mod trailers;
 pub mod upload;
+mod watched;
 pub mod wire;
 
 pub use client::{Answer, Failed, Go, Reuse, Target};
 pub use connect::Socket;
+pub use download::Download;
 pub use failure::{Connection, Failure, Malformed, Sent, Shortage};
-pub use kept::{Kept, Lease, Taken};
+pub use kept::{Kept, Lease, Taken, Whole};
 pub use proxy_header::{Ends, ProxyHeader};
 pub use room::{Memory, Room, Rooms};
 pub use upload::{Upload, UploadState};

@@ -6,6 +6,7 @@ use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::runtime::grace::Grace;
 use bytes::{Bytes, BytesMut};
+use h2::Reason;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -110,10 +111,16 @@ pub enum UploadEnd {
     Broken,
 }
 
-/// Why a body stopped short; the endpoint's connection is closed with it.
+/// Why a body stopped short; the endpoint's connection is closed with it, or over HTTP/2 its stream reset with this reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the client's request body ended early")]
-pub struct UploadFailed;
+pub struct UploadFailed(#[source] h2::Error);
+
+impl UploadFailed {
+    fn new() -> UploadFailed {
+        UploadFailed(Reason::CANCEL.into())
+    }
+}
 
 impl Upload {
     /// The body of a request, and how to ask about it later. `keep`: where there is room to keep it for another attempt.
@@ -213,7 +220,7 @@ impl Body for Upload {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
         let Project::Client { state, passed, turn, mut timer } = self.project() else { return Poll::Ready(None) };
         if *turn != state.turn.get() {
-            return Poll::Ready(Some(Err(UploadFailed)));
+            return Poll::Ready(Some(Err(UploadFailed::new())));
         }
         let Some(source) = &state.source else { return Poll::Ready(None) };
         let mut source = source.borrow_mut();
@@ -231,7 +238,7 @@ impl Body for Upload {
         }
         let failed = |end| {
             state.end.set(end);
-            Poll::Ready(Some(Err(UploadFailed)))
+            Poll::Ready(Some(Err(UploadFailed::new())))
         };
         let frame = match Pin::new(&mut source.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => frame,

@@ -1,22 +1,15 @@
-//! grpc.health.v1.Health/Check, by hand: one request over HTTP/2 without TLS (prior knowledge), whose message has one field,
-//! and whose answer has one.
+//! grpc.health.v1.Health/Check, by hand: one request over HTTP/2, whose message has one field, and whose answer has one.
 //!
 //! Not here: any other call of gRPC.
 
-use super::not_answered;
+use super::{http2, not_answered};
 use crate::domain::ProbeFailure;
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http2;
-use hyper::rt::Executor;
-use hyper_util::rt::TokioIo;
-use std::cell::RefCell;
-use std::pin::pin;
-use std::rc::{Rc, Weak};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
 
 /// The answer is two bytes in a frame of seven.
 const LARGEST_ANSWER: usize = 4 * 1024;
@@ -32,41 +25,15 @@ const SERVING: u64 = 1;
 ///
 /// # Errors
 /// It does not, or there was no such answer.
-pub async fn exchange<S>(stream: S, service: &str, host: &str) -> Result<(), ProbeFailure>
+pub async fn exchange<S>(stream: S, service: &str, host: &str, scheme: Scheme) -> Result<(), ProbeFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let tasks = Rc::new(RefCell::new(JoinSet::new()));
-    let (mut sender, connection) = http2::Builder::new(Within(Rc::downgrade(&tasks)))
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| not_answered(&error))?;
-    let mut answer = pin!(async move {
-        let response = sender.send_request(request(service, host)).await.map_err(|error| not_answered(&error))?;
-        judge(response).await
-    });
-    tokio::select! {
-        biased;
-        answered = &mut answer => answered,
-        // It ended before the answer was taken from it; what it had of one waits there.
-        _ended = connection => answer.await,
-    }
+    http2::exchange(stream, request(service, host, scheme), judge).await
 }
 
-/// Runs hyper's own tasks for as long as the probe: one that is given up leaves no connection behind.
-#[derive(Clone)]
-struct Within(Weak<RefCell<JoinSet<()>>>);
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Within {
-    fn execute(&self, task: F) {
-        if let Some(tasks) = self.0.upgrade() {
-            tasks.borrow_mut().spawn_local(task);
-        }
-    }
-}
-
-fn request(service: &str, host: &str) -> Request<Full<Bytes>> {
-    let uri = Uri::builder().scheme("http").authority(host).path_and_query("/grpc.health.v1.Health/Check").build();
+fn request(service: &str, host: &str, scheme: Scheme) -> Request<Full<Bytes>> {
+    let uri = Uri::builder().scheme(scheme).authority(host).path_and_query("/grpc.health.v1.Health/Check").build();
     Request::post(uri.expect("the config has checked that the host can stand in a URL"))
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers")
@@ -230,7 +197,7 @@ mod tests {
 
     fn grpc(service: &str) -> Check {
         let asked = Arc::new(GrpcProbe { service: service.into(), host: None });
-        Check::Grpc { asked, host: "shop.example.org:50051".into() }
+        Check::Grpc { asked, host: "shop.example.org:50051".into(), peer: None }
     }
 
     #[test]

@@ -1,15 +1,16 @@
-//! One request over HTTP/1.1, over TLS or not, and what is made of the answer.
+//! One page asked for, over TLS or not, and what is made of the answer.
 //!
 //! Not here: the connection (`upstream::connect`), the time limit (the front page).
 
 use super::lag::{self, Reading};
-use super::not_answered;
-use crate::config::{HttpProbe, ProbeMethod};
+use super::{http2, not_answered};
+use crate::config::{HttpProbe, HttpVersion, ProbeMethod};
 use crate::domain::ProbeFailure;
 use crate::upstream::client::is_chunked_or_none;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty};
+use http::uri::Scheme;
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -20,35 +21,36 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// rest of a longer one is not worth its bandwidth every second.
 const BODY_READ: usize = 64 * 1024;
 
+/// What is asked for, of whom, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    pub asked: &'a HttpProbe,
+    pub host: &'a str,
+    pub version: HttpVersion,
+}
+
 /// Sends the request and reads the answer, driving the connection meanwhile: whether it is what is expected, and the lag
 /// that it tells.
 ///
 /// # Errors
 /// There was no answer.
-pub async fn exchange<S>(
-    stream: S,
-    asked: &HttpProbe,
-    host: &str,
-) -> Result<(Result<(), ProbeFailure>, Reading), ProbeFailure>
+pub async fn exchange<S>(stream: S, asking: Asking<'_>, scheme: Scheme) -> Result<Judged, ProbeFailure>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let request = request(asked, host);
+    let asked = asking.asked;
+    let request = request(&asking, scheme);
+    match asking.version {
+        HttpVersion::Http1 => (),
+        HttpVersion::Http2 => {
+            return http2::exchange(stream, request, async |response| judge(response, asked).await).await;
+        }
+    }
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| not_answered(&error))?;
     let mut answer = pin!(async move {
         let response = sender.send_request(request).await.map_err(|error| not_answered(&error))?;
-        // No request would be given such an answer: a probe that took it would lie.
-        if !is_chunked_or_none(response.headers()) {
-            return Err(ProbeFailure::Malformed);
-        }
-        // An endpoint that fails its probe because it is behind may say by how much.
-        let lag = asked.lag_header.as_ref().map_or(Reading::Nothing, |name| lag::read(response.headers(), name));
-        let verdict = match is_expected(asked, response.status()) {
-            Ok(()) => read(response.into_body(), asked.expect_body.as_deref()).await,
-            unexpected => unexpected,
-        };
-        Ok((verdict, lag))
+        judge(response, asked).await
     });
     tokio::select! {
         biased;
@@ -58,19 +60,40 @@ where
     }
 }
 
-fn request(asked: &HttpProbe, host: &str) -> Request<Empty<Bytes>> {
+/// Whether an answer is what is expected, and the lag that it tells.
+type Judged = (Result<(), ProbeFailure>, Reading);
+
+async fn judge(response: Response<Incoming>, asked: &HttpProbe) -> Result<Judged, ProbeFailure> {
+    // No request would be given such an answer: a probe that took it would lie.
+    if !is_chunked_or_none(response.headers()) {
+        return Err(ProbeFailure::Malformed);
+    }
+    // An endpoint that fails its probe because it is behind may say by how much.
+    let lag = asked.lag_header.as_ref().map_or(Reading::Nothing, |name| lag::read(response.headers(), name));
+    let verdict = match is_expected(asked, response.status()) {
+        Ok(()) => read(response.into_body(), asked.expect_body.as_deref()).await,
+        unexpected => unexpected,
+    };
+    Ok((verdict, lag))
+}
+
+fn request(asking: &Asking<'_>, scheme: Scheme) -> Request<Full<Bytes>> {
+    let Asking { asked, host, version } = *asking;
     let method = match asked.method {
         ProbeMethod::Get => Method::GET,
         ProbeMethod::Head => Method::HEAD,
         ProbeMethod::Options => Method::OPTIONS,
     };
-    let mut request = Request::builder()
-        .method(method)
-        .uri(&*asked.path)
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, super::USER_AGENT)
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
+    let request = Request::builder().method(method).header(header::USER_AGENT, super::USER_AGENT);
+    let request = match version {
+        HttpVersion::Http1 => request.uri(&*asked.path).header(header::HOST, host).header(header::CONNECTION, "close"),
+        HttpVersion::Http2 => {
+            let uri = Uri::builder().scheme(scheme).authority(host).path_and_query(&*asked.path).build();
+            request.uri(uri.expect("the config has checked that the host can stand in a URL"))
+        }
+    };
+    let mut request = request
+        .body(Full::default())
         .expect("the config has checked that the path and the host can stand in a request");
     for (name, value) in &asked.headers {
         request.headers_mut().insert(name, value.clone()); // in place of ours, if it is the User-Agent

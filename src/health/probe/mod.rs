@@ -1,26 +1,29 @@
 //! One probe of one endpoint: by the connect path that traffic takes, always over a new connection, and over when its
 //! timeout is.
 //!
-//! - [`http`]: a request over HTTP/1.1, with TLS or without. - [`grpc`]: grpc.health.v1. - [`lag`]: what a response says
-//!   of its pool's lag.
+//! - [`http`]: a page. - [`grpc`]: grpc.health.v1. - [`http2`]: HTTP/2, by which both may be asked for. - [`lag`]: what a
+//!   response says of its pool's lag.
 //!
 //! Not here: when to probe (`schedule`), who starts it and hears of it (`prober`), what it proves (`domain`).
 
 pub mod grpc;
 pub mod http;
+mod http2;
 pub mod lag;
 
-use crate::config::{Address, Backend, Endpoint, GrpcProbe, HttpProbe, Peer, ProbeKind};
+use crate::config::{Address, Backend, Endpoint, GrpcProbe, HttpProbe, HttpVersion, Peer, ProbeKind};
 use crate::domain::{Name, ProbeFailure, ProbeResult};
 use crate::runtime::clock::Clock;
 use crate::upstream::connect::{connect, of_tls, secure};
 use crate::upstream::failure::nobody_listens;
 use crate::upstream::{Failure, ProxyHeader, Shortage, Socket};
+use ::http::uri::Scheme;
 use lag::Reading;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_rustls::client::TlsStream;
 
 /// Unless `probe.headers` has another.
 const USER_AGENT: &str = "hotspare-probe";
@@ -44,15 +47,14 @@ pub enum Check {
     Http {
         asked: Arc<HttpProbe>,
         host: Name,
-    },
-    Https {
-        asked: Arc<HttpProbe>,
-        host: Name,
-        peer: Peer,
+        version: HttpVersion,
+        /// `None`: without TLS.
+        peer: Option<Peer>,
     },
     Grpc {
         asked: Arc<GrpcProbe>,
         host: Name,
+        peer: Option<Peer>,
     },
 }
 
@@ -68,16 +70,24 @@ impl Target {
     pub fn of(backend: &Backend, endpoint: &Endpoint) -> Target {
         let probe = &backend.probe;
         let host = |host: &Option<Name>| host.clone().unwrap_or_else(|| own_host(endpoint));
+        // Ports that are for probes alone speak HTTP/1.1, as such ports do.
+        let version = if probe.port.is_some() { HttpVersion::Http1 } else { endpoint.way.version };
         let check = match (&probe.kind, &endpoint.probed) {
             (ProbeKind::Tcp, _) => Check::Connect,
-            (ProbeKind::Https(asked) | ProbeKind::Page(asked), Some(peer)) => {
-                Check::Https { asked: asked.clone(), host: host(&asked.host), peer: peer.clone() }
-            }
             (ProbeKind::Https(_), None) => unreachable!("the config gives a peer to each that is probed over TLS"),
-            (ProbeKind::Http(asked), _) | (ProbeKind::Page(asked), None) => {
-                Check::Http { asked: asked.clone(), host: host(&asked.host) }
+            (ProbeKind::Https(asked) | ProbeKind::Page(asked), peer) => {
+                Check::Http { asked: asked.clone(), host: host(&asked.host), version, peer: peer.clone() }
             }
-            (ProbeKind::Grpc(asked), _) => Check::Grpc { asked: asked.clone(), host: host(&asked.host) },
+            (ProbeKind::Http(asked), _) => {
+                Check::Http { asked: asked.clone(), host: host(&asked.host), version, peer: None }
+            }
+            (ProbeKind::Grpc(asked), _) => {
+                let peer = match version {
+                    HttpVersion::Http1 => None,
+                    HttpVersion::Http2 => endpoint.way.tls.clone(),
+                };
+                Check::Grpc { asked: asked.clone(), host: host(&asked.host), peer }
+            }
         };
         let mut address = endpoint.way.address.clone();
         let mut introduce = backend.proxy_protocol.map(|version| ProxyHeader { version, ends: None });
@@ -119,13 +129,28 @@ fn own_host(endpoint: &Endpoint) -> Name {
 async fn check(stream: Socket, check: &Check) -> Result<(Result<(), ProbeFailure>, Reading), ProbeFailure> {
     match check {
         Check::Connect => Ok((Ok(()), Reading::Nothing)),
-        Check::Http { asked, host } => http::exchange(stream, asked, host).await,
-        Check::Https { asked, host, peer } => {
-            let stream = secure(stream, &peer.trust.prober, peer.name.clone()).await.map_err(|error| broken(&error))?;
-            http::exchange(stream, asked, host).await
+        Check::Http { asked, host, version, peer } => {
+            let asking = http::Asking { asked, host, version: *version };
+            match peer {
+                None => http::exchange(stream, asking, Scheme::HTTP).await,
+                Some(peer) => http::exchange(secured(stream, peer, *version).await?, asking, Scheme::HTTPS).await,
+            }
         }
-        Check::Grpc { asked, host } => Ok((grpc::exchange(stream, &asked.service, host).await, Reading::Nothing)),
+        Check::Grpc { asked, host, peer } => {
+            let answered = match peer {
+                None => grpc::exchange(stream, &asked.service, host, Scheme::HTTP).await,
+                Some(peer) => {
+                    let stream = secured(stream, peer, HttpVersion::Http2).await?;
+                    grpc::exchange(stream, &asked.service, host, Scheme::HTTPS).await
+                }
+            };
+            Ok((answered, Reading::Nothing))
+        }
     }
+}
+
+async fn secured(stream: Socket, peer: &Peer, version: HttpVersion) -> Result<TlsStream<Socket>, ProbeFailure> {
+    secure(stream, peer.trust.for_probes(version), peer, version).await.map_err(|error| broken(&error))
 }
 
 fn not_connected(failure: &Failure) -> ProbeFailure {

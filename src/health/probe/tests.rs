@@ -21,7 +21,7 @@ pub(super) fn failed(failure: ProbeFailure) -> ProbeResult {
 }
 
 pub(super) fn http(asked: HttpProbe, host: &str) -> Check {
-    Check::Http { asked: Arc::new(asked), host: host.into() }
+    Check::Http { asked: Arc::new(asked), host: host.into(), version: HttpVersion::Http1, peer: None }
 }
 
 pub(super) fn page() -> Check {
@@ -30,13 +30,14 @@ pub(super) fn page() -> Check {
 
 fn grpc() -> Check {
     let asked = Arc::new(GrpcProbe { service: "".into(), host: None });
-    Check::Grpc { asked, host: "www.example.org".into() }
+    Check::Grpc { asked, host: "www.example.org".into(), peer: None }
 }
 
 fn https(trusted: &Issuer, name: &str) -> Check {
     let name = crate::config::trust::server_name(name).unwrap();
     let (asked, host) = (Arc::default(), "www.example.org".into());
-    Check::Https { asked, host, peer: Peer { trust: Trust::new(trusted.roots(), None), name } }
+    let peer = Some(Peer { trust: Trust::new(trusted.roots(), None), name });
+    Check::Http { asked, host, version: HttpVersion::Http1, peer }
 }
 
 #[tokio::test]
@@ -190,7 +191,7 @@ fn a_certificate_must_be_for_the_probes_host_else_the_pools_name_else_the_endpoi
         let pool = format!("primary = {{ name = 'a', ca_file = 'ca.pem', endpoints = {endpoints}{pool} }}");
         let targets = targets(&format!("{pool}\nprobe = {{ kind = 'https'{probe} }}\n{rest}"));
         let name = |target: Target| match target.check {
-            Check::Https { peer, .. } => peer.name.to_str().into_owned(),
+            Check::Http { peer: Some(peer), .. } => peer.name.to_str().into_owned(),
             Check::Connect | Check::Http { .. } | Check::Grpc { .. } => panic!("https is asked for"),
         };
         targets.into_iter().map(name).collect()
@@ -216,7 +217,7 @@ fn what_is_sent_as_host_is_the_probes_else_the_sites_else_the_endpoints() {
             let pool = format!("primary = {{ name = 'a', endpoints = ['web1:80']{ca} }}");
             let target = targets(&format!("{pool}\nprobe = {{ kind = '{kind}'{probe} }}\n{rest}")).remove(0);
             match target.check {
-                Check::Http { host, .. } | Check::Https { host, .. } | Check::Grpc { host, .. } => host.to_string(),
+                Check::Http { host, .. } | Check::Grpc { host, .. } => host.to_string(),
                 Check::Connect => panic!("no tcp here"),
             }
         };

@@ -2,7 +2,7 @@
 
 use super::super::probe::Check;
 use super::*;
-use crate::config::HttpProbe;
+use crate::config::{HttpProbe, HttpVersion};
 use crate::domain::ProbeFailure;
 use crate::health::scripted::{Endpoint, Script, refusing_address};
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ fn target(path: &str, address: SocketAddr) -> Target {
     Target {
         address: address.into(),
         introduce: None,
-        check: Check::Http { asked, host: "nj:80".into() },
+        check: Check::Http { asked, host: "nj:80".into(), version: HttpVersion::Http1, peer: None },
         timeout: Duration::from_secs(30),
     }
 }
@@ -112,7 +112,8 @@ fn whatever_differs_is_asked_apart() {
         let (alive, other) = (Endpoint::start(ALIVE), Endpoint::start(ALIVE));
         let same = target("/", alive.address);
         let asked = |asked: HttpProbe, host: &str| {
-            let check = Check::Http { asked: Arc::new(asked), host: host.into() };
+            let check =
+                Check::Http { asked: Arc::new(asked), host: host.into(), version: HttpVersion::Http1, peer: None };
             Target { check, ..same.clone() }
         };
         let lag_header = Some(http::HeaderName::from_static("x-lag"));

@@ -48,7 +48,7 @@ async fn piece(upload: &mut Pin<Box<Upload>>) -> Result<Option<Bytes>, ()> {
     match next.await.expect("in time") {
         None => Ok(None),
         Some(Ok(frame)) => Ok(frame.into_data().ok()),
-        Some(Err(UploadFailed)) => Err(()),
+        Some(Err(UploadFailed(_))) => Err(()),
     }
 }
 

@@ -132,7 +132,7 @@ pub fn response_head(bytes: &[u8]) {
             head_timeout: Duration::from_secs(1),
         };
         let request = Request::builder().uri("/").header("host", "localhost").body(Upload::Empty).expect("it is one");
-        let state = UploadState::whole(Moment::default());
+        let state = Rc::new(UploadState::whole(Moment::default()));
         let Ok(answer) = send(target, request, &state, Reuse::Any, clock.now(), clock, || Go::On).await else { return };
         let (mut head, body) = answer.response.into_parts();
         headers::response(&mut head.headers, head.status, Upgrading::No);

@@ -2,7 +2,8 @@
 
 use super::{alone, shown};
 use crate::dialect::{self, Allowed, FROM_ENDPOINTS};
-use hotspare::config::{HttpProbe, ProbeMethod};
+use ::http::uri::Scheme;
+use hotspare::config::{HttpProbe, HttpVersion, ProbeMethod};
 use hotspare::health::probe::lag::Reading;
 use hotspare::health::probe::{grpc, http};
 use hotspare::runtime::tasks;
@@ -20,7 +21,7 @@ pub fn reply(bytes: &[u8]) {
             alone(async {
                 let (ours, theirs) = duplex(64 * 1024);
                 tasks::spawn(say(theirs, b"PRI", reply.to_vec()));
-                let _verdict = grpc::exchange(ours, "", "localhost").await;
+                let _verdict = grpc::exchange(ours, "", "localhost", Scheme::HTTP).await;
             });
             return;
         }
@@ -30,7 +31,8 @@ pub fn reply(bytes: &[u8]) {
     alone(async {
         let (ours, theirs) = duplex(64 * 1024);
         tasks::spawn(say(theirs, b"\r\n\r\n", reply.to_vec()));
-        let Ok((verdict, lag)) = http::exchange(ours, &asked, "localhost").await else { return };
+        let asking = http::Asking { asked: &asked, host: "localhost", version: HttpVersion::Http1 };
+        let Ok((verdict, lag)) = http::exchange(ours, asking, Scheme::HTTP).await else { return };
         if let Reading::Garbage(text) = lag {
             assert!(text.len() < 500 && !text.contains(char::is_control), "{text:?} of {}", shown(bytes));
         }

@@ -28,6 +28,7 @@ pub struct Builder {
     workers: usize,
     primary_keys: String,
     probe_keys: String,
+    probe_path: &'static str,
     rest: String,
     files: HashMap<String, Vec<u8>>,
 }
@@ -63,6 +64,7 @@ impl Door {
             workers: 2,
             primary_keys: String::new(),
             probe_keys: String::new(),
+            probe_path: "path = \"/probe\", ",
             rest: String::new(),
             files: HashMap::new(),
         }
@@ -245,6 +247,12 @@ impl Builder {
         self
     }
 
+    /// For kinds of probes that ask for no page.
+    pub fn without_probe_path(mut self) -> Builder {
+        self.probe_path = "";
+        self
+    }
+
     /// In place of the keys of `failback`.
     pub fn failback(mut self, keys: &str) -> Builder {
         self.failback = keys.to_owned();
@@ -327,7 +335,7 @@ impl Builder {
             name = "sites"
             primary = {{ name = "main", endpoints = [{}]{primary_keys} }}
             {secondary}
-            probe = {{ path = "/probe", interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = {fall}, rise = 1{probe_keys} }}
+            probe = {{ {probe_path}interval = "100ms", timeout = "100ms", fast_interval = "50ms", fall = {fall}, rise = 1{probe_keys} }}
             failback = {{ {failback} }}
             {}
             {}
@@ -342,6 +350,7 @@ impl Builder {
             workers = self.workers,
             primary_keys = self.primary_keys,
             probe_keys = self.probe_keys,
+            probe_path = self.probe_path,
         );
         let files = |path: &Path| match path.extension().and_then(|kind| kind.to_str()) {
             Some("pem") if !self.files.contains_key(path.to_str().unwrap()) => {

@@ -1,0 +1,244 @@
+//! One request sent to one endpoint over HTTP/2, until the response head is there; and what its errors prove.
+//!
+//! **What proves that a request has not begun**, so that even a write may be sent again:
+//! - It was never sent: hyper hands it back (the connection closed, or said GOAWAY, before hyper took it), or h2 would not open a stream.
+//! - The endpoint reset its stream with REFUSED_STREAM: "prior to any processing" (RFC 9113, sections 7 and 8.7).
+//! - The endpoint sent GOAWAY with a last stream below it: "might be processed" goes for the others alone (section 6.8). h2 ends just
+//!   those streams with the GOAWAY as their error; the others go on, and end with the connection as an error of I/O.
+//!
+//! Both must have come from the endpoint ([`h2::Error::is_remote`]): h2 ends streams with the same codes by itself. Everything else may
+//! have begun, whatever code it has. A request that waited in hyper for a stream when GOAWAY came is among that, though it never left,
+//! since hyper does not tell it from one that was dropped; no request waits there, for a [`super::shared::Place`] has room.
+//! hyper itself sends nothing twice.
+//!
+//! Not here: the connections (`shared`), what follows from a failure (`proxy::judge`).
+
+use super::client::{Answer, Failed, Go, Reuse, Target, within};
+use super::download::Download;
+use super::failure::{Connection, Failure, Malformed, Sent};
+use super::kept::{Lease, Taken};
+use super::shared::{Carried, Place};
+use super::upload::{Upload, UploadEnd, UploadState};
+use crate::config::{Address, Way};
+use crate::domain::Moment;
+use crate::runtime::clock::Clock;
+use h2::Reason;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http_body::Body;
+use http_body_util::{Either, Empty};
+use std::error::Error;
+use std::pin::pin;
+use std::rc::Rc;
+
+/// Connections that may go away in an orderly way under one request, one after the other, before that is a failure.
+const LEFT_MAX: usize = 3;
+
+/// Sends `request` as `client::send` does, on a connection that others share.
+pub(super) async fn send(
+    mut target: Target<'_>,
+    request: Request<Upload>,
+    state: &Rc<UploadState>,
+    reuse: Reuse,
+    mut now: Moment,
+    clock: Clock,
+    still: impl Fn() -> Go,
+) -> Result<Answer, Failed> {
+    let head = Head::of(&request);
+    let mut request = request;
+    let mut left = 0;
+    loop {
+        let limit = if target.given.is_some() { None } else { Some(target.head_timeout) };
+        let taken = target.given.take().or_else(|| target.kept.take(now, reuse.most_idle()));
+        let (place, connection) = match taken {
+            Some(Taken { lease: Lease::Stream(place), idle }) => (place, Connection::Kept { idle }),
+            Some(Taken { lease: Lease::Whole(_), .. }) | None => {
+                match target.kept.shared.open(target.way, target.connect_timeout, clock).await {
+                    Ok(_) if still() == Go::Back => {
+                        return Err(Failed { failure: Failure::Withdrawn, unsent: Some(Box::new(request)) });
+                    }
+                    Ok(place) => {
+                        now = clock.now(); // connecting has a limit of its own
+                        (place, Connection::Fresh)
+                    }
+                    Err(failure) => return Err(Failed { failure, unsent: Some(Box::new(request)) }),
+                }
+            }
+        };
+        let mut waiting = Waiting { place: &place, since: now, over: Over::Not };
+        let answered = {
+            let answer = pin!(place.sender().try_send_request(of_http2(request, target.way)));
+            within(limit, now, state, clock, answer).await
+        };
+        let Some(sent) = answered else { return Err(failed(Failure::NoHead)) };
+        waiting.over = Over::Answered;
+        drop(waiting);
+        let mut error = match sent {
+            // There is none in HTTP/2 (RFC 9113, section 8.6).
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(failed(Failure::Malformed { what: Malformed::UnaskedUpgrade }));
+            }
+            Ok(response) => {
+                let response = response.map(Download::of_http2);
+                return Ok(Answer { response, lease: Some(Lease::Stream(place)) });
+            }
+            Err(error) => error,
+        };
+        let handed_back = error.take_message().is_some();
+        let ends = Ends::of(error.error());
+        match ends {
+            Ends::Refused | Ends::Stream => (),
+            Ends::Left | Ends::LeftInAnger | Ends::NeverOpened | Ends::Connection => place.retire(),
+        }
+        if !handed_back && !ends.is_proof() {
+            return Err(failed(what_failed(error.error(), &place, state, connection)));
+        }
+        let unsent = Upload::again(state).map(|body| head.request(body));
+        // A connection that was kept and is gone, or goes in an orderly way, is no failure: the next is taken.
+        let orderly = matches!((handed_back, connection), (true, Connection::Kept { .. })) || ends == Ends::Left;
+        match unsent {
+            Some(unsent) if orderly && left < LEFT_MAX => request = unsent,
+            unsent => {
+                let failure = Failure::Reset { sent: Sent::Nothing, connection };
+                return Err(Failed { failure, unsent: unsent.map(Box::new) });
+            }
+        }
+        left += 1;
+    }
+}
+
+/// Waits for a head; whoever gives up on that drops it.
+struct Waiting<'a> {
+    place: &'a Place,
+    since: Moment,
+    over: Over,
+}
+
+enum Over {
+    Not,
+    Answered,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        match self.over {
+            Over::Not => self.place.given_up(self.since),
+            Over::Answered => (),
+        }
+    }
+}
+
+/// A request less its body, to make it once more.
+struct Head {
+    method: Method,
+    target: Uri,
+    version: Version,
+    headers: HeaderMap,
+}
+
+impl Head {
+    fn of(request: &Request<Upload>) -> Head {
+        let (method, target) = (request.method().clone(), request.uri().clone());
+        Head { method, target, version: request.version(), headers: request.headers().clone() }
+    }
+
+    fn request(&self, body: Upload) -> Request<Upload> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        *request.version_mut() = self.version;
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// What became of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// The endpoint did not begin with it.
+    Refused,
+    /// The endpoint leaves, and did not begin with it.
+    Left,
+    /// The same, for something that it did not like.
+    LeftInAnger,
+    /// There never was one.
+    NeverOpened,
+    /// It ended otherwise, alone.
+    Stream,
+    /// It ended with its connection.
+    Connection,
+}
+
+impl Ends {
+    fn of(error: &hyper::Error) -> Ends {
+        let Some(error) = Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>()) else {
+            return Ends::Connection;
+        };
+        let theirs = error.is_remote();
+        match error.reason() {
+            Some(Reason::REFUSED_STREAM) if theirs && error.is_reset() => Ends::Refused,
+            Some(Reason::NO_ERROR) if theirs && error.is_go_away() => Ends::Left,
+            Some(_) if theirs && error.is_go_away() => Ends::LeftInAnger,
+            Some(_) if error.is_reset() => Ends::Stream,
+            // Of the errors without a code that are not of I/O, which have been told apart, all are of the call that would have opened it.
+            None => Ends::NeverOpened,
+            Some(_) => Ends::Connection,
+        }
+    }
+
+    /// Whether it proves that the endpoint has not begun with the request.
+    fn is_proof(self) -> bool {
+        match self {
+            Ends::Refused | Ends::Left | Ends::LeftInAnger | Ends::NeverOpened => true,
+            Ends::Stream | Ends::Connection => false,
+        }
+    }
+}
+
+fn what_failed(error: &hyper::Error, place: &Place, state: &UploadState, connection: Connection) -> Failure {
+    match state.end() {
+        UploadEnd::TooSlow | UploadEnd::TooLarge | UploadEnd::Broken => return Failure::ClientBody,
+        UploadEnd::Untouched | UploadEnd::Streaming | UploadEnd::Whole => (),
+    }
+    if let Some(error) = place.tls() {
+        return Failure::Tls { error, sent: Sent::Perhaps };
+    }
+    let broke_rules = Error::source(error).and_then(|source| source.downcast_ref()).is_some_and(h2::Error::is_library);
+    if broke_rules {
+        Failure::Malformed { what: Malformed::Http2 }
+    } else {
+        Failure::Reset { sent: Sent::Perhaps, connection }
+    }
+}
+
+fn failed(failure: Failure) -> Failed {
+    Failed { failure, unsent: None }
+}
+
+/// The request as HTTP/2 has it: the target whole, with Host in it, and no field about the connection (RFC 9113, sections 8.2.2 and 8.3.1).
+fn of_http2(request: Request<Upload>, way: &Way) -> Request<Carried> {
+    let (mut head, body) = request.into_parts();
+    let host = head.headers.remove(header::HOST);
+    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok()).unwrap_or_else(|| own(way));
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(if way.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+    head.uri = Uri::from_parts(parts).expect("a scheme, an authority and a path are a target");
+    head.version = Version::HTTP_2;
+    head.headers.remove(header::TRANSFER_ENCODING);
+    if head.headers.contains_key(header::TE) {
+        head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let body = if body.is_end_stream() { Either::Left(Empty::new()) } else { Either::Right(Box::pin(body)) };
+    Request::from_parts(head, body)
+}
+
+/// What an endpoint is called where the client named no host, which only one of HTTP/1.0 may: as it is reached.
+fn own(way: &Way) -> Authority {
+    let named = match &way.address {
+        Address::Tcp(address) => Authority::try_from(address.to_string()).ok(),
+        Address::Unix(_) => None,
+    };
+    named.unwrap_or_else(|| Authority::from_static("localhost"))
+}

@@ -1,0 +1,22 @@
+//! Endpoints that speak HTTP/2: what is shared, what is passed on, what is proof that a request has not begun.
+
+mod begun;
+mod endpoint;
+mod frames;
+mod leaving;
+mod passing;
+mod sacred;
+mod sharing;
+mod wrong;
+
+use crate::harness::Door;
+use crate::harness::door::Builder;
+use endpoint::Endpoint;
+
+/// Keys of `failback`, where probes may fail a thousand times.
+const LATER: &str = "stable_for = \"2m\", after_writes = \"auto\", ramp = \"0s\"";
+
+/// A door before it, with one worker.
+fn before(primary: &Endpoint) -> Builder {
+    Door::builder().workers(1).backend("scheme = \"h2c\"").primary_at(primary.address)
+}
