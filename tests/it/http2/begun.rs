@@ -2,9 +2,10 @@
 
 use super::LATER;
 use super::endpoint::{Call, Endpoint};
-use super::frames::{DATA, END_HEADERS, Frames, HEADERS, STATUS_200, Then, answer, frame, goaway, reset};
-use crate::harness::Door;
+use super::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, STATUS_200, Then, answer, frame, goaway, reset};
+use crate::harness::client::request;
 use crate::harness::door::Builder;
+use crate::harness::{Door, eventually};
 use h2::Reason;
 use hotspare::domain::FailureKind;
 use std::net::SocketAddr;
@@ -89,6 +90,25 @@ async fn a_connection_that_goes_away_in_an_orderly_way_is_no_failure() {
     }
     assert_eq!(failures(&door), 0);
     assert!(primary.asked().iter().map(|(nth, _)| nth).max() >= Some(&3), "{:?}", primary.asked());
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn what_runs_on_a_connection_that_goes_away_is_answered_to_its_end() {
+    let primary = Frames::start(|nth, id| match (nth, id) {
+        (0, 1) => ([frame(HEADERS, END_HEADERS, id, STATUS_200), frame(DATA, 0, id, b"one ")].concat(), Then::GoOn),
+        (0, 3) => ([goaway(1, Reason::NO_ERROR), frame(DATA, END_STREAM, 1, b"whole")].concat(), Then::GoOn),
+        _ => (answer(id, "main"), Then::GoOn),
+    })
+    .await;
+    let door = patient(&[primary.address]).backend("hedge = false").start().await;
+    let many = door.client().many().await;
+    let get = |path: &str| request("GET", &format!("https://localhost{path}"), "");
+    let first = tokio::task::spawn_local(many.send(get("/first")));
+    eventually("it runs", || primary.asked() == [(0, 1)]).await;
+    assert_eq!(&many.send(get("/second")).await.unwrap().body()[..], b"main");
+    assert_eq!(&first.await.unwrap().unwrap().body()[..], b"one whole");
+    assert_eq!((primary.asked(), failures(&door)), (vec![(0, 1), (0, 3), (1, 1)], 0));
     door.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! Requests that are given up on, and connections that fall silent.
 
-use super::endpoint::{Call, Endpoint};
+use super::endpoint::{Call, Endpoint, send};
 use super::frames::{Frames, Then, answer};
 use super::{LATER, before};
 use crate::harness::client::request;
@@ -109,6 +109,34 @@ async fn a_connection_that_is_silent_to_a_request_gets_no_other() {
         assert_eq!(&door.client().post("/", "").await.body()[..], b"main");
     }
     assert_eq!(primary.asked(), [(0, 1), (1, 1), (1, 3), (1, 5)]);
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_body_that_breaks_off_goes_on_from_where_it_broke() {
+    const LARGE: usize = 300_000;
+    let primary = Endpoint::start(|mut call: Call| async move {
+        let tag = ("etag", "\"a\"");
+        match call.head.headers().get("range").map(|range| range.to_str().unwrap().to_owned()) {
+            None => {
+                let mut back = call.begin(200, &[tag, ("content-length", "300000")]);
+                back.send_data(Bytes::from(vec![b'x'; 60_000]), false).unwrap();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                back.send_reset(Reason::NO_ERROR);
+            }
+            Some(range) => {
+                let from: usize = range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
+                let range: &'static str = format!("bytes {from}-299999/300000").leak();
+                let length: &'static str = (LARGE - from).to_string().leak();
+                let back = call.begin(206, &[tag, ("content-range", range), ("content-length", length)]);
+                send(back, Bytes::from(vec![b'x'; LARGE - from]), None).await;
+            }
+        }
+    })
+    .await;
+    let door = before(&primary).start().await;
+    assert_eq!(door.client().get("/").await.body().len(), LARGE);
+    assert_eq!(door.rescued(Rescued::Resume), 1);
     door.stop().await;
 }
 

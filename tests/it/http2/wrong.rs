@@ -1,14 +1,16 @@
 //! Endpoints that do not speak what their pool's scheme says.
 
-use super::endpoint::{Call, Endpoint};
+use super::endpoint::{Call, Endpoint, send};
 use super::{LATER, before};
 use crate::harness::endpoint::{Endpoint as Scripted, response};
 use crate::harness::line::Issuer;
 use crate::harness::{Act, Door, eventually};
+use bytes::Bytes;
 use hotspare::domain::{FailureKind, Health};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn error(reply: &http::Response<bytes::Bytes>) -> &str {
+fn error(reply: &http::Response<Bytes>) -> &str {
     reply.headers()["proxy-status"].to_str().unwrap()
 }
 
@@ -63,6 +65,33 @@ async fn one_that_agrees_on_http1_over_tls_is_no_endpoint_of_that_pool() {
         assert_eq!(primary.connections() + primary.probes(), 0);
         door.stop().await;
     }
+}
+
+#[tokio::test(flavor = "local")]
+async fn probes_of_grpc_go_over_tls_where_traffic_does() {
+    let issuer = Issuer::new();
+    let mut server = (*issuer.server("web.internal")).clone();
+    server.alpn_protocols = vec![b"h2".to_vec()];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let told = asked.clone();
+    let builder = h2::server::Builder::new();
+    let primary = Endpoint::start_with(builder, Some(Arc::new(server)), move |mut call: Call| {
+        told.fetch_add(1, Ordering::SeqCst);
+        async move {
+            assert_eq!((call.path(), call.head.uri().scheme_str()), ("/grpc.health.v1.Health/Check", Some("https")));
+            let back = call.begin(200, &[("content-type", "application/grpc")]);
+            let trailers =
+                http::HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), "0".parse().unwrap())]);
+            send(back, Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]), Some(trailers)).await; // SERVING
+        }
+    })
+    .await;
+    let keys = "scheme = \"h2\", ca_file = \"ca.crt\", tls_name = \"web.internal\"";
+    let door = Door::builder().primary_at(primary.address).primary_keys(keys).file("ca.crt", &issuer.pem());
+    let door = door.without_probe_path().probe_keys("kind = \"grpc\"").start().await;
+    eventually("it is asked", || asked.load(Ordering::SeqCst) > 3).await;
+    assert!(matches!(door.health(0, 0), Health::Up { .. }));
+    door.stop().await;
 }
 
 #[tokio::test(flavor = "local")]
