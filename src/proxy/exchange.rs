@@ -10,12 +10,12 @@ use crate::domain::{Class, Moment};
 use crate::health::tally::Place;
 use crate::health::{Asking, Reporter};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
-use crate::upstream::{Ends, ProxyHeader, Upload, UploadState};
+use crate::upstream::{ClientBody, Ends, ProxyHeader, Upload, UploadState};
 use http::header::{
     HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -88,7 +88,7 @@ impl Spare {
 impl Exchange {
     /// Makes the request to the endpoint from the client's.
     pub fn new(
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
         route: Route<'_>,
         caller: &Caller<'_>,
         backend: &Backend,

@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod forwarded;
 pub mod headers;
 pub mod held;
+pub mod interim;
 pub mod judge;
 pub mod local;
 pub mod lost;
@@ -36,4 +37,5 @@ pub mod wait;
 
 pub use body::{Body, BodyCut};
 pub use client::{Client, Secure};
+pub use interim::Interims;
 pub use local::Worker;

@@ -210,7 +210,9 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
         Some(Failure::NoHead | Failure::Stalled { .. }) => (504, LATE, "http_response_timeout", Then::Later),
         Some(Failure::Cut { .. }) => (502, LATER, "http_response_incomplete", Then::Later),
         Some(Failure::Malformed { what }) => match what {
-            Malformed::Head | Malformed::UnaskedUpgrade => (502, LATER, "http_protocol_error", Then::Later),
+            Malformed::Head | Malformed::Endless | Malformed::UnaskedUpgrade => {
+                (502, LATER, "http_protocol_error", Then::Later)
+            }
             Malformed::TooLarge => (502, LATER, "http_response_header_section_size", Then::Later),
             Malformed::Coding => (502, LATER, "http_response_transfer_coding", Then::Later),
         },

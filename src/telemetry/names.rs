@@ -149,6 +149,8 @@ metrics! {
         "Times that accepting a connection failed.";
     CLIENT_TIMEOUTS = Counter "hotspare_client_timeouts_total" "connections" []
         "Connections that ended because the client took too long.";
+    PROTOCOL_ERRORS = Counter "hotspare_client_protocol_errors_total" "connections" ["reason"]
+        "Connections of HTTP/2 that were ended for what the client did on them, by the error code that it was told.";
     CONNECTION_PANICS = Counter "hotspare_connection_panics_total" "panics" []
         "Bugs of Hotspare (Rust panics) that were caught in one connection.";
 

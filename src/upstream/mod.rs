@@ -5,8 +5,10 @@
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
 pub mod client;
+pub mod client_body;
 pub mod connect;
 pub mod failure;
+pub mod interim;
 pub mod kept;
 pub mod proxy_header;
 pub mod room;
@@ -15,6 +17,7 @@ pub mod upload;
 pub mod wire;
 
 pub use client::{Answer, Failed, Go, Reuse, Target};
+pub use client_body::ClientBody;
 pub use connect::Socket;
 pub use failure::{Connection, Failure, Malformed, Sent, Shortage};
 pub use kept::{Kept, Lease, Taken};
