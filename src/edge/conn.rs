@@ -97,7 +97,7 @@ pub async fn run<H: Handler>(
                 None => Box::pin(close(stream)).await,
             }
         }
-        Protocol::Http2 => Box::pin(http2::serve(stream, front, watchdog, ends.client)).await,
+        Protocol::Http2 => Box::pin(http2::serve(stream, front, watchdog, client)).await,
     }
 }
 

@@ -148,6 +148,13 @@ pin_project! {
     }
 }
 
+impl<B> Outgoing<B> {
+    /// There is no body, and it runs on.
+    pub(super) fn into_running(self) -> Running {
+        self.running
+    }
+}
+
 impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>> Body for Outgoing<B> {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;

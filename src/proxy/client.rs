@@ -25,7 +25,7 @@ pub struct Client {
     /// `None`: plain HTTP.
     pub secure: Option<Secure>,
     /// An upgrade that was agreed on: once the 101 is sent, the connection is no longer HTTP's. The edge takes it from here
-    /// and runs it. (HTTP/1.1 only, so there is never more than one.)
+    /// and runs it. (Of a stream of HTTP/2 it is taken as soon as its 101 is there, so there is never more than one.)
     pub upgrade: RefCell<Option<upgrade::Tunnel>>,
     /// Interim responses that are to go to it.
     pub interims: Rc<Interims>,

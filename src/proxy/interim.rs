@@ -25,14 +25,17 @@ const MOST: usize = 64;
 impl Interims {
     /// Polls what answers a request. What anybody else gives, whose request is over, is dropped.
     pub fn while_open<T>(&self, poll: impl FnOnce() -> T) -> T {
-        struct Open<'a>(&'a Cell<bool>);
+        struct Open<'a>(&'a Interims);
         impl Drop for Open<'_> {
             fn drop(&mut self) {
-                self.0.set(false);
+                self.0.open.set(false);
+                if std::thread::panicking() {
+                    self.0.heads.take(); // the request is over, and the next stream must not be taken for it
+                }
             }
         }
         self.open.set(true);
-        let _open = Open(&self.open);
+        let _open = Open(self);
         poll()
     }
 
@@ -141,6 +144,22 @@ mod tests {
         assert!(interims.is_empty());
         beside.won(&interims);
         assert!(interims.take_next().is_some() && interims.is_empty());
+    }
+
+    #[test]
+    fn what_a_request_gave_that_panicked_is_nobody_elses() {
+        let interims = Rc::new(Interims::default());
+        let attempt = For::client(&interims, Version::HTTP_2);
+        let poll = || {
+            interims.while_open(|| {
+                attempt.take(hint());
+                assert!(interims.is_empty(), "on purpose");
+            });
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).unwrap_err();
+        assert!(interims.is_empty());
+        attempt.take(hint());
+        assert!(interims.is_empty(), "nor is it open");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod slow;
 pub mod steer;
 pub mod upgrade;
 pub mod wait;
+pub mod websocket;
 
 pub use body::{Body, BodyCut};
 pub use client::{Client, Secure};

@@ -169,6 +169,7 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
             (400, K::BadRequest, "The request's Transfer-Encoding is not one that can be passed on.", Then::Close)
         }
         R::MethodRefused => (405, K::BadRequest, "This method is not served here.", Then::OtherMethods),
+        R::UnknownProtocol => (501, K::BadRequest, "This protocol is not spoken here.", Then::Nothing),
         R::UnknownHost => (404, K::UnknownSite, "No site of that name is served here.", Then::Nothing),
         R::UnknownPath => (404, K::UnknownSite, "Nothing is served at this address.", Then::Nothing),
         R::Misdirected => {

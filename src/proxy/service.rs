@@ -322,7 +322,7 @@ impl InHand<'_> {
     fn after(&mut self, plan: &mut Plan<'_>, (attempt, end): Ended) -> Next {
         let class = self.asking.class;
         let id = attempt.endpoint().id();
-        match end {
+        match end.and_then(|got| self.exchange.agreed(got)) {
             Ok(got) => {
                 let answering = Answering::of(attempt, got);
                 let Some(kind) = answering.failure() else {

@@ -15,6 +15,8 @@ use std::task::{Context, Poll, Waker, ready};
 /// A client's body.
 #[derive(Debug)]
 pub enum ClientBody {
+    /// What follows the head is no body.
+    None,
     Http1(Incoming),
     Http2(Streamed),
 }
@@ -119,6 +121,7 @@ impl Body for ClientBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
+            ClientBody::None => Poll::Ready(None),
             ClientBody::Http1(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Broken::Http1),
             ClientBody::Http2(streamed) => streamed.poll_frame(cx).map_err(Broken::Http2),
         }
@@ -126,6 +129,7 @@ impl Body for ClientBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
+            ClientBody::None => true,
             ClientBody::Http1(incoming) => incoming.is_end_stream(),
             ClientBody::Http2(streamed) => streamed.stream.is_end_stream(),
         }
@@ -133,6 +137,7 @@ impl Body for ClientBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            ClientBody::None => SizeHint::with_exact(0),
             ClientBody::Http1(incoming) => incoming.size_hint(),
             ClientBody::Http2(streamed) => streamed.size_hint(),
         }

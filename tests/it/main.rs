@@ -17,3 +17,4 @@ mod signals;
 mod smuggled;
 mod smuggling;
 mod upgrades;
+mod websocket;

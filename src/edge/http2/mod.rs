@@ -3,9 +3,10 @@
 //! All of a connection runs in its one task: what answers its streams is polled beside the frames, so that many answers that are
 //! ready together leave in one write, and a stream costs no task of its own. A panic in one ends that stream alone, by RST_STREAM.
 //!
-//! Not here: one stream's answer ([`stream`]), how long a client may take ([`super::watchdog`]), what answers ([`super::front`]).
+//! Not here: one stream's answer ([`stream`]), what leaves HTTP ([`tunnel`]), how long a client may take ([`super::watchdog`]), what answers ([`super::front`]).
 
 mod stream;
+mod tunnel;
 
 use super::Handler;
 use super::conn::BUFFER_MAX;
@@ -15,7 +16,7 @@ use super::pulse::Phase;
 use super::stream::Stream;
 use super::watchdog::{Late, Watchdog};
 use crate::config::Limits;
-use crate::proxy::Interims;
+use crate::proxy::{Client, websocket};
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::{Caught, caught};
 use crate::telemetry::metrics::ProtocolError;
@@ -30,11 +31,10 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use stream::Answering;
+use stream::{Answering, Input};
 
 /// What a client may send ahead, on one stream and on all of them. No smaller: h2 counts small frames against the windows, and
 /// shrinking them breaks honest streams.
@@ -50,17 +50,18 @@ const RESET_BY_US_MAX: usize = 1024;
 const RESET_REMEMBERED_MAX: usize = 50;
 
 /// HTTP/2 until it is over.
-pub async fn serve<H, S>(stream: Stream, front: Front<H, S>, mut watchdog: Watchdog, client: SocketAddr)
+pub async fn serve<H, S>(stream: Stream, front: Front<H, S>, mut watchdog: Watchdog, client: Rc<Client>)
 where
     H: Handler,
     S: tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
 {
     let (pulse, roster, handler) = (front.pulse.clone(), front.roster.clone(), front.handler.clone());
-    let mut conversation = Conversation::new(stream.counting_frames(), front);
+    let address = client.ends.client;
+    let mut conversation = Conversation::new(stream.counting_frames(), front, client);
     let mut ending = None;
     let count = |reason: Reason, why: &dyn Display| {
         handler.cells().protocol_errors[protocol_error(reason) as usize].add(1);
-        tracing::debug!(%client, reason = reason.description(), %why, "a connection of HTTP/2 is ended");
+        tracing::debug!(client = %address, reason = reason.description(), %why, "a connection of HTTP/2 is ended");
     };
     poll_fn(|cx| {
         loop {
@@ -120,8 +121,8 @@ struct Conversation<H: Handler, S> {
 struct Shared {
     /// Whether a stream has queued something to be sent.
     queued: Rc<Cell<bool>>,
-    /// Interim responses that the stream which is polled has just been given.
-    interims: Rc<Interims>,
+    /// What the stream which is polled was just given is there: interim responses, a tunnel.
+    client: Rc<Client>,
     clock: Clock,
 }
 
@@ -145,11 +146,11 @@ where
     H: Handler,
     S: tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
 {
-    fn new(stream: Stream, front: Front<H, S>) -> Conversation<H, S> {
+    fn new(stream: Stream, front: Front<H, S>, client: Rc<Client>) -> Conversation<H, S> {
         let handshake = builder(&front.listener.limits).handshake(stream);
         let stage = Stage::Greeting { handshake, leaving: false };
         let (streams, gathered) = (FuturesUnordered::new(), Gathered::No);
-        let shared = Shared { queued: Rc::default(), interims: front.interims.clone(), clock: front.pulse.clock() };
+        let shared = Shared { queued: Rc::default(), client, clock: front.pulse.clock() };
         Conversation { stage, streams, gathered, shared, front }
     }
 
@@ -214,11 +215,17 @@ where
     H: Handler,
     S: tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
 {
-    let method = request.method().clone();
-    let (head, body) = request.into_parts();
-    let (body, awaited) = ClientBody::streamed(body, &head.headers);
+    let (mut head, stream) = request.into_parts();
+    let method = head.method.clone();
+    let (body, input) = match websocket::translate(&mut head) {
+        true => (ClientBody::None, Input::Tunnel(stream)),
+        false => {
+            let (body, awaited) = ClientBody::streamed(stream, &head.headers);
+            (body, awaited.map_or(Input::Body, Input::Awaited))
+        }
+    };
     let answer = front.answer(Request::from_parts(head, body));
-    Answering::new(answer, reply, method, awaited, shared.clone())
+    Answering::new(answer, reply, method, input, shared.clone())
 }
 
 fn protocol_error(reason: Reason) -> ProtocolError {
@@ -244,6 +251,7 @@ fn builder(limits: &Limits) -> server::Builder {
         .max_pending_accept_reset_streams(RESET_UNSEEN_MAX)
         .max_local_error_reset_streams(Some(RESET_BY_US_MAX))
         .max_concurrent_reset_streams(RESET_REMEMBERED_MAX)
-        .data_frame_budget(WINDOW as usize / 2);
+        .data_frame_budget(WINDOW as usize / 2)
+        .enable_connect_protocol();
     builder
 }

@@ -3,13 +3,14 @@
 //! Not here: where the response is from ([`crate::edge::front`]), the request's body ([`crate::upstream::client_body`]).
 
 use super::Shared;
+use super::tunnel::Pipe;
 use crate::edge::front::{Answer, Outgoing};
 use crate::runtime::clock::Clock;
 use crate::upstream::client_body::Awaited;
 use crate::upstream::interim::Interim;
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
 use jiff::Timestamp;
@@ -28,12 +29,22 @@ pin_project! {
     pub(super) struct Answering<B> {
         reply: SendResponse<Bytes>,
         method: Method,
-        // Of a client that sends its body when it is told to.
-        awaited: Option<Rc<Awaited>>,
+        input: Input,
         shared: Shared,
         #[pin]
         stage: Stage<B>,
     }
+}
+
+/// What comes of a stream after its head.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A body, which whoever answers has.
+    Body,
+    /// The same of a client that sends it when it is told to.
+    Awaited(Rc<Awaited>),
+    /// What goes through the tunnel that was asked for.
+    Tunnel(RecvStream),
 }
 
 pin_project! {
@@ -41,6 +52,7 @@ pin_project! {
     enum Stage<B> {
         Awaited { answer: Answer<B> },
         Sent { #[pin] sending: Sending<B> },
+        Tunnelled { tunnel: Pin<Box<dyn Future<Output = ()>>> },
     }
 }
 
@@ -81,10 +93,10 @@ impl<B> Answering<B> {
         answer: Answer<B>,
         reply: SendResponse<Bytes>,
         method: Method,
-        awaited: Option<Rc<Awaited>>,
+        input: Input,
         shared: Shared,
     ) -> Answering<B> {
-        Answering { reply, method, awaited, shared, stage: Stage::Awaited { answer } }
+        Answering { reply, method, input, shared, stage: Stage::Awaited { answer } }
     }
 }
 
@@ -100,11 +112,14 @@ where
             match this.stage.as_mut().project() {
                 StageProject::Awaited { answer } => {
                     let polled = answer.as_mut().poll(cx);
-                    if this.awaited.as_ref().is_some_and(|awaited| polled.is_pending() && awaited.is_wanted(cx)) {
+                    if let Input::Awaited(awaited) = this.input
+                        && polled.is_pending()
+                        && awaited.is_wanted(cx)
+                    {
                         let (status, fields) = (StatusCode::CONTINUE, HeaderMap::new());
                         tell(this.reply, Interim { status, fields }, this.shared);
                     }
-                    while let Some(interim) = this.shared.interims.take_next() {
+                    while let Some(interim) = this.shared.client.interims.take_next() {
                         tell(this.reply, interim, this.shared);
                     }
                     let Poll::Ready(Ok(response)) = polled else {
@@ -112,14 +127,60 @@ where
                         return this.reply.poll_reset(cx).map(drop);
                     };
                     this.shared.queued.set(true);
+                    let response = match std::mem::replace(this.input, Input::Body) {
+                        Input::Body | Input::Awaited(_) => response,
+                        Input::Tunnel(from) => match agree(this.reply, response, from, this.shared) {
+                            Agreed::Tunnel(tunnel) => {
+                                this.stage.set(Stage::Tunnelled { tunnel });
+                                continue;
+                            }
+                            Agreed::Gone => return Poll::Ready(()),
+                            Agreed::Not(response) => *response,
+                        },
+                    };
                     match begin(this.reply, response, this.method, this.shared.clock, cx) {
                         Some(sending) => this.stage.set(Stage::Sent { sending }),
                         None => return Poll::Ready(()),
                     }
                 }
+                StageProject::Tunnelled { tunnel } => return tunnel.as_mut().poll(cx),
                 StageProject::Sent { sending } => return sending.poll(&this.shared.queued, cx).map(drop),
             }
         }
+    }
+}
+
+/// What became of a tunnel that was asked for.
+enum Agreed<B> {
+    Tunnel(Pin<Box<dyn Future<Output = ()>>>),
+    /// The response says why not.
+    Not(Box<Response<Outgoing<B>>>),
+    Gone,
+}
+
+/// An endpoint's 101 is the client's 200. Any other 2xx would be taken for that, and is no answer to what was asked.
+fn agree<B>(
+    reply: &mut SendResponse<Bytes>,
+    mut response: Response<Outgoing<B>>,
+    from: RecvStream,
+    shared: &Shared,
+) -> Agreed<B> {
+    let agreed = shared.client.upgrade.take().filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
+    let Some(tunnel) = agreed else {
+        if response.status().is_success() {
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+        }
+        return Agreed::Not(Box::new(response));
+    };
+    let (mut head, body) = response.into_parts();
+    head.status = StatusCode::OK;
+    drop_connections_fields(&mut head.headers);
+    head.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+    head.headers.entry(header::DATE).or_insert_with(|| date(shared.clock));
+    shared.queued.set(true);
+    match reply.send_response(Response::from_parts(head, ()), false) {
+        Ok(to) => Agreed::Tunnel(Box::pin(tunnel.run(Pipe::new(from, to, body.into_running()), Bytes::new()))),
+        Err(_) => Agreed::Gone,
     }
 }
 
