@@ -3,7 +3,7 @@
 
 use hotspare::domain::FailureKind;
 use hotspare::telemetry::control::Reload;
-use hotspare::telemetry::metrics::{Buffered, NotIntroduced, ReplyKind};
+use hotspare::telemetry::metrics::{Buffered, NotIntroduced, ProtocolError, ReplyKind};
 use hotspare::telemetry::names::{self, Metric};
 use std::collections::BTreeMap;
 
@@ -68,6 +68,8 @@ fn the_values_that_a_label_can_have_are_listed() {
     }
     let causes = NotIntroduced::ALL.map(NotIntroduced::name);
     listed(&names::PROXY_HEADER_FAILURES, "cause", causes.to_vec());
+    let reasons = ProtocolError::ALL.map(ProtocolError::name);
+    listed(&names::PROTOCOL_ERRORS, "reason", reasons.to_vec());
     listed(&names::RELOADS, "result", [Reload::Accepted, Reload::Rejected].map(Reload::name).to_vec());
 }
 

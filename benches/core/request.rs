@@ -11,7 +11,7 @@ use hotspare::runtime::tasks;
 use hotspare::telemetry::cells::WorkerIndex;
 use hotspare::telemetry::metrics::Workers;
 use hotspare::upstream::client::over;
-use hotspare::upstream::{Ends, Memory};
+use hotspare::upstream::{ClientBody, Ends, Memory};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
@@ -103,8 +103,8 @@ async fn connected(steps: &Steps) -> DuplexStream {
     let (client, ours) = duplex(64 * 1024);
     let ends = Ends { client: ([127, 0, 0, 1], 5_000).into(), at: ([127, 0, 0, 1], 80).into() };
     let about = Rc::new(Client::new(Some(ends), view.config.listeners[0].clone(), None));
-    let handler = hyper::service::service_fn(move |request| {
-        let (worker, about) = (worker.clone(), about.clone());
+    let handler = hyper::service::service_fn(move |request: http::Request<_>| {
+        let (worker, about, request) = (worker.clone(), about.clone(), request.map(ClientBody::Http1));
         async move { Ok::<_, Infallible>(service::handle(&worker, &about, request).await) }
     });
     tasks::spawn(async move {

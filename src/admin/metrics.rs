@@ -17,7 +17,9 @@ use crate::health::{BackendView, EndpointView, PoolView, Published, Tally, View}
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use crate::telemetry::log;
-use crate::telemetry::metrics::{BackendCells, Buffered, NotIntroduced, ReplyKind, Rescued, WorkerCells, Workers};
+use crate::telemetry::metrics::{
+    BackendCells, Buffered, NotIntroduced, ProtocolError, ReplyKind, Rescued, WorkerCells, Workers,
+};
 use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -237,6 +239,10 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     for cause in NotIntroduced::ALL {
         not_introduced.add([cause.name()], number(workers.sum(|cell| cell.not_introduced[cause as usize].get())));
     }
+    let mut protocol_errors = Family::new(&names::PROTOCOL_ERRORS);
+    for reason in ProtocolError::ALL {
+        protocol_errors.add([reason.name()], number(workers.sum(|cell| cell.protocol_errors[reason as usize].get())));
+    }
     let mut lag = Family::new(&names::LOOP_LAG);
     for (index, cell) in workers.iter().enumerate() {
         let micros = u64::try_from(cell.loop_lag_micros.get()).unwrap_or(0);
@@ -246,6 +252,7 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     vec![
         replies.done(),
         not_introduced.done(),
+        protocol_errors.done(),
         lag.done(),
         total(&names::CONNECTIONS_ACCEPTED, |cell| cell.connections_accepted.get()),
         Family::single(&names::CONNECTIONS_OPEN, level(workers, |cell| cell.connections_open.get())),

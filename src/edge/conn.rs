@@ -1,6 +1,6 @@
 //! One client connection, from accept to close.
 //!
-//! hyper speaks HTTP; what it has no idea of is here: how long a client may take ([`super::watchdog`]), how a drain ends a
+//! hyper speaks HTTP/1.1 and h2, in [`super::http2`], HTTP/2; what they have no idea of is here: how long a client may take ([`super::watchdog`]), how a drain ends a
 //! connection without losing a request, what follows an upgrade, and closing so that the last reply arrives. hyper's own
 //! header timeout is off: it runs while a connection idles, too, and says nothing to the client.
 //!
@@ -9,27 +9,24 @@
 use super::front::Front;
 use super::gate::{ClientPass, Pass};
 use super::proxy_header::{self, Whose};
-use super::pulse::{Phase, Protocol, Pulse};
+use super::pulse::{Protocol, Pulse};
 use super::roster::Roster;
 use super::socket::Accepted;
 use super::stream::{Stream, Wire};
 use super::watchdog::{FAREWELL, Late, Watchdog};
-use super::{Handler, tls};
+use super::{Handler, http2, tls};
 use crate::config::{Limits, Listener, ProxyProtocol};
 use crate::proxy::route::Refusal;
 use crate::proxy::{Client, Secure, reply};
-use crate::runtime::tasks::LocalExec;
 use crate::telemetry::metrics::{NotIntroduced, ReplyKind, WorkerCells};
-use crate::upstream::Ends;
+use crate::upstream::{ClientBody, Ends};
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -39,9 +36,9 @@ use tokio::time::timeout;
 /// The fields that hyper has room for without allocating; telling it this number would make it allocate.
 const HYPERS_MAX_HEADERS: usize = 100;
 
-/// Bytes that are read ahead, and that wait to be written, of a client's bodies (docs/limits.md, "Memory"). By itself hyper would take
-/// 408 KiB for each, whenever a client is slow.
-const BUFFER_MAX: usize = 64 * 1024;
+/// Bytes that are read ahead, and that wait to be written, of a client's bodies (docs/limits.md, "Memory"). By themselves hyper and h2
+/// would take some 400 KiB for each, whenever a client is slow.
+pub(super) const BUFFER_MAX: usize = 64 * 1024;
 
 /// Runs one connection until it ends; whatever ends it.
 pub async fn run<H: Handler>(
@@ -79,10 +76,11 @@ pub async fn run<H: Handler>(
     pulse.speaks(protocol);
     let client = Rc::new(Client::new(ends, listener.clone(), secure));
     let service = service(handler.clone(), client.clone());
-    let front = Front { service, handler: handler.clone(), listener, pulse: pulse.clone(), roster: roster.clone() };
+    let (handler, roster, interims) = (handler.clone(), roster.clone(), client.interims.clone());
+    let front = Front { service, handler, listener, pulse: pulse.clone(), roster, interims };
     match protocol {
         Protocol::Http1 => {
-            let left = Box::pin(serve_http1(stream, front, watchdog)).await;
+            let left = Box::pin(serve_http1(stream.interjecting(client.interims.clone()), front, watchdog)).await;
             let Some((stream, early)) = left else { return };
             let upgrade = client.upgrade.borrow_mut().take();
             match upgrade {
@@ -90,7 +88,7 @@ pub async fn run<H: Handler>(
                 None => Box::pin(close(stream)).await,
             }
         }
-        Protocol::Http2 => Box::pin(serve_http2(stream, front, watchdog)).await,
+        Protocol::Http2 => Box::pin(http2::serve(stream, front, watchdog, client)).await,
     }
 }
 
@@ -114,7 +112,7 @@ impl<H: Handler> Drop for Open<H> {
 fn service<H: Handler>(
     handler: Rc<H>,
     client: Rc<Client>,
-) -> impl tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static
+) -> impl tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static
 {
     tower::service_fn(move |request| {
         let (handler, client) = (handler.clone(), client.clone());
@@ -209,7 +207,7 @@ enum Ended {
 async fn serve_http1<H, S>(stream: Stream, front: Front<H, S>, mut watchdog: Watchdog) -> Option<(Stream, Bytes)>
 where
     H: Handler,
-    S: tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static,
+    S: tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static,
 {
     let (pulse, handler) = (front.pulse.clone(), front.handler.clone());
     let mut connection = http1_builder(&front.listener.limits).serve_connection(TokioIo::new(stream), front);
@@ -259,52 +257,6 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     if limits.max_headers != HYPERS_MAX_HEADERS {
         builder.max_headers(limits.max_headers);
     }
-    builder
-}
-
-/// HTTP/2 until it is over. hyper closes it itself.
-async fn serve_http2<H, S>(stream: Stream, front: Front<H, S>, mut watchdog: Watchdog)
-where
-    H: Handler,
-    S: tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
-{
-    let (pulse, roster, handler) = (front.pulse.clone(), front.roster.clone(), front.handler.clone());
-    let builder = http2_builder(&front.listener.limits);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), front));
-    poll_fn(|cx| {
-        loop {
-            if !watchdog.is_leaving() && roster.draining_since().is_some() && pulse.phase() == Phase::Busy {
-                watchdog.leave();
-                connection.as_mut().graceful_shutdown();
-            }
-            if connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(()); // what went wrong, if anything, was the client's doing
-            }
-            let Poll::Ready(late) = watchdog.poll(cx) else { return Poll::Pending };
-            match late {
-                Late::Stalled => {
-                    handler.cells().client_timeouts.add(1);
-                    pulse.spoil();
-                    return Poll::Ready(());
-                }
-                Late::Farewell => return Poll::Ready(()),
-                Late::Head | Late::Silent => handler.cells().client_timeouts.add(1),
-                Late::Handshake | Late::Idle | Late::Drained => {}
-            }
-            watchdog.leave();
-            connection.as_mut().graceful_shutdown();
-        }
-    })
-    .await;
-}
-
-fn http2_builder(limits: &Limits) -> http2::Builder<LocalExec> {
-    let mut builder = http2::Builder::new(LocalExec);
-    // The windows stay hyper's: h2 counts small frames against them, and shrinking them breaks honest streams.
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));
     builder
 }
 

@@ -1,4 +1,4 @@
-//! The seam between hyper and what answers: refuses requests past a limit, redirects, notes beginnings and ends.
+//! The seam between HTTP as it is spoken and what answers: refuses requests past a limit, redirects, notes beginnings and ends.
 //!
 //! What answers is a tower service, so that whatever must be around every request can be a layer there.
 //! Not here: limits that end connections ([`super::watchdog`]), and those that hyper keeps (set in [`super::conn`]).
@@ -8,10 +8,11 @@ use super::pulse::{Protocol, Pulse, Running};
 use super::redirect;
 use super::roster::{Roster, Stage};
 use crate::config::{Limits, Listener};
-use crate::proxy;
 use crate::proxy::reply::{self, Asker};
 use crate::proxy::route::Refusal;
+use crate::proxy::{self, Interims};
 use crate::telemetry::metrics::ReplyKind;
+use crate::upstream::ClientBody;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -21,8 +22,8 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -36,29 +37,59 @@ pub struct Front<H, S> {
     pub listener: Arc<Listener>,
     pub pulse: Rc<Pulse>,
     pub roster: Rc<Roster>,
+    pub interims: Rc<Interims>,
 }
 
 /// A response to come. Boxed: hyper keeps room for a whole future in every HTTP/1.1 connection, idle ones too.
-type Answer<B> = Pin<Box<dyn Future<Output = Result<Response<Outgoing<B>>, Infallible>>>>;
+pub(super) type Answer<B> = Pin<Box<dyn Future<Output = Result<Response<Outgoing<B>>, Infallible>>>>;
 
 impl<H, S> hyper::service::Service<Request<Incoming>> for Front<H, S>
 where
     H: Handler,
-    S: tower::Service<Request<Incoming>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
+    S: tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
 {
     type Response = Response<Outgoing<H::Body>>;
     type Error = Infallible;
     type Future = Answer<H::Body>;
 
     fn call(&self, request: Request<Incoming>) -> Answer<H::Body> {
+        self.answer(request.map(ClientBody::Http1))
+    }
+}
+
+impl<H, S> Front<H, S>
+where
+    H: Handler,
+    S: tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + 'static,
+{
+    pub(super) fn answer(&self, request: Request<ClientBody>) -> Answer<H::Body> {
         let running = Running::begin(&self.pulse, request.version());
         if let Some((kind, reply)) = reply(&request, &self.listener) {
             self.handler.cells().replies[kind as usize].add(1);
             return Box::pin(std::future::ready(Ok(send(reply.map(Either::Left), running, &self.roster))));
         }
-        let (service, roster) = (self.service.clone(), self.roster.clone());
+        let (service, roster, interims) = (self.service.clone(), self.roster.clone(), self.interims.clone());
         Box::pin(async move {
-            let response = service.oneshot(request).await?;
+            let mut answer = pin!(service.oneshot(request));
+            let mut answered = None;
+            // With HTTP/1.1 interim responses are written when hyper has written all of its own, and the response waits for them; over
+            // HTTP/2 they are taken before it is looked at.
+            let response = poll_fn(|cx| {
+                if answered.is_none() {
+                    answered = match interims.while_open(|| answer.as_mut().poll(cx)) {
+                        Poll::Ready(response) => Some(response),
+                        Poll::Pending => None,
+                    };
+                    if !interims.is_empty() {
+                        cx.waker().wake_by_ref(); // the stream is to be looked at, whatever hyper thinks there is to do
+                    }
+                }
+                if running.protocol() == Protocol::Http1 && !interims.is_empty() {
+                    return Poll::Pending;
+                }
+                answered.take().map_or(Poll::Pending, Poll::Ready)
+            })
+            .await?;
             Ok(send(response.map(Either::Right), running, &roster))
         })
     }
@@ -114,6 +145,13 @@ pin_project! {
         #[pin]
         body: Either<proxy::Body, B>,
         running: Running,
+    }
+}
+
+impl<B> Outgoing<B> {
+    /// There is no body, and it runs on.
+    pub(super) fn into_running(self) -> Running {
+        self.running
     }
 }
 

@@ -12,8 +12,10 @@
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
 pub mod conn;
+pub mod frames;
 pub mod front;
 pub mod gate;
+pub mod http2;
 pub mod listener;
 pub mod proxy_header;
 pub mod pulse;
@@ -34,9 +36,9 @@ use crate::health::Reader;
 use crate::proxy::{self, Client, Worker};
 use crate::runtime::clock::Clock;
 use crate::telemetry::metrics::WorkerCells;
+use crate::upstream::ClientBody;
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -48,7 +50,7 @@ pub trait Handler: 'static {
     fn handle(
         self: &Rc<Self>,
         client: &Client,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
     ) -> impl Future<Output = Response<Self::Body>>;
     fn clock(&self) -> Clock;
     fn views(&self) -> &Reader;
@@ -61,7 +63,7 @@ impl Handler for Worker {
     fn handle(
         self: &Rc<Self>,
         client: &Client,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
     ) -> impl Future<Output = Response<Self::Body>> {
         proxy::service::handle(self, client, request)
     }

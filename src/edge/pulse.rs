@@ -3,6 +3,7 @@
 //!
 //! Not here: what is too long ([`super::watchdog`]).
 
+use super::frames::Wrong;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use std::cell::Cell;
@@ -28,6 +29,8 @@ pub struct Pulse {
     spoken: Cell<bool>,
     /// The client has closed its side.
     ended: Cell<bool>,
+    /// What the client sends is no HTTP to go on with.
+    wrong: Cell<Option<Wrong>>,
     /// Closing must look like an error: a clean end would pass for the end of a body.
     reset: Cell<bool>,
     /// The client speaks HTTP/1.0, where the end of the connection may be the end of the body.
@@ -69,6 +72,7 @@ impl Pulse {
             taken: Cell::new(0),
             spoken: Cell::new(false),
             ended: Cell::new(false),
+            wrong: Cell::new(None),
             reset: Cell::new(false),
             end_means_complete: Cell::new(false),
         }
@@ -76,6 +80,10 @@ impl Pulse {
 
     pub fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     pub fn phase(&self) -> Phase {
@@ -132,6 +140,15 @@ impl Pulse {
 
     pub fn has_ended(&self) -> bool {
         self.ended.get()
+    }
+
+    /// Its frames are wrong: it is to be ended.
+    pub fn goes_wrong(&self, wrong: Wrong) {
+        self.wrong.set(Some(wrong));
+    }
+
+    pub fn wrong(&self) -> Option<Wrong> {
+        self.wrong.get()
     }
 
     /// The socket took so many bytes of what we send.

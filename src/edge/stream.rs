@@ -3,9 +3,12 @@
 //! Reading is noted above TLS, where the bytes are HTTP; sending below it, where bytes are taken by the client's side and
 //! not just by a buffer of ours.
 
-use super::pulse::{Protocol, Pulse};
+use super::frames::Frames;
+use super::pulse::Pulse;
 use super::socket::Socket;
-use bytes::Bytes;
+use crate::proxy::Interims;
+use crate::upstream::interim::Interim;
+use bytes::{Buf, Bytes};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -105,45 +108,103 @@ pub struct Stream {
     carrier: Carrier,
     /// Bytes that were looked at already and come first.
     early: Bytes,
-    /// How many bytes of HTTP/2 were read, as far as its preface is being looked at.
-    looked: usize,
+    /// Those of HTTP/2, where it is spoken.
+    frames: Option<Frames>,
+    interjection: Interjection,
     pulse: Rc<Pulse>,
 }
 
-/// Where the type of the first frame stands, after the 24 bytes of the preface and the frame's length.
-const FIRST_TYPE: usize = 27;
+/// Interim responses of HTTP/1.1, which hyper has no way to send: they are written between what it writes.
+#[derive(Debug, Default)]
+struct Interjection {
+    interims: Option<Rc<Interims>>,
+    /// Of one that is being written.
+    rest: Bytes,
+}
 
 /// Without TLS, or with it. That is boxed: its size would be every plain connection's too.
 type Carrier = Either<Wire, Box<TlsStream<Wire>>>;
 
 impl Stream {
     pub fn plain(wire: Wire, early: Bytes) -> Stream {
-        Stream { pulse: wire.pulse.clone(), carrier: Either::Left(wire), early, looked: 0 }
+        Stream {
+            pulse: wire.pulse.clone(),
+            carrier: Either::Left(wire),
+            early,
+            frames: None,
+            interjection: Interjection::default(),
+        }
     }
 
     pub fn tls(stream: TlsStream<Wire>) -> Stream {
         let pulse = stream.get_ref().0.pulse.clone();
-        Stream { carrier: Either::Right(Box::new(stream)), early: Bytes::new(), looked: 0, pulse }
+        let (carrier, interjection) = (Either::Right(Box::new(stream)), Interjection::default());
+        Stream { carrier, early: Bytes::new(), frames: None, interjection, pulse }
     }
 
     pub fn pulse(&self) -> &Rc<Pulse> {
         &self.pulse
     }
 
-    /// The first frame of a client is SETTINGS (RFC 9113, section 3.4), on which h2 does not insist.
-    fn look_at(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.pulse.protocol() != Protocol::Http2 || self.looked > FIRST_TYPE {
-            return Ok(());
+    /// HTTP/2 is spoken: its frames are looked at from now on.
+    #[must_use]
+    pub fn counting_frames(mut self) -> Stream {
+        self.frames = Some(Frames::new(self.pulse.now()));
+        self
+    }
+
+    /// HTTP/1.1 is spoken: these are written as soon as hyper has nothing of its own to write.
+    #[must_use]
+    pub fn interjecting(mut self, interims: Rc<Interims>) -> Stream {
+        self.interjection.interims = Some(interims);
+        self
+    }
+
+    /// Writes those that wait. Only for when hyper has written all it has: it flushes its stream then and no sooner, and between a
+    /// response that it has written and the one that waits for these there is nothing.
+    fn poll_interject(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_rest(cx))?;
+            let Some(interims) = &self.interjection.interims else { return Poll::Ready(Ok(())) };
+            match interims.take_next() {
+                Some(interim) => self.interjection.rest = head(&interim),
+                None => return Poll::Ready(Ok(())),
+            }
         }
-        const SETTINGS: u8 = 4;
-        let is_other = bytes.get(FIRST_TYPE - self.looked).is_some_and(|kind| *kind != SETTINGS);
-        self.looked = self.looked.saturating_add(bytes.len());
-        if is_other { Err(io::Error::new(io::ErrorKind::InvalidData, "no SETTINGS after the preface")) } else { Ok(()) }
+    }
+
+    /// Writes the rest of one that was begun.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Interjection { interims, rest } = &mut self.interjection;
+        if rest.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !rest.is_empty() {
+            let taken = ready!(Pin::new(&mut self.carrier).poll_write(cx, rest))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            rest.advance(taken);
+        }
+        if interims.as_ref().is_none_or(|interims| interims.is_empty()) {
+            cx.waker().wake_by_ref(); // a response may wait for it
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn sent(&mut self, taken: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Some(frames), Poll::Ready(Ok(bytes))) = (&mut self.frames, &taken) {
+            frames.sent(*bytes);
+        }
+        taken
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.wrong().is_some() {
+            return Poll::Pending; // nothing more is read of it
+        }
         let (before, room) = (buffer.filled().len(), buffer.remaining());
         if self.early.is_empty() {
             ready!(Pin::new(&mut self.carrier).poll_read(cx, buffer))?;
@@ -152,7 +213,15 @@ impl AsyncRead for Stream {
             buffer.put_slice(&self.early.split_to(length));
         }
         if buffer.filled().len() > before {
-            self.look_at(&buffer.filled()[before..])?;
+            let Stream { frames, pulse, .. } = &mut *self;
+            if let Some(frames) = frames
+                && let Err(wrong) = frames.came(&buffer.filled()[before..], || pulse.now())
+            {
+                // Whoever polls the connection looks there after it.
+                pulse.goes_wrong(wrong);
+                buffer.set_filled(before);
+                return Poll::Pending;
+            }
             self.pulse.received();
         } else if room > 0 {
             self.pulse.end();
@@ -163,7 +232,9 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.carrier).poll_write(cx, bytes)
+        ready!(self.poll_rest(cx))?;
+        let taken = Pin::new(&mut self.carrier).poll_write(cx, bytes);
+        self.sent(taken)
     }
 
     fn poll_write_vectored(
@@ -171,7 +242,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.carrier).poll_write_vectored(cx, slices)
+        ready!(self.poll_rest(cx))?;
+        let taken = Pin::new(&mut self.carrier).poll_write_vectored(cx, slices);
+        self.sent(taken)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -179,10 +252,26 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interject(cx))?;
         Pin::new(&mut self.carrier).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.carrier).poll_shutdown(cx)
     }
+}
+
+/// An interim response as HTTP/1.1 has it.
+fn head(interim: &Interim) -> Bytes {
+    let Interim { status, fields } = interim;
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+    for (name, value) in fields {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.into()
 }

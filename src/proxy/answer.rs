@@ -7,6 +7,7 @@ use super::body::{Body, DownloadLimits, Ending};
 use super::exchange::InFlight;
 use super::headers::{self, Upgrading};
 use super::held::{Extent, Got};
+use super::interim::For;
 use super::judge::Answered;
 use super::lost;
 use super::reply::Reply;
@@ -26,12 +27,13 @@ pub(super) struct Answering {
     by: By,
     /// When the attempt began.
     began: Moment,
+    interims: For,
 }
 
 impl Answering {
     pub(super) fn of(attempt: Attempt, got: Got) -> Answering {
-        let Attempt { by, in_flight, began, .. } = attempt;
-        Answering { answered: Answered::of(got.answer.response.status()), got, in_flight, by, began }
+        let Attempt { by, in_flight, began, interims, .. } = attempt;
+        Answering { answered: Answered::of(got.answer.response.status()), got, in_flight, by, began, interims }
     }
 
     /// What it says against its endpoint, if anything.
@@ -98,7 +100,8 @@ impl InHand<'_> {
 
     /// Passes an answer on to the client.
     pub(super) fn send(&mut self, backend: &BackendView, answering: Answering) -> Response<Body> {
-        let Answering { got: Got { answer, pieces, extent }, in_flight, answered, began, by } = answering;
+        let Answering { got: Got { answer, pieces, extent }, in_flight, answered, began, by, interims } = answering;
+        interims.won(&self.client.interims);
         let (mut response, lease) = (answer.response, answer.lease);
         let Some(served) = self.served.take() else { unreachable!("a request is answered once") };
         let worker = self.worker;

@@ -6,6 +6,7 @@
 use super::begin::may_begin;
 use super::exchange::{HeadWait, InFlight};
 use super::held::{self, Extent, Got, Holding, Kept};
+use super::interim::For;
 use super::judge::{self, Answered};
 use super::local::{LocalEndpoint, Worker};
 use crate::config::Timeouts;
@@ -80,6 +81,8 @@ pub struct Making {
     /// For a write: the view that it was sent there by, and its backend's place in it.
     pub planned: Option<(HeldView, usize)>,
     pub stood: Stood,
+    /// Whose its interim responses are.
+    pub interims: For,
 }
 
 /// How the endpoint stood when it was chosen.
@@ -100,6 +103,7 @@ pub struct Attempt {
     pub began: Moment,
     pub in_flight: InFlight,
     pub asking: Asking,
+    pub interims: For,
     worker: Rc<Worker>,
     upload: Rc<UploadState>,
     hold: Hold,
@@ -136,7 +140,7 @@ impl Attempt {
     /// Begins it; nothing is sent before the first poll.
     pub fn begin(making: Making) -> Attempt {
         let Making { worker, request, upload, asking, by, hold, timed, introduce, .. } = making;
-        let Making { timeouts, in_flight, planned, stood, .. } = making;
+        let Making { timeouts, in_flight, planned, stood, interims, .. } = making;
         let began = worker.clock.now();
         let local = in_flight.endpoint().clone();
         let waiting = HeadWait::begin(&worker, &local, asking, &upload, began);
@@ -150,11 +154,11 @@ impl Attempt {
         };
         let timed = if given.is_some() { Timed::ByRace } else { Timed::Itself };
         let sending: Sending = {
-            let (worker, upload) = (worker.clone(), upload.clone());
+            let (worker, upload, interims) = (worker.clone(), upload.clone(), interims.clone());
             Box::pin(async move {
                 let (connect_timeout, head_timeout) = (timeouts.connect, timeouts.head);
-                let target =
-                    Target { way: &local.way, kept: &local.kept, given, introduce, connect_timeout, head_timeout };
+                let (way, kept, interims) = (&local.way, &local.kept, interims.takes());
+                let target = Target { way, kept, given, introduce, connect_timeout, head_timeout, interims };
                 let still = || match &planned {
                     Some((view, place)) => may_begin(&worker, view, &view.backends[*place], local.id()),
                     None => Go::On,
@@ -163,7 +167,7 @@ impl Attempt {
             })
         };
         let phase = Phase::Head { sending, waiting };
-        Attempt { by, stood, began, in_flight, asking, worker, upload, hold, timed, timeouts, phase }
+        Attempt { by, stood, began, in_flight, asking, interims, worker, upload, hold, timed, timeouts, phase }
     }
 
     pub fn endpoint(&self) -> &Rc<LocalEndpoint> {

@@ -4,6 +4,7 @@
 
 use super::caller::Caller;
 use super::forwarded::Fields;
+use super::interim::Interims;
 use super::upgrade;
 use crate::config::{Listener, Tls};
 use crate::domain::Fingerprint;
@@ -11,6 +12,7 @@ use crate::health::Fingerprints;
 use crate::upstream::Ends;
 use http::HeaderMap;
 use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// One connection.
@@ -24,8 +26,10 @@ pub struct Client {
     /// `None`: plain HTTP.
     pub secure: Option<Secure>,
     /// An upgrade that was agreed on: once the 101 is sent, the connection is no longer HTTP's. The edge takes it from here
-    /// and runs it. (HTTP/1.1 only, so there is never more than one.)
+    /// and runs it. (Of a stream of HTTP/2 it is taken as soon as its 101 is there, so there is never more than one.)
     pub upgrade: RefCell<Option<upgrade::Tunnel>>,
+    /// Interim responses that are to go to it.
+    pub interims: Rc<Interims>,
     pub(super) standing: Standing,
     /// What endpoints are told of it.
     pub(super) fields: Fields,
@@ -49,7 +53,16 @@ impl Client {
         };
         let fields = Fields::new(ip, secure.is_some());
         let fingerprint = OnceCell::new();
-        Client { ends, listener, secure, upgrade: RefCell::default(), standing, fields, fingerprint }
+        Client {
+            ends,
+            listener,
+            secure,
+            upgrade: RefCell::default(),
+            interims: Rc::default(),
+            standing,
+            fields,
+            fingerprint,
+        }
     }
 
     /// Whom a request with these fields is from.

@@ -101,6 +101,7 @@ impl Copied {
             introduce: *introduce,
             connect_timeout: timeouts.connect,
             head_timeout: timeouts.head,
+            interims: None,
         };
         let waiting = HeadWait::begin(worker, local, *asking, &upload, began);
         let sent = upstream::client::send(target, request, &upload, Reuse::Any, began, clock, || Go::On).await;

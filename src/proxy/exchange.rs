@@ -2,20 +2,23 @@
 
 use super::caller::Caller;
 use super::headers::{self, Upgrading};
+use super::held::Got;
 use super::judge::{self, AtHand, Repeats};
 use super::local::{LocalBackend, LocalEndpoint, Worker};
 use super::route::{self, Route};
+use super::websocket;
 use crate::config::Backend;
 use crate::domain::{Class, Moment};
 use crate::health::tally::Place;
 use crate::health::{Asking, Reporter, Seat};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
-use crate::upstream::{Ends, ProxyHeader, Upload, UploadState};
+use crate::upstream::{ClientBody, Ends, Failed, Failure, Malformed, ProxyHeader, Upload, UploadState};
 use http::header::{
-    HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TE, TRANSFER_ENCODING,
+    HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SEC_WEBSOCKET_KEY, TE,
+    TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
-use hyper::body::{Body, Incoming};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use hyper::body::Body;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -24,6 +27,8 @@ use std::rc::Rc;
 pub struct Exchange {
     pub class: Class,
     pub upgrading: Upgrading,
+    /// What an endpoint has to agree to, where WebSocket was asked for over HTTP/2.
+    key: Option<HeaderValue>,
     /// How far it may be sent once more.
     pub repeats: Repeats,
     /// Of the client's body.
@@ -88,7 +93,7 @@ impl Spare {
 impl Exchange {
     /// Makes the request to the endpoint from the client's.
     pub fn new(
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
         route: Route<'_>,
         caller: &Caller<'_>,
         backend: &Backend,
@@ -98,6 +103,10 @@ impl Exchange {
     ) -> Exchange {
         let (mut head, body) = request.into_parts();
         let (class, upgrading) = (route.class(&head.method), route.upgrading);
+        let key = match (upgrading, head.version) {
+            (Upgrading::Yes, Version::HTTP_2) => head.headers.get(SEC_WEBSOCKET_KEY).cloned(),
+            (Upgrading::Yes | Upgrading::No, _) => None,
+        };
         let repeats = judge::repeats(class, upgrading, &head.method, &head.headers, route.site.rescue.retry);
         let trailers = backend.speaks_http2() && headers::takes_trailers(&head.headers);
         headers::request(&mut head.headers, caller, backend.forwarded, route.host, upgrading);
@@ -120,7 +129,7 @@ impl Exchange {
             }
         };
         let ready = Some(outgoing(head.method, target, head.headers, body));
-        Exchange { class, upgrading, repeats, upload, introduction, ready, spare }
+        Exchange { class, upgrading, key, repeats, upload, introduction, ready, spare }
     }
 
     /// What a connection begins with that it is sent by.
@@ -152,6 +161,18 @@ impl Exchange {
     /// A second one of it, if it is one that fetches something and no more.
     pub fn copy(&self) -> Option<Request<Upload>> {
         self.spare().filter(|spare| spare.method == Method::GET).map(|spare| spare.request(Upload::Empty))
+    }
+
+    /// An answer, unless it agrees to what nobody has asked for.
+    pub fn agreed(&self, got: Got) -> Result<Got, Failed> {
+        let response = &got.answer.response;
+        let (status, fields) = (response.status(), response.headers());
+        match &self.key {
+            Some(key) if status == StatusCode::SWITCHING_PROTOCOLS && !websocket::agrees(key, status, fields) => {
+                Err(Failed { failure: Failure::Malformed { what: Malformed::UnaskedUpgrade }, unsent: None })
+            }
+            Some(_) | None => Ok(got),
+        }
     }
 
     /// It was provably not sent.

@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod forwarded;
 pub mod headers;
 pub mod held;
+pub mod interim;
 pub mod judge;
 pub mod local;
 pub mod lost;
@@ -33,7 +34,9 @@ pub mod slow;
 pub mod steer;
 pub mod upgrade;
 pub mod wait;
+pub mod websocket;
 
 pub use body::{Body, BodyCut};
 pub use client::{Client, Secure};
+pub use interim::Interims;
 pub use local::Worker;

@@ -169,6 +169,7 @@ pub fn to_refusal(refusal: Refusal) -> Reply {
             (400, K::BadRequest, "The request's Transfer-Encoding is not one that can be passed on.", Then::Close)
         }
         R::MethodRefused => (405, K::BadRequest, "This method is not served here.", Then::OtherMethods),
+        R::UnknownProtocol => (501, K::BadRequest, "This protocol is not spoken here.", Then::Nothing),
         R::UnknownHost => (404, K::UnknownSite, "No site of that name is served here.", Then::Nothing),
         R::UnknownPath => (404, K::UnknownSite, "Nothing is served at this address.", Then::Nothing),
         R::Misdirected => {
@@ -216,9 +217,11 @@ pub fn to_failure(failure: Option<&Failure>) -> Reply {
         Some(Failure::NoHead | Failure::Stalled { .. }) => (504, LATE, "http_response_timeout", Then::Later),
         Some(Failure::Cut { .. }) => (502, LATER, "http_response_incomplete", Then::Later),
         Some(Failure::Malformed { what }) => match what {
-            Malformed::Head | Malformed::UnaskedUpgrade | Malformed::NotHttp2 | Malformed::Http2 => {
-                (502, LATER, "http_protocol_error", Then::Later)
-            }
+            Malformed::Head
+            | Malformed::Endless
+            | Malformed::UnaskedUpgrade
+            | Malformed::NotHttp2
+            | Malformed::Http2 => (502, LATER, "http_protocol_error", Then::Later),
             Malformed::TooLarge => (502, LATER, "http_response_header_section_size", Then::Later),
             Malformed::Coding => (502, LATER, "http_response_transfer_coding", Then::Later),
         },

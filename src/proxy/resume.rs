@@ -236,6 +236,7 @@ impl Rest {
             introduce: self.spare.introduction.to(&backend.config),
             connect_timeout,
             head_timeout,
+            interims: None, // its client has the head of its answer
         };
         let waiting = HeadWait::begin(worker, &local, self.asking, &upload, began);
         let request = self.spare.request_for_rest(self.passed, &self.same.tag);

@@ -5,6 +5,7 @@
 use super::Client;
 use super::headers::Upgrading;
 use super::judge;
+use super::websocket;
 use crate::config::sites::{Found, Site};
 use crate::domain::Class;
 use crate::health::View;
@@ -45,6 +46,8 @@ pub enum Refusal {
     BadTransferEncoding,
     /// CONNECT, TRACE: not for a reverse proxy.
     MethodRefused,
+    /// CONNECT for another protocol than WebSocket (RFC 8441, section 4).
+    UnknownProtocol,
     UnknownHost,
     /// The host is known, no site of it covers the path.
     UnknownPath,
@@ -62,6 +65,9 @@ pub enum Refusal {
 
 /// The site for a request.
 pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Result<Route<'a>, Refusal> {
+    if websocket::asks_for_another(request.method(), request.extensions()) {
+        return Err(Refusal::UnknownProtocol);
+    }
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodRefused);
     }
@@ -225,7 +231,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 fn asks_for_upgrade<B>(request: &Request<B>) -> Upgrading {
     let headers = request.headers();
-    let asks = request.version() == Version::HTTP_11
+    // No client of HTTP/2 can send these fields: it is CONNECT for WebSocket that has become one with them.
+    let asks = matches!(request.version(), Version::HTTP_11 | Version::HTTP_2)
         && headers.contains_key(header::UPGRADE)
         && super::headers::connection_names(headers, "upgrade")
         && headers.get_all(header::UPGRADE).iter().all(leaves_http);

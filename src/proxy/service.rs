@@ -10,6 +10,7 @@ use super::caller::Caller;
 use super::copies;
 use super::exchange::{Exchange, InFlight, Served};
 use super::headers::Upgrading;
+use super::interim::For;
 use super::judge::{self, Step};
 use super::local::Worker;
 use super::pairing::Pairing;
@@ -26,13 +27,12 @@ use crate::domain::{Class, EndpointId, FailureKind, Moment, PoolIndex, Weight, W
 use crate::health::view::TrialBy;
 use crate::health::{Asking, BackendView, EndpointView, HeldView};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
-use crate::upstream::{Failed, Failure, Go, Sent};
+use crate::upstream::{ClientBody, Failed, Failure, Go, Sent};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use std::rc::Rc;
 
 /// One request's life. Always answers; a client that goes away drops it, which cancels what runs for it.
-pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<ClientBody>) -> Response<Body> {
     let began = worker.clock.now();
     let asker = Asker::of(&request);
     let view = worker.views.view(); // one picture for the whole request, but where another saves it
@@ -59,6 +59,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
         Upgrading::Yes => upgrade::rescue(route.site.rescue),
     };
     let caller = client.caller(request.headers());
+    let interims = For::client(&client.interims, request.version());
     let asking = asking(worker, &caller, &route, &request);
     let local = worker.backend(backend);
     let home = match asking.class {
@@ -79,6 +80,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Incom
         asking,
         home,
         rescue,
+        interims,
         exchange,
         pairing: Pairing::new(worker, asking),
         served: Some(served),
@@ -160,6 +162,7 @@ pub(super) struct InHand<'a> {
     /// The pool that its client's safe requests go to.
     pub(super) home: PoolIndex,
     pub(super) rescue: Rescue,
+    interims: For,
     pub(super) exchange: Exchange,
     /// Failures that are not told yet.
     pub(super) pairing: Pairing<'a>,
@@ -334,7 +337,7 @@ impl InHand<'_> {
     fn after(&mut self, plan: &mut Plan<'_>, (attempt, end): Ended) -> Next {
         let class = self.asking.class;
         let id = attempt.endpoint().id();
-        match end {
+        match end.and_then(|got| self.exchange.agreed(got)) {
             Ok(got) => {
                 let answering = Answering::of(attempt, got);
                 let Some(kind) = answering.failure() else {
@@ -489,6 +492,10 @@ impl InHand<'_> {
             in_flight,
             planned,
             stood,
+            interims: match by {
+                By::First | By::Retry => self.interims.clone(),
+                By::Hedge(_) => self.interims.beside(),
+            },
         }));
         Ok(())
     }

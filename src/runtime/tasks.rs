@@ -23,7 +23,12 @@ thread_local! {
 /// Starts a task on this thread.
 pub fn spawn(task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
     #[allow(clippy::disallowed_methods, reason = "this is the one place that may start a task")]
-    tokio::task::spawn_local(Caught { task: AssertUnwindSafe(task).catch_unwind() })
+    tokio::task::spawn_local(caught(task))
+}
+
+/// What is run as a part of a task and must not end it: a panic ends this part alone, is logged and counted.
+pub fn caught<F: Future<Output = ()>>(part: F) -> Caught<F> {
+    Caught { task: AssertUnwindSafe(part).catch_unwind() }
 }
 
 /// How many tasks of this thread have panicked.
@@ -33,7 +38,8 @@ pub fn panics() -> u64 {
 
 pin_project! {
     /// The task itself, and nothing but it: as an `async fn` this would take its room twice.
-    struct Caught<F> {
+    #[derive(Debug)]
+    pub struct Caught<F> {
         // What a task shares with others it shares by cells, which are never left half written.
         #[pin]
         task: CatchUnwind<AssertUnwindSafe<F>>,
@@ -46,7 +52,7 @@ impl<F: Future<Output = ()>> Future for Caught<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if let Err(panic) = ready!(self.project().task.poll(cx)) {
             PANICS.set(PANICS.get() + 1);
-            tracing::error!(panic = said(&*panic), "a task panicked; it alone has ended");
+            tracing::error!(panic = said(&*panic), "a task, or a part of one, panicked; it alone has ended");
         }
         Poll::Ready(())
     }

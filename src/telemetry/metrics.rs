@@ -172,6 +172,44 @@ impl Buffered {
     }
 }
 
+/// Why a connection of HTTP/2 was ended for what its client did on it: error codes of RFC 9113, section 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    Protocol,
+    FlowControl,
+    FrameSize,
+    StreamClosed,
+    /// HPACK.
+    Compression,
+    /// A flood.
+    EnhanceYourCalm,
+    Other,
+}
+
+impl ProtocolError {
+    pub const ALL: [ProtocolError; 7] = [
+        ProtocolError::Protocol,
+        ProtocolError::FlowControl,
+        ProtocolError::FrameSize,
+        ProtocolError::StreamClosed,
+        ProtocolError::Compression,
+        ProtocolError::EnhanceYourCalm,
+        ProtocolError::Other,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            ProtocolError::Protocol => "protocol_error",
+            ProtocolError::FlowControl => "flow_control_error",
+            ProtocolError::FrameSize => "frame_size_error",
+            ProtocolError::StreamClosed => "stream_closed",
+            ProtocolError::Compression => "compression_error",
+            ProtocolError::EnhanceYourCalm => "enhance_your_calm",
+            ProtocolError::Other => "other",
+        }
+    }
+}
+
 /// What one worker counts apart from any backend.
 #[derive(Debug, Default)]
 pub struct WorkerCells {
@@ -190,6 +228,8 @@ pub struct WorkerCells {
     pub client_timeouts: Counter,
     /// Connections that had left HTTP and were closed because nothing came over them for too long.
     pub idle_tunnels: Counter,
+    /// Connections of HTTP/2 that we ended for what the client did. Indexed by `ProtocolError as usize`.
+    pub protocol_errors: [Counter; ProtocolError::ALL.len()],
     /// Panics caught in one connection.
     pub panics: Counter,
     /// Failures of which the supervisor did not hear because too many waited to be read.

@@ -5,6 +5,7 @@ use super::connect::{of_tls, open};
 use super::download::Download;
 use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
 use super::http2;
+use super::interim::{Course, Takes};
 use super::kept::{KEPT_FOR, Kept, Lease, Taken, Whole};
 use super::proxy_header::ProxyHeader;
 use super::upload::{Upload, UploadEnd, UploadState};
@@ -18,8 +19,11 @@ use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Where to, and how long it may take.
@@ -35,6 +39,8 @@ pub struct Target<'a> {
     pub connect_timeout: Duration,
     /// From the last piece of the request passed on to the whole response head.
     pub head_timeout: Duration,
+    /// Who wants its interim responses.
+    pub interims: Option<&'a dyn Takes>,
 }
 
 /// Bytes that are read ahead, and that wait to be written, at an endpoint; and the most that a response's head may have (docs/limits.md,
@@ -120,13 +126,32 @@ pub async fn send(
             },
         };
         let asked_for_upgrade = request.headers().contains_key(header::UPGRADE);
-        let answered = {
-            let answer = pin!(whole.sender.try_send_request(request));
-            within(limit, now, state, clock, answer).await
+        let answered = match target.interims {
+            None => {
+                let answer = pin!(whole.sender.try_send_request(request));
+                within(limit, now, state, clock, answer).await.map(Some)
+            }
+            Some(to) => {
+                let Whole { sender, inbox, .. } = &mut whole;
+                inbox.begin();
+                let put = inbox.clone();
+                hyper::ext::on_informational(&mut request, move |head| put.put(head.status(), head.headers()));
+                let mut answer = pin!(sender.try_send_request(request));
+                let heard = poll_fn(|cx| {
+                    let polled = answer.as_mut().poll(cx);
+                    match (polled, inbox.empty(to, cx)) {
+                        (Poll::Ready(sent), _) => Poll::Ready(Some(sent)),
+                        (Poll::Pending, Course::Endless) => Poll::Ready(None),
+                        (Poll::Pending, Course::Open) => Poll::Pending,
+                    }
+                });
+                within(limit, now, state, clock, pin!(heard)).await
+            }
         };
         let sent = match answered {
             None => return Err(failed(Failure::NoHead)),
-            Some(sent) => sent,
+            Some(None) => return Err(failed(Failure::Malformed { what: Malformed::Endless })),
+            Some(Some(sent)) => sent,
         };
         match sent {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !asked_for_upgrade => {
@@ -179,7 +204,7 @@ async fn begin(io: impl Read + Write + Unpin + Send + 'static) -> Result<Whole, 
             tracing::trace!(%error, "connection to an endpoint ended");
         }
     });
-    Ok(Whole { sender, overfull })
+    Ok(Whole { sender, overfull, inbox: Arc::default() })
 }
 
 /// The future's output, or `None` when `limit` passed since `start` and since the last piece of the body was passed on.

@@ -56,6 +56,8 @@ pub enum Malformed {
     TooLarge,
     /// A Transfer-Encoding that is not exactly one `chunked`.
     Coding,
+    /// Interim responses without end.
+    Endless,
     /// 101 to a request that asked for no upgrade.
     UnaskedUpgrade,
     /// What came before any request was sent is not HTTP/2, which the pool's scheme says is spoken there.

@@ -1,6 +1,7 @@
 //! The connections to one endpoint that one worker keeps between requests, and those over HTTP/2 that its requests share (`shared`). Not
 //! shared with other workers, so nothing is locked.
 
+use super::interim::Inbox;
 use super::shared::{Place, Shared};
 use super::upload::Upload;
 use crate::domain::Moment;
@@ -8,6 +9,7 @@ use hyper::client::conn::http1::SendRequest;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections kept at most, for each endpoint and worker. More would be closed by most servers' own limits.
@@ -46,6 +48,8 @@ pub struct Whole {
     pub(super) sender: SendRequest<Upload>,
     /// More came than was asked for.
     pub(super) overfull: Rc<Cell<bool>>,
+    /// Its interim responses.
+    pub(super) inbox: Arc<Inbox>,
 }
 
 /// A kept connection, and for how long it has been idle.

@@ -5,10 +5,12 @@
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
 pub mod client;
+pub mod client_body;
 pub mod connect;
 pub mod download;
 pub mod failure;
 mod http2;
+pub mod interim;
 pub mod kept;
 pub mod proxy_header;
 pub mod room;
@@ -19,6 +21,7 @@ mod watched;
 pub mod wire;
 
 pub use client::{Answer, Failed, Go, Reuse, Target};
+pub use client_body::ClientBody;
 pub use connect::Socket;
 pub use download::Download;
 pub use failure::{Connection, Failure, Malformed, Sent, Shortage};

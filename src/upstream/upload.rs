@@ -1,5 +1,6 @@
 //! A request's body on its way from the client to an endpoint, and what is known of it afterwards.
 
+use super::client_body::ClientBody;
 use super::room::{Room, Rooms};
 use super::trailers::passed_on;
 use crate::domain::Moment;
@@ -8,7 +9,6 @@ use crate::runtime::grace::Grace;
 use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -49,7 +49,7 @@ pub struct UploadLimits {
 /// A client's body, as it comes, and as much of it as is kept.
 #[derive(Debug)]
 struct Source {
-    incoming: Incoming,
+    incoming: ClientBody,
     /// In bytes; `None`: unlimited.
     most: Option<u64>,
     /// How long the client may still be waited for.
@@ -125,7 +125,7 @@ impl UploadFailed {
 impl Upload {
     /// The body of a request, and how to ask about it later. `keep`: where there is room to keep it for another attempt.
     pub fn new(
-        incoming: Incoming,
+        incoming: ClientBody,
         limits: UploadLimits,
         keep: Option<&Rooms>,
         now: Moment,

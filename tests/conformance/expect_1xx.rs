@@ -193,6 +193,27 @@ pub fn cases() -> Vec<Case> {
         );
     }
     cases.push(
+        Case::http1("RFC 9110 15.2", "1xx: behind a long answer to a request before stands a 103", GET.repeat(2))
+            .answers(vec![
+                answer(format!("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n{}", "x".repeat(300_000))),
+                answer(format!("{hints}{final_}")),
+            ])
+            .finals(2)
+            .must(outcome().requests(2).that("between the two", |got| {
+                let interim = |at: usize| got.responses.get(at).map(|response| response.interim.len());
+                (interim(0), interim(1)) == (Some(0), Some(1)) && got.responses[0].body.len() == 300_000
+            })),
+    );
+    cases.push(
+        Case::http1("RFC 9110 15.2", "1xx: forty 103 do not keep the answer back", GET)
+            .answer(answer(format!("{}{final_}", hints.repeat(40))))
+            .must(
+                passed()
+                    .content("hello")
+                    .that("of them some", |got| (1..=40).contains(&got.responses[0].interim.len())),
+            ),
+    );
+    cases.push(
         Case::http1(
             "RFC 9110 15.2",
             "1xx: an HTTP/1.0 client is sent none",

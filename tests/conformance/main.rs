@@ -28,13 +28,8 @@ use harness::run::{self, Verdict};
 use std::collections::BTreeSet;
 
 /// Cases that Hotspare is known to fail, by how their names begin, and why. One that holds must leave this list: it is exact.
-const OWED: [(&str, &str); 5] = [
-    ("1xx: 103 is passed on", "hyper's server has no way to send one, and its client drops them"),
-    ("1xx: two 103", "likewise"),
-    ("1xx: a 103 comes when it is sent", "likewise"),
-    ("expect: over HTTP/2, too, 100 comes", "as 103; a client that waits for it without end gets 408"),
-    ("h2: a pseudo-field in trailers is malformed", "h2 drops it and goes on; it goes no further"),
-];
+const OWED: [(&str, &str); 1] =
+    [("h2: a pseudo-field in trailers is malformed", "h2 drops it and goes on; it goes no further")];
 
 fn is_owed(verdict: &Verdict) -> bool {
     OWED.iter().any(|(begins, _)| verdict.case.name.starts_with(begins))

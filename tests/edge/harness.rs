@@ -10,10 +10,10 @@ use hotspare::proxy::Client;
 use hotspare::runtime::{clock::Clock, thread};
 use hotspare::telemetry::cells::WorkerIndex;
 use hotspare::telemetry::metrics::{WorkerCells, Workers};
+use hotspare::upstream::ClientBody;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Incoming;
 use rustls::crypto::aws_lc_rs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -280,7 +280,7 @@ struct Script {
 impl Handler for Script {
     type Body = AnyBody;
 
-    async fn handle(self: &Rc<Self>, client: &Client, request: Request<Incoming>) -> Response<AnyBody> {
+    async fn handle(self: &Rc<Self>, client: &Client, request: Request<ClientBody>) -> Response<AnyBody> {
         self.begun.fetch_add(1, Ordering::Relaxed);
         let body: AnyBody = match request.uri().path() {
             "/wait" => {

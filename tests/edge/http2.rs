@@ -1,6 +1,6 @@
 //! HTTP/2, over TLS by ALPN and without TLS by its preface.
 
-use crate::harness::{Edge, SHORT, listener, run, tls};
+use crate::harness::{DEADLINE, Edge, SHORT, listener, run, tls};
 use bytes::Bytes;
 use hotspare::config::{Listener, Redirect};
 use hotspare::runtime::tasks::LocalExec;
@@ -10,6 +10,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -152,4 +153,136 @@ fn a_client_that_opens_no_window_is_dropped() {
         drop(response);
     });
     assert_eq!(edge.count(|cells| cells.client_timeouts.get()), 1);
+}
+
+type Streams = h2::client::SendRequest<Bytes>;
+
+/// A client that sees single frames.
+async fn connect_h2(edge: &Edge) -> Streams {
+    let tcp = tokio::net::TcpStream::connect(edge.address).await.unwrap();
+    let (streams, connection) = h2::client::handshake(tcp).await.unwrap();
+    hotspare::runtime::tasks::spawn(async { drop(connection.await) });
+    streams
+}
+
+/// Head read, body to be sent.
+async fn post(streams: &Streams, path: &str) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+    let request = Request::post(format!("http://localhost{path}")).body(()).unwrap();
+    streams.clone().ready().await.unwrap().send_request(request, false).unwrap()
+}
+
+/// So many requests were begun; meanwhile this thread's connections go on.
+async fn begun(edge: &Edge, many: usize) {
+    let begun = async {
+        while edge.begun() < many {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, begun).await.unwrap();
+}
+
+async fn all(mut body: h2::RecvStream) -> Result<Vec<u8>, h2::Error> {
+    let mut all = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
+}
+
+#[test]
+fn an_answer_before_the_end_of_its_upload_is_whole_and_then_no_more_is_wanted() {
+    let edge = Edge::start(listener());
+    run(async {
+        let streams = connect_h2(&edge).await;
+        let (response, mut upload) = post(&streams, "/").await;
+        assert_eq!(all(response.await.unwrap().into_body()).await.unwrap(), b"hello");
+        let reason = std::future::poll_fn(|cx| upload.poll_reset(cx)).await.unwrap();
+        assert_eq!(reason, h2::Reason::NO_ERROR);
+    });
+}
+
+#[test]
+fn a_body_that_breaks_off_is_a_reset_stream() {
+    let edge = Edge::start(listener());
+    run(async {
+        let streams = connect_h2(&edge).await;
+        let (response, _upload) = post(&streams, "/cut").await;
+        let error = match response.await {
+            Ok(response) => all(response.into_body()).await.unwrap_err(),
+            Err(error) => error, // it overtook the head
+        };
+        assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
+        let (response, _upload) = post(&streams, "/").await;
+        assert_eq!(response.await.unwrap().status(), 200);
+    });
+}
+
+#[test]
+fn a_client_that_resets_a_stream_ends_what_runs_for_it() {
+    let edge = Edge::start(listener());
+    run(async {
+        let streams = connect_h2(&edge).await;
+        let (_response, mut upload) = post(&streams, "/wait").await;
+        begun(&edge, 1).await;
+        upload.send_reset(h2::Reason::CANCEL);
+        // Sent behind the reset, on the same connection: when it is answered the reset was read.
+        let (response, _upload) = post(&streams, "/").await;
+        assert_eq!(response.await.unwrap().status(), 200);
+        // The permit is for whoever waits: were the first still there, it would take it.
+        let (response, _upload) = post(&streams, "/wait").await;
+        begun(&edge, 3).await;
+        edge.gate.add_permits(1);
+        assert_eq!(all(response.await.unwrap().into_body()).await.unwrap(), b"waited");
+    });
+}
+
+/// So many bytes, as there is room for them.
+async fn send(upload: &mut h2::SendStream<Bytes>, mut left: usize, end: bool) {
+    while left > 0 {
+        upload.reserve_capacity(left);
+        let room = std::future::poll_fn(|cx| upload.poll_capacity(cx)).await.unwrap().unwrap();
+        let piece = room.min(left);
+        left -= piece;
+        upload.send_data(Bytes::from(vec![b'x'; piece]), end && left == 0).unwrap();
+    }
+}
+
+#[test]
+fn windows_open_as_an_upload_is_read_and_no_sooner() {
+    const WINDOW: usize = 1 << 20;
+    let edge = Edge::start(listener());
+    run(async {
+        let streams = connect_h2(&edge).await;
+        let (response, mut upload) = post(&streams, "/wait").await;
+        let (other, _other) = post(&streams, "/").await;
+        other.await.unwrap(); // our SETTINGS are with the client by now
+        send(&mut upload, WINDOW, false).await;
+        // Nobody reads it: an answer on another stream is no sign of a window either.
+        let (other, _other) = post(&streams, "/").await;
+        other.await.unwrap();
+        upload.reserve_capacity(1);
+        assert_eq!(upload.capacity(), 0);
+        edge.gate.add_permits(1);
+        assert_eq!(all(response.await.unwrap().into_body()).await.unwrap(), b"waited");
+        // One that is read is taken at any length.
+        let (response, mut upload) = post(&streams, "/length").await;
+        send(&mut upload, 3 * WINDOW, true).await;
+        let length = all(response.await.unwrap().into_body()).await.unwrap();
+        assert_eq!(String::from_utf8(length).unwrap(), (3 * WINDOW).to_string());
+    });
+}
+
+#[test]
+fn head_is_answered_without_a_body_and_with_a_date() {
+    let edge = Edge::start(listener());
+    run(async {
+        let streams = connect_h2(&edge).await;
+        let request = Request::head("http://localhost/").body(()).unwrap();
+        let (response, _upload) = streams.clone().ready().await.unwrap().send_request(request, true).unwrap();
+        let response = response.await.unwrap();
+        assert!(response.headers().contains_key("date"));
+        assert!(response.body().is_end_stream());
+    });
 }

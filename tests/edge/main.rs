@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "deadlines of tests are real time")]
 
 mod drain;
+mod floods;
 mod harness;
 mod http1;
 mod http2;

@@ -21,3 +21,4 @@ mod smuggled;
 mod smuggling;
 mod unix_listeners;
 mod upgrades;
+mod websocket;

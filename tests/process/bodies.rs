@@ -260,7 +260,7 @@ fn raise_descriptors() {
 fn at_most(clients: u64) -> u64 {
     let over_h2 = clients / ONE_IN as u64;
     let connections = 2 * over_h2.div_ceil(STREAMS as u64);
-    ((clients - over_h2) * 2 * 384 + over_h2 * (600 + 256) + connections * 1_120) * KIB
+    ((clients - over_h2) * 2 * 384 + over_h2 * (264 + 256) + connections * 1_120) * KIB
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use crate::health::{Asking, EndpointView, Tally};
 use crate::proxy::attempt::{By, Hold, Making, Reach, Timed};
 use crate::proxy::exchange::{InFlight, Running};
 use crate::proxy::held::Extent;
+use crate::proxy::interim::For;
 use crate::proxy::local::Worker;
 use crate::proxy::local::tests::worker;
 use crate::runtime::tasks;
@@ -60,6 +61,7 @@ async fn attempt(worker: &Rc<Worker>, id: u32, by: By, stood: Stood, writes: &'s
         in_flight: InFlight::begin(worker.endpoint(&place), Running::Read, &worker.reporter),
         planned: None,
         stood,
+        interims: For::Nobody,
     })
 }
 

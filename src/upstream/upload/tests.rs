@@ -3,6 +3,7 @@
 use super::*;
 use crate::runtime::tasks;
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt, DuplexStream};
@@ -11,14 +12,14 @@ use tokio::sync::mpsc;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client's connection, on which this was written, and the body of the request that it began.
-async fn client(writes: &[u8]) -> (DuplexStream, Incoming) {
+async fn client(writes: &[u8]) -> (DuplexStream, ClientBody) {
     let (mut ours, theirs) = tokio::io::duplex(1024 * 1024);
     let (bodies, mut came) = mpsc::channel(1);
     tasks::spawn(async move {
         let service = service_fn(move |request: http::Request<Incoming>| {
             let bodies = bodies.clone();
             async move {
-                bodies.send(request.into_body()).await.unwrap();
+                bodies.send(ClientBody::Http1(request.into_body())).await.unwrap();
                 std::future::pending::<Result<http::Response<http_body_util::Empty<Bytes>>, std::io::Error>>().await
             }
         });
@@ -37,7 +38,7 @@ fn chunked(rest: &str) -> Vec<u8> {
     format!("PUT / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n{rest}").into_bytes()
 }
 
-fn upload(body: Incoming, size: Option<u64>, rooms: Option<&Rooms>) -> (Upload, Rc<UploadState>) {
+fn upload(body: ClientBody, size: Option<u64>, rooms: Option<&Rooms>) -> (Upload, Rc<UploadState>) {
     let clock = Clock::start();
     Upload::new(body, UploadLimits { idle: PATIENCE, min_rate: 0, size }, rooms, clock.now(), clock)
 }

@@ -130,6 +130,7 @@ pub fn response_head(bytes: &[u8]) {
             introduce: None,
             connect_timeout: Duration::from_secs(1),
             head_timeout: Duration::from_secs(1),
+            interims: None,
         };
         let request = Request::builder().uri("/").header("host", "localhost").body(Upload::Empty).expect("it is one");
         let state = Rc::new(UploadState::whole(Moment::default()));

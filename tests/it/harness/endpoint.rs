@@ -1,6 +1,7 @@
 //! An endpoint that does as the test says, byte for byte, and keeps what it was sent.
 
 use super::line::{At, Hello, Line, Listening};
+use hotspare::proxy::websocket;
 use rustls::ServerConfig;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -38,6 +39,8 @@ pub enum Act {
     Behind(Gate, Box<Act>),
     /// What is next in line, whichever endpoint of those that share it is asked.
     InTurn(Turns),
+    /// Agrees to WebSocket, and goes on so.
+    Agrees(Box<Act>),
     /// The second for a request of part of something, the first for any other.
     ByRange(Box<Act>, Box<Act>),
 }
@@ -102,6 +105,8 @@ pub fn status(status: u16) -> Act {
 pub struct Seen {
     /// The head as it was sent, in lower case.
     pub head: String,
+    /// For WebSocket, with its case.
+    key: Option<String>,
     /// The PROXY header that its connection began with.
     pub introduction: Vec<u8>,
     pub body: Vec<u8>,
@@ -361,7 +366,7 @@ async fn perform(stream: &mut Line, act: Act) -> bool {
             let _closed = write.shutdown().await;
             false
         }
-        Act::AtHead(_) | Act::InTurn(_) | Act::ByRange(..) => unreachable!("chosen by the head"),
+        Act::AtHead(_) | Act::InTurn(_) | Act::ByRange(..) | Act::Agrees(_) => unreachable!("chosen by the head"),
     }
 }
 
@@ -370,6 +375,13 @@ fn choose(mut act: Act, seen: &Seen) -> Act {
     loop {
         act = match act {
             Act::InTurn(turns) => turns.next(),
+            Act::Agrees(after) => {
+                let proof = websocket::proof(&seen.key.as_ref().unwrap().parse().unwrap());
+                let head = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {proof}\r\n\r\n"
+                );
+                Act::Both(Box::new(Act::Write(head.into_bytes())), after)
+            }
             Act::ByRange(whole, part) => *if seen.field("range").is_empty() { whole } else { part },
             chosen => return chosen,
         }
@@ -401,9 +413,11 @@ async fn read_head(stream: &mut Line, buffer: &mut Vec<u8>) -> Option<Seen> {
         }
         more(stream, buffer).await?;
     };
-    let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+    let sent = String::from_utf8_lossy(&buffer[..end]);
+    let key = sent.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).map(str::to_owned);
+    let head = sent.to_ascii_lowercase();
     buffer.drain(..end);
-    Some(Seen { head, introduction: Vec::new(), body: Vec::new(), trailers: Vec::new() })
+    Some(Seen { head, key, introduction: Vec::new(), body: Vec::new(), trailers: Vec::new() })
 }
 
 /// Its body, and what follows that; `None` when the connection ended before.

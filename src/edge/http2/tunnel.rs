@@ -1,0 +1,72 @@
+//! A stream of HTTP/2 that carries bytes and no HTTP: the client's side of a tunnel (RFC 8441, section 5). END_STREAM ends one
+//! direction; dropped before both have ended, it is reset.
+//!
+//! Not here: who is at the other end (`proxy::upgrade`).
+
+use crate::edge::pulse::Running;
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Both directions.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    from: RecvStream,
+    /// Read and not asked for yet.
+    rest: Bytes,
+    to: SendStream<Bytes>,
+    /// It counts among what runs, and the client may be behind in taking what goes to it.
+    running: Running,
+}
+
+impl Pipe {
+    pub(super) fn new(from: RecvStream, to: SendStream<Bytes>, mut running: Running) -> Pipe {
+        running.our_turn();
+        Pipe { from, rest: Bytes::new(), to, running }
+    }
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.rest.is_empty() {
+            match ready!(self.from.poll_data(cx)) {
+                Some(piece) => self.rest = piece.map_err(io::Error::other)?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let length = self.rest.len().min(buffer.remaining());
+        buffer.put_slice(&self.rest.split_to(length));
+        // An error means that the stream is over, which the next read tells.
+        let _ = self.from.flow_control().release_capacity(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.to.reserve_capacity(bytes.len());
+        while self.to.capacity() == 0 && !bytes.is_empty() {
+            let Poll::Ready(room) = self.to.poll_capacity(cx) else {
+                self.running.clients_turn();
+                return Poll::Pending;
+            };
+            room.ok_or(io::ErrorKind::BrokenPipe)?.map_err(io::Error::other)?;
+        }
+        self.running.our_turn();
+        let length = self.to.capacity().min(bytes.len());
+        self.to.send_data(Bytes::copy_from_slice(&bytes[..length]), false).map_err(io::Error::other)?;
+        Poll::Ready(Ok(length))
+    }
+
+    /// What is handed over is sent with the connection's next turn.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.to.send_data(Bytes::new(), true).map_err(io::Error::other))
+    }
+}
