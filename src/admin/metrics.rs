@@ -24,7 +24,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Response classes in the order of [`BackendCells::responses`].
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -227,11 +227,18 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
         let micros = u64::try_from(cell.loop_lag_micros.get()).unwrap_or(0);
         lag.add([&*index.to_string()], seconds(micros));
     }
+    let mut turns = Family::new(&names::LONGEST_TURN);
+    for (index, cell) in workers.iter().enumerate() {
+        if let Some(nanos) = u64::try_from(cell.longest_turn_nanos.get()).ok().filter(|nanos| *nanos > 0) {
+            turns.add([&*index.to_string()], Duration::from_nanos(nanos).as_secs_f64());
+        }
+    }
     let total = |metric, read: fn(&WorkerCells) -> u64| Family::single(metric, number(workers.sum(read)));
     vec![
         replies.done(),
         not_introduced.done(),
         lag.done(),
+        turns.done(),
         total(&names::CONNECTIONS_ACCEPTED, |cell| cell.connections_accepted.get()),
         Family::single(&names::CONNECTIONS_OPEN, level(workers, |cell| cell.connections_open.get())),
         total(&names::CONNECTIONS_REFUSED, |cell| cell.connections_refused.get()),
@@ -414,10 +421,13 @@ mod tests {
         let typed: HashMap<&str, &str> =
             page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
         let named: HashMap<&str, &str> = names::ALL.iter().map(|metric| (metric.name, metric.kind.name())).collect();
-        // Transitions of endpoints and operators' commands have no series before the first one.
+        // Transitions of endpoints and operators' commands have no series before the first one, turns none unless measured.
         let mut missing: Vec<_> = named.keys().copied().filter(|name| !typed.contains_key(name)).collect();
         missing.sort_unstable();
-        assert_eq!(missing, ["hotspare_commands_total", "hotspare_endpoint_transitions_total"]);
+        assert_eq!(
+            missing,
+            ["hotspare_commands_total", "hotspare_endpoint_transitions_total", "hotspare_longest_turn_seconds"]
+        );
         for (name, kind) in typed {
             assert_eq!(named.get(name), Some(&kind), "{name}");
         }

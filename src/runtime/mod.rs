@@ -9,3 +9,4 @@ pub mod grace;
 pub mod signals;
 pub mod tasks;
 pub mod thread;
+pub mod turns;

@@ -2,6 +2,7 @@
 //!
 //! [`Tasks`] counts tasks that somebody must wait for (a drain). Not here: what to do about a task that does not end.
 
+use super::turns::Turns;
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
 use pin_project_lite::pin_project;
@@ -23,7 +24,7 @@ thread_local! {
 /// Starts a task on this thread.
 pub fn spawn(task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
     #[allow(clippy::disallowed_methods, reason = "this is the one place that may start a task")]
-    tokio::task::spawn_local(Caught { task: AssertUnwindSafe(task).catch_unwind() })
+    tokio::task::spawn_local(Caught { task: AssertUnwindSafe(Turns::of(task)).catch_unwind() })
 }
 
 /// How many tasks of this thread have panicked.
@@ -36,7 +37,7 @@ pin_project! {
     struct Caught<F> {
         // What a task shares with others it shares by cells, which are never left half written.
         #[pin]
-        task: CatchUnwind<AssertUnwindSafe<F>>,
+        task: CatchUnwind<AssertUnwindSafe<Turns<F>>>,
     }
 }
 
