@@ -78,7 +78,8 @@ async def attend(socket):
 
 
 async def endpoint(port):
-    async with serve(attend, "127.0.0.1", port, process_request=health, max_size=17 * MIB, ping_interval=None):
+    options = {"max_size": 17 * MIB, "ping_interval": None, "open_timeout": None, "backlog": 2048}
+    async with serve(attend, "127.0.0.1", port, process_request=health, **options):
         await asyncio.get_running_loop().create_future()
 
 

@@ -47,7 +47,8 @@ async fn endpoint(directory: &Path) -> (SocketAddr, Child) {
 /// A setup with that endpoint in both places.
 fn setup(endpoint: SocketAddr) -> Setup {
     let mut setup = Setup::new(&[endpoint], &[endpoint]);
-    setup.backend = "";
+    // The endpoint is one thread of Python: many at once take their time there.
+    setup.backend = r#"timeouts = { connect = "30s", head = "5m" }"#;
     setup.probe = r#"{ path = "/health", interval = "5s", timeout = "5s" }"#;
     setup
 }
