@@ -18,13 +18,14 @@ need nginx nginx
 need prometheus prometheus
 need promtool prometheus
 need setpriv util-linux
+need slowhttptest slowhttptest
 need valgrind valgrind
-for also in "$@"; do # further ones, whose packages are called as they are
-    need "$also" "$also"
+for also in "$@"; do # further ones, whose packages are called as they are, or as PROGRAM:PACKAGE says
+    need "${also%%:*}" "${also#*:}"
 done
 
 if [ -z "$missing" ]; then
-    echo "tools: curl, h2load, haproxy, nginx, prometheus, promtool, setpriv and valgrind are there"
+    echo "tools: curl, h2load, haproxy, nginx, prometheus, promtool, setpriv, slowhttptest and valgrind are there"
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -26,7 +26,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Response classes in the order of [`BackendCells::responses`].
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -248,12 +248,19 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
         let micros = u64::try_from(cell.loop_lag_micros.get()).unwrap_or(0);
         lag.add([&*index.to_string()], seconds(micros));
     }
+    let mut turns = Family::new(&names::LONGEST_TURN);
+    for (index, cell) in workers.iter().enumerate() {
+        if let Some(nanos) = u64::try_from(cell.longest_turn_nanos.get()).ok().filter(|nanos| *nanos > 0) {
+            turns.add([&*index.to_string()], Duration::from_nanos(nanos).as_secs_f64());
+        }
+    }
     let total = |metric, read: fn(&WorkerCells) -> u64| Family::single(metric, number(workers.sum(read)));
     vec![
         replies.done(),
         not_introduced.done(),
         protocol_errors.done(),
         lag.done(),
+        turns.done(),
         total(&names::CONNECTIONS_ACCEPTED, |cell| cell.connections_accepted.get()),
         Family::single(&names::CONNECTIONS_OPEN, level(workers, |cell| cell.connections_open.get())),
         total(&names::CONNECTIONS_REFUSED, |cell| cell.connections_refused.get()),
@@ -448,12 +455,14 @@ mod tests {
         let typed: HashMap<&str, &str> =
             page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
         let named: HashMap<&str, &str> = names::ALL.iter().map(|metric| (metric.name, metric.kind.name())).collect();
-        // Transitions of endpoints and operators' commands have no series before the first one, sites without a limit none at all.
+        // Transitions of endpoints and operators' commands have no series before the first one, turns none unless measured, and sites
+        // without a limit none at all.
         let mut missing: Vec<_> = named.keys().copied().filter(|name| !typed.contains_key(name)).collect();
         missing.sort_unstable();
         let expected = [
             "hotspare_commands_total",
             "hotspare_endpoint_transitions_total",
+            "hotspare_longest_turn_seconds",
             "hotspare_site_requests",
             "hotspare_site_requests_refused_total",
         ];

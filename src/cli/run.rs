@@ -5,17 +5,24 @@ use crate::app::Hotspare;
 use crate::reload::{self, Source};
 use crate::runtime::clock::Clock;
 use crate::runtime::signals::{Signal, Signals};
+use crate::runtime::turns;
 use crate::telemetry::log::{self, Format};
 use crate::telemetry::words::count;
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 
+/// In the environment, with any value: each worker's longest turn is measured (docs/metrics.md).
+const MEASURE_TURNS: &str = "HOTSPARE_MEASURE_TURNS";
+
 /// Serves until a signal ends it.
 pub fn run(options: Run) -> anyhow::Result<Verdict> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = runtime.context("cannot start")?;
     raise_descriptors();
+    if std::env::var_os(MEASURE_TURNS).is_some() {
+        turns::measure();
+    }
     let done = runtime.block_on(async {
         // First of all: from here on no signal does what it does by default.
         let signals = Signals::listen().context("cannot take over signals")?;

@@ -11,6 +11,7 @@ use crate::config::Address;
 use crate::domain::Moment;
 use crate::proxy;
 use crate::runtime::tasks::{self, Tasks};
+use crate::runtime::turns;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -142,6 +143,10 @@ impl<H: Handler> Serving<H> {
         let now = self.handler.clock().now();
         let late = i64::try_from(now.since(due).as_micros()).unwrap_or(i64::MAX);
         self.handler.cells().loop_lag_micros.set(late);
+        if let Some(turn) = turns::longest() {
+            let nanos = i64::try_from(turn.as_nanos()).unwrap_or(i64::MAX);
+            self.handler.cells().longest_turn_nanos.set(nanos);
+        }
         self.count_panics();
         let crowded = self.gate.is_crowded(self.handler.views().view().config.max_connections);
         self.listeners.iter().for_each(|open| open.roster.crowd(crowded));

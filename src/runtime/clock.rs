@@ -2,7 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "this is the one place that may read a clock")]
 
 use crate::domain::Moment;
-use std::time::{Instant, SystemTime};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The process's monotonic clock, and wall time beside it. Copies agree with each other.
 #[derive(Clone, Copy, Debug)]
@@ -30,4 +31,10 @@ impl Clock {
     pub fn instant(&self, moment: Moment) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.start + moment.since_start())
     }
+}
+
+/// CPU time that this thread has used, in user and in system mode.
+pub fn thread_cpu() -> Duration {
+    // What the kernel says fits, and is never negative: `timespec` counts from the thread's start.
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }

@@ -9,4 +9,5 @@ pub mod grace;
 pub mod signals;
 pub mod tasks;
 pub mod thread;
+pub mod turns;
 pub mod unix_socket;

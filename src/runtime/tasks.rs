@@ -2,6 +2,7 @@
 //!
 //! [`Tasks`] counts tasks that somebody must wait for (a drain). Not here: what to do about a task that does not end.
 
+use super::turns::Turns;
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
 use pin_project_lite::pin_project;
@@ -23,7 +24,7 @@ thread_local! {
 /// Starts a task on this thread.
 pub fn spawn(task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
     #[allow(clippy::disallowed_methods, reason = "this is the one place that may start a task")]
-    tokio::task::spawn_local(caught(task))
+    tokio::task::spawn_local(caught(Turns::of(task)))
 }
 
 /// What is run as a part of a task and must not end it: a panic ends this part alone, is logged and counted.

@@ -3,6 +3,7 @@
 //! The runtime is tokio's `LocalRuntime`: what a thread runs never leaves it, so nothing in it needs to be `Send`.
 
 use super::tasks;
+use super::turns::Turns;
 use std::future::Future;
 use std::io;
 use std::sync::mpsc::sync_channel;
@@ -46,7 +47,7 @@ where
         };
         // Whoever waits for the start gave up only if it is gone itself.
         let _ = started.send(Ok(()));
-        let _ = end.send(runtime.block_on(async move { main().await }));
+        let _ = end.send(runtime.block_on(Turns::of(async move { main().await })));
     })?;
     start.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended before it began")))?;
     Ok(Thread { name: name.to_owned(), ended, handle })

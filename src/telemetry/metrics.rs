@@ -242,6 +242,8 @@ pub struct WorkerCells {
     pub not_buffered: [Counter; Buffered::ALL.len()],
     /// How late the worker's loop woke from a timer, the newest measurement, in microseconds.
     pub loop_lag_micros: Gauge,
+    /// The longest turn of the worker's loop, in nanoseconds of CPU time; 0 where it is not measured.
+    pub longest_turn_nanos: Gauge,
 }
 
 /// Every worker's [`WorkerCells`].

@@ -179,6 +179,8 @@ metrics! {
         "Unix time at which the certificate in this file expires.";
     LOOP_LAG = Gauge "hotspare_loop_lag_seconds" "seconds" ["worker"]
         "How late the worker's loop woke from a timer when that was last measured.";
+    LONGEST_TURN = Gauge "hotspare_longest_turn_seconds" "seconds" ["worker"]
+        "The most CPU time that one poll of one task took on this worker; only where it is measured.";
     LOG_LINES_DROPPED = Counter "hotspare_log_lines_dropped_total" "lines" []
         "Lines of the log that were dropped because whoever reads it did not take them.";
     JOURNAL_LINES_DROPPED = Counter "hotspare_journal_lines_dropped_total" "lines" []

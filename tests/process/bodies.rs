@@ -251,7 +251,7 @@ async fn h2(client: &Client) -> http2::SendRequest<Body> {
 }
 
 /// Four descriptors for each client in this process, and in that of the door, which has the same limit.
-fn raise_descriptors() {
+pub fn raise_descriptors() {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
 }

@@ -41,6 +41,12 @@ impl Metrics {
         )
     }
 
+    /// The largest of all series of that name; `None` where there is none.
+    pub fn largest(&self, name: &str) -> Option<f64> {
+        let named = self.0.iter().filter(|(series, _)| series.split('{').next() == Some(name));
+        named.map(|(_, value)| *value).max_by(f64::total_cmp)
+    }
+
     /// The sum of all series of that name that have all of these labels; 0 where there is none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let wanted: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();

@@ -63,12 +63,31 @@ impl Client {
             io::ErrorKind::ConnectionRefused => NoConnection::Refused,
             _ => NoConnection::Broken(error),
         })?;
-        let tls = match version {
+        Ok(TokioIo::new(self.secure_over(tcp, version).await.map_err(NoConnection::Broken)?))
+    }
+
+    /// TLS over a connection that is there already.
+    pub async fn secure_over(&self, tcp: TcpStream, version: Version) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from("localhost").unwrap();
+        self.tls(version).connect(name, tcp).await
+    }
+
+    /// What a client says first.
+    pub fn hello(&self, version: Version) -> Vec<u8> {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = rustls::ClientConnection::new(self.tls(version).config().clone(), name).unwrap();
+        let mut hello = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut hello).unwrap();
+        }
+        hello
+    }
+
+    fn tls(&self, version: Version) -> &TlsConnector {
+        match version {
             Version::Http1 => &self.http1,
             Version::H2 => &self.h2,
-        };
-        let name = ServerName::try_from("localhost").unwrap();
-        Ok(TokioIo::new(tls.connect(name, tcp).await.map_err(NoConnection::Broken)?))
+        }
     }
 
     pub async fn connect(&self, version: Version) -> Result<Connection, NoConnection> {

@@ -12,6 +12,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A running Hotspare.
@@ -55,6 +56,19 @@ impl Door {
         let mut door = Door::launch_with_text(setup, text, |command| command);
         door.is_ready().await;
         door
+    }
+
+    /// Starts it with that file and a changed command, and does not wait.
+    pub fn launch_changed(setup: &Setup, text: &str, change: impl FnOnce(Command) -> Command) -> Door {
+        Door::launch_with_text(setup, text, change)
+    }
+
+    /// Starts it with that file, measuring the turns of its workers, and does not wait.
+    pub fn launch_measured(setup: &Setup, text: &str) -> Door {
+        Door::launch_with_text(setup, text, |mut command| {
+            command.env("HOTSPARE_MEASURE_TURNS", "1");
+            command
+        })
     }
 
     fn launch_with_text(setup: &Setup, text: &str, change: impl FnOnce(Command) -> Command) -> Door {
@@ -138,6 +152,20 @@ impl Door {
         let number =
             line.and_then(|line| line.trim().strip_suffix(" kB")).unwrap_or_else(|| panic!("{what}: {status}"));
         number.trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// CPU time that it has used.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.pid())).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        // utime and stime, in hundredths of a second.
+        let ticks = fields.split_ascii_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap());
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+
+    /// How many descriptors it has.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.pid())).unwrap().count()
     }
 
     /// The most it has is found anew from here on.

@@ -11,6 +11,7 @@ pub mod fakes;
 pub mod load;
 pub mod nginx;
 pub mod ports;
+pub mod raw;
 pub mod report;
 pub mod setup;
 pub mod site;

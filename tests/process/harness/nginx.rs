@@ -13,6 +13,7 @@ use tempfile::TempDir;
 /// A running (or crashed) nginx that serves the site, and
 /// - `/health`: what probes ask for;
 /// - `/post/ID`: takes a POST and notes its ID;
+/// - `/upload/ID`: the same, when it has the whole body;
 /// - `/slow/PATH`: the site's files, at 200 KB a second.
 ///
 /// Each response says in `x-data-centre` who gave it.
@@ -92,7 +93,7 @@ fn config(http: &str) -> String {
         worker_processes 1;
         pid nginx.pid;
         error_log error.log warn;
-        events {{ worker_connections 4096; }}
+        events {{ worker_connections 16384; }}
         http {{
             client_body_temp_path body;
             proxy_temp_path proxy;
@@ -115,11 +116,14 @@ fn data_centre(name: &str, address: SocketAddr) -> String {
             access_log access.log visits;
             sendfile on;
             server {{
-                listen {address};
+                listen {address} backlog=4096;
+                client_body_timeout 10m;
+                send_timeout 10m;
                 root site;
                 add_header X-Data-Centre {name} always;
                 location = /health {{ access_log off; return 200 "well\n"; }}
                 location /post/ {{ return 200 "taken\n"; }}
+                location /upload/ {{ proxy_pass http://{address}/post/; }}
                 location /slow/ {{ alias site/; limit_rate 200k; }}
             }}
         "#

@@ -1,0 +1,113 @@
+//! Hostile clients beside honest ones, twice: nobody honest notices, no turn of a worker is long, and nothing is left of it.
+//! `make slow` has ten times as many.
+
+mod control;
+mod cut;
+mod resets;
+mod slow;
+
+use crate::bodies::raise_descriptors;
+use crate::harness::door::Door;
+use crate::harness::load::{Load, Visitors};
+use crate::harness::nginx::Nginx;
+use crate::harness::setup::Setup;
+use crate::harness::site::Site;
+use control::Control;
+use std::time::{Duration, Instant};
+
+/// How much of each, unless `HOSTILE` says otherwise: full is 10.
+const TENTHS: usize = 1;
+
+/// Of requests by honest clients, in a second.
+const HONEST: u32 = 40;
+
+/// By how much an allocator's own housekeeping differs from round to round.
+const SLACK: u64 = 12 * 1024 * 1024;
+
+/// Connections to endpoints that the door may keep: 64 each, for each worker.
+const KEPT: f64 = 2.0 * 2.0 * 64.0;
+
+#[tokio::test]
+async fn hostile_clients_harm_no_honest_one_and_leave_nothing_behind() {
+    let tenths = std::env::var("HOSTILE").map_or(TENTHS, |tenths| tenths.parse().expect("HOSTILE is a number"));
+    // As long as it takes to have that many of them at once.
+    let limit = Duration::from_secs(if tenths > TENTHS { 60 } else { 10 });
+    raise_descriptors();
+    let site = Site::make();
+    let new_jersey = Nginx::start("new-jersey", &site).await;
+    let oregon = Nginx::start("oregon", &site).await;
+    let mut setup = Setup::new(&[new_jersey.address], &[oregon.address]);
+    setup.top = "workers = 2";
+    setup.probe = r#"{ path = "/health", interval = "10s", timeout = "10s" }"#;
+    setup.backend = "";
+    let seconds = limit.as_secs();
+    let limits = format!(
+        "limits = {{ handshake_timeout = \"1m\", header_timeout = \"{seconds}s\", body_idle_timeout = \"{seconds}s\", \
+         send_timeout = \"{seconds}s\" }}\n"
+    );
+    let text = setup.text().replace("\n[[backend]]", &format!("\n{limits}[[backend]]"));
+    let mut door = Door::launch_measured(&setup, &text);
+    door.is_ready().await;
+    let client = door.client();
+    let honest = Load::start(client.clone(), &site, HONEST, Visitors::Readers);
+    honest.goes_on(50).await;
+    let descriptors = door.metrics().await.sum("process_open_fds", &[]);
+    let control = Control::start();
+    let mut first = None;
+    for round in ["first", "second"] {
+        let began = Instant::now();
+        cut::all(&client, door.address, 2_000 * tenths).await;
+        println!("cut handshakes: {} in {:?}", 2_000 * tenths, began.elapsed());
+        slow::all(&door, 500 * tenths, limit).await;
+        resets::all(&client, door.address, 1_000, 3 * tenths).await;
+        honest.goes_on(50).await;
+        let resident = settled(&door, first).await;
+        let turn = longest_turn(&door).await;
+        println!("{round} round: {} KiB resident, the longest turn so far {turn:?}", resident / 1024);
+        if let Some(first) = first {
+            assert!(resident <= most_after(first), "{first} bytes after the first round, {resident} after the second");
+        }
+        first.get_or_insert(resident);
+    }
+    honest.stop().await.assert_all_good();
+    let longest = longest_turn(&door).await;
+    let noise = control.longest();
+    println!("the longest turn: {longest:?}; this machine charges up to {noise:?} to a thread that does nothing");
+    assert!(longest <= longest_allowed() + noise, "a turn of {longest:?}, with {noise:?} of this machine's noise");
+    crate::harness::eventually("descriptors are given back", async || {
+        door.metrics().await.sum("process_open_fds", &[]) <= descriptors + KEPT
+    })
+    .await;
+    door.stop().await;
+}
+
+/// What it may have after the second round: a tenth more than after the first, or what an allocator makes of little.
+fn most_after(first: u64) -> u64 {
+    first + (first / 10).max(SLACK)
+}
+
+/// Resident memory when it does not fall any more, or is as low as it must be.
+async fn settled(door: &Door, first: Option<u64>) -> u64 {
+    let mut least = (door.memory("VmRSS"), Instant::now());
+    while least.1.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = door.memory("VmRSS");
+        if first.is_some_and(|first| now <= most_after(first)) {
+            return now;
+        }
+        if now < least.0 - least.0 / 100 {
+            least = (now, Instant::now());
+        }
+    }
+    least.0
+}
+
+async fn longest_turn(door: &Door) -> Duration {
+    Duration::from_secs_f64(door.metrics().await.largest("hotspare_longest_turn_seconds").expect("turns are measured"))
+}
+
+/// 10 ms are promised of what is released; a build for debugging takes many times as long for the same.
+fn longest_allowed() -> Duration {
+    let optimised = std::env::var_os("HOTSPARE_BIN").is_some();
+    Duration::from_millis(if optimised { 10 } else { 200 })
+}
