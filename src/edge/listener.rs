@@ -22,7 +22,10 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 /// Connections that the kernel keeps for one worker until it accepts them; past that it lets clients try again.
-const BACKLOG: i32 = 4096;
+const BACKLOG: u16 = 4096;
+
+/// Connections accepted in one turn of the worker's loop: each takes some 50 µs, and whoever is served already waits meanwhile.
+const AT_A_STRETCH: usize = 16;
 
 /// After an accept that failed for want of something: long enough not to spin, short enough not to be noticed.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -83,7 +86,7 @@ fn bind_all(listener: &Listener, workers: usize) -> io::Result<Bound> {
         let socket = socket(listener)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(BACKLOG.into())?;
         Ok(TcpListener::from(socket))
     };
     Ok(Bound { address, sockets: (0..workers).map(|_| each()).collect::<io::Result<_>>()? })
@@ -113,7 +116,7 @@ pub(super) struct Acceptor<H> {
 impl<H: Handler> Acceptor<H> {
     /// Accepts until told to stop, or until whoever would tell is gone; then takes what is in the queue, and ends.
     pub(super) async fn run(mut self, socket: tokio::net::TcpListener, mut stop: oneshot::Receiver<()>) {
-        loop {
+        for n in 1_usize.. {
             let is_full = self.is_full();
             let accepted = tokio::select! {
                 biased;
@@ -124,6 +127,9 @@ impl<H: Handler> Acceptor<H> {
             match accepted {
                 Ok((stream, peer)) => self.begin(stream, peer),
                 Err(error) => self.wait_out(error).await,
+            }
+            if n.is_multiple_of(AT_A_STRETCH) {
+                tokio::task::yield_now().await;
             }
         }
         if let Err(error) = self.take_queue(socket).await {
@@ -149,7 +155,9 @@ impl<H: Handler> Acceptor<H> {
     /// Asks the kernel itself: tokio's idea of the socket's readiness may be older than the last connection.
     async fn take_queue(&mut self, socket: tokio::net::TcpListener) -> io::Result<()> {
         let socket = socket.into_std()?;
-        loop {
+        let mut taken = 0;
+        // What is behind as many as the queue can hold came when nobody accepted there any more.
+        while taken < usize::from(BACKLOG) {
             if self.is_full() {
                 // Not for ever: where clients keep coming there may never be room for the last of them.
                 if self.roster.stage() == Stage::Cut {
@@ -162,12 +170,17 @@ impl<H: Handler> Acceptor<H> {
                 Ok((stream, peer)) => {
                     stream.set_nonblocking(true)?;
                     self.begin(TcpStream::from_std(stream)?, peer);
+                    taken += 1;
+                    if taken.is_multiple_of(AT_A_STRETCH) {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
