@@ -26,7 +26,10 @@ use tokio::sync::oneshot;
 
 /// Connections that the kernel keeps for one worker until it accepts them, or of a Unix socket for all; past that it lets clients try
 /// again.
-const BACKLOG: i32 = 4096;
+const BACKLOG: u16 = 4096;
+
+/// Connections accepted in one turn of the worker's loop: each takes some 50 µs, and whoever is served already waits meanwhile.
+const AT_A_STRETCH: usize = 16;
 
 /// After an accept that failed for want of something: long enough not to spin, short enough not to be noticed.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -131,7 +134,7 @@ fn explain_unix(path: &Path, error: &io::Error) -> String {
 }
 
 fn bind_unix(listener: &Listener, path: &Path) -> io::Result<Bound> {
-    match UnixSocket::bind(path, listener.mode, BACKLOG) {
+    match UnixSocket::bind(path, listener.mode, BACKLOG.into()) {
         Ok(socket) => Ok(Bound { address: listener.address.clone(), sockets: Sockets::Unix(socket) }),
         Err(NoSocket::InUse) => Err(io::ErrorKind::AddrInUse.into()),
         Err(NoSocket::Io(error)) => Err(error),
@@ -149,7 +152,7 @@ fn bind_all(listener: &Listener, address: SocketAddr, workers: usize) -> io::Res
         let socket = socket(listener, address)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(BACKLOG.into())?;
         Ok(TcpListener::from(socket))
     };
     let sockets = (0..workers).map(|_| each()).collect::<io::Result<_>>()?;
@@ -180,7 +183,7 @@ pub(super) struct Acceptor<H> {
 impl<H: Handler> Acceptor<H> {
     /// Accepts until told to stop, or until whoever would tell is gone; then takes what is in the queue, and ends.
     pub(super) async fn run(mut self, socket: Ready, mut stop: oneshot::Receiver<()>) {
-        loop {
+        for n in 1_usize.. {
             let is_full = self.is_full();
             let accepted = tokio::select! {
                 biased;
@@ -191,6 +194,9 @@ impl<H: Handler> Acceptor<H> {
             match accepted {
                 Ok(accepted) => self.begin(accepted),
                 Err(error) => self.wait_out(error).await,
+            }
+            if n.is_multiple_of(AT_A_STRETCH) {
+                tokio::task::yield_now().await;
             }
         }
         if let Err(error) = self.take_queue(socket).await {
@@ -216,7 +222,9 @@ impl<H: Handler> Acceptor<H> {
     /// Asks the kernel itself: tokio's idea of the socket's readiness may be older than the last connection.
     async fn take_queue(&mut self, socket: Ready) -> io::Result<()> {
         let socket = socket.into_listening()?;
-        loop {
+        let mut taken = 0;
+        // What is behind as many as the queue can hold came when nobody accepted there any more.
+        while taken < usize::from(BACKLOG) {
             if self.is_full() {
                 // Not for ever: where clients keep coming there may never be room for the last of them.
                 if self.roster.stage() == Stage::Cut {
@@ -226,12 +234,19 @@ impl<H: Handler> Acceptor<H> {
                 continue;
             }
             match socket.take() {
-                Ok(accepted) => self.begin(accepted),
+                Ok(accepted) => {
+                    self.begin(accepted);
+                    taken += 1;
+                    if taken.is_multiple_of(AT_A_STRETCH) {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     fn begin(&mut self, accepted: Accepted) {
