@@ -13,7 +13,6 @@ use std::net::IpAddr;
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What is told of whoever is at a connection's other end, made once a connection.
 #[derive(Debug)]
@@ -39,11 +38,6 @@ impl Proto {
             Proto::Https => "https",
         }
     }
-}
-
-/// Whether only a proxy of ours may send it: a field that says who a client is, by any of the names that endpoints may go by.
-pub fn is_for_proxies(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-forwarded-") || *name == X_REAL_IP
 }
 
 /// Replaces what came. Host must be there already as the endpoint gets it.
@@ -269,19 +263,6 @@ pub(super) mod tests {
         {
             let lines = written(&client, &[("host", host)], ForwardedAs::Rfc7239);
             assert_eq!(lines, [format!("forwarded: for=\"[2001:db8::7]\";proto=http;host={said}")]);
-        }
-    }
-
-    #[test]
-    fn all_names_by_which_clients_are_told_of_belong_to_proxies() {
-        for (name, for_proxies) in [
-            ("x-forwarded-for", true),
-            ("x-forwarded-port", true),
-            ("x-real-ip", true),
-            ("x-forwarded", false),
-            ("x-request-id", false),
-        ] {
-            assert_eq!(is_for_proxies(&HeaderName::from_static(name)), for_proxies, "{name}");
         }
     }
 

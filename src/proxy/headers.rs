@@ -5,12 +5,9 @@
 use super::caller::Caller;
 use super::forwarded;
 use crate::config::ForwardedAs;
+use crate::upstream::fields::{is_ambiguous, is_for_proxies, is_hop_by_hop};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY: HeaderName = HeaderName::from_static("proxy");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Whether a request stays HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +31,9 @@ pub fn request(
     drop_hop_by_hop(headers, |name| match *name {
         // hyper answers Expect itself, by asking for the body when the endpoint takes it.
         header::EXPECT | header::PROXY_AUTHORIZATION => true,
-        // Proxy becomes HTTP_PROXY in a CGI's environment; a_b and a-b are the same field to many endpoints.
-        _ if *name == PROXY || name.as_str().contains('_') => true,
+        _ if is_ambiguous(name) => true,
         // What a client says about itself is not evidence.
-        _ => caller.told.is_none() && forwarded::is_for_proxies(name),
+        _ => caller.told.is_none() && is_for_proxies(name),
     });
     join_cookies(headers);
     if let Some(host) = host {
@@ -141,12 +137,6 @@ fn drop_hop_by_hop(headers: &mut HeaderMap, too: impl Fn(&HeaderName) -> bool) {
     for name in drops {
         headers.remove(name);
     }
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(*name, header::CONNECTION | header::TE | header::TRANSFER_ENCODING | header::UPGRADE)
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
 }
 
 /// Fields that Connection can't talk us out of: a client could otherwise strip what frames, routes or authenticates.

@@ -9,6 +9,7 @@ pub mod client_body;
 pub mod connect;
 pub mod download;
 pub mod failure;
+pub mod fields;
 mod http2;
 pub mod interim;
 pub mod kept;

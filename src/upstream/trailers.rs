@@ -1,5 +1,6 @@
 //! What may follow a body, in either direction.
 
+use super::fields::{is_ambiguous, is_for_proxies, is_hop_by_hop};
 use http::header::{self, HeaderMap, HeaderName};
 use http_body::Frame;
 
@@ -21,10 +22,9 @@ fn without_forbidden(mut trailers: HeaderMap) -> HeaderMap {
 }
 
 fn is_forbidden(name: &HeaderName) -> bool {
-    const CONTROLS: [HeaderName; 27] = [
+    const CONTROLS: [HeaderName; 23] = [
         header::AUTHORIZATION,
         header::CACHE_CONTROL,
-        header::CONNECTION,
         header::CONTENT_ENCODING,
         header::CONTENT_LENGTH,
         header::CONTENT_RANGE,
@@ -44,15 +44,10 @@ fn is_forbidden(name: &HeaderName) -> bool {
         header::PROXY_AUTHORIZATION,
         header::RANGE,
         header::SET_COOKIE,
-        header::TE,
         header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
         header::WWW_AUTHENTICATE,
     ];
-    const OTHERS: [&str; 4] = ["keep-alive", "proxy", "proxy-connection", "x-real-ip"];
-    let text = name.as_str();
-    CONTROLS.contains(name) || OTHERS.contains(&text) || text.starts_with("x-forwarded-") || text.contains('_')
+    CONTROLS.contains(name) || is_hop_by_hop(name) || is_for_proxies(name) || is_ambiguous(name)
 }
 
 #[cfg(test)]

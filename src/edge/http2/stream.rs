@@ -7,6 +7,7 @@ use super::tunnel::Pipe;
 use crate::edge::front::{Answer, Outgoing};
 use crate::runtime::clock::Clock;
 use crate::upstream::client_body::Awaited;
+use crate::upstream::fields::is_hop_by_hop;
 use crate::upstream::interim::Interim;
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -316,14 +317,9 @@ fn poll_piece(
     Poll::Ready(Ok(Then::More))
 }
 
-/// Fields that HTTP/2 has no connection for (RFC 9113, section 8.2.2); a response that has one could not be sent.
+/// A response that has a field about its connection could not be sent.
 fn drop_connections_fields(headers: &mut HeaderMap) {
-    const OTHERS: [&str; 2] = ["keep-alive", "proxy-connection"];
-    let is_one = |name: &HeaderName| {
-        matches!(*name, header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE | header::TE)
-            || OTHERS.contains(&name.as_str())
-    };
-    let drops: Vec<HeaderName> = headers.keys().filter(|name| is_one(name)).cloned().collect();
+    let drops: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
     for name in drops {
         headers.remove(name);
     }
