@@ -1,9 +1,26 @@
 //! Whom a request that nobody answered in time speaks against: `total` ran out, or its client went away.
 
+use super::reply::Asker;
 use super::service::InHand;
 use crate::domain::{FailureKind, Weight};
 use crate::upstream::upload::UploadEnd;
+use http::HeaderMap;
 use std::time::Duration;
+
+/// What it means that an endpoint says nothing to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    Trouble,
+    /// It may have nothing to say yet: the head of a call that is watched for news mostly comes with the first of them.
+    Perhaps,
+}
+
+impl Silence {
+    pub(super) fn of(asker: &Asker, request: &HeaderMap) -> Silence {
+        let watches = asker.speaks_grpc() && !request.contains_key("grpc-timeout");
+        if watches { Silence::Perhaps } else { Silence::Trouble }
+    }
+}
 
 impl InHand<'_> {
     /// The time for all of it is over. To blame is the endpoint that let at least half of it pass without an answer, if it had the
@@ -21,11 +38,11 @@ impl InHand<'_> {
 }
 
 /// A client that goes away is no evidence, unless it had waited for much longer than heads take there: then half as much as if
-/// we had given up ourselves.
+/// we had given up ourselves. A call without a deadline is none at all.
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
         let upload = &self.exchange.upload;
-        if upload.end() != UploadEnd::Whole {
+        if upload.end() != UploadEnd::Whole || self.silence == Silence::Perhaps {
             return;
         }
         let now = self.worker.clock.now();

@@ -5,6 +5,7 @@ use super::Client;
 use super::answer::{Answering, Try, prefer};
 use super::attempt::{Attempt, By, Hold, Making, Stood, Timed};
 use super::begin::{may_begin, running};
+use super::blame::Silence;
 use super::body::Body;
 use super::caller::Caller;
 use super::copies;
@@ -60,6 +61,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Clien
     };
     let caller = client.caller(request.headers());
     let interims = For::client(&client.interims, request.version());
+    let silence = Silence::of(&asker, request.headers());
     let asking = asking(worker, &caller, &route, &request);
     let local = worker.backend(backend);
     let home = match asking.class {
@@ -81,6 +83,7 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Clien
         home,
         rescue,
         interims,
+        silence,
         exchange,
         pairing: Pairing::new(worker, asking),
         served: Some(served),
@@ -163,6 +166,7 @@ pub(super) struct InHand<'a> {
     pub(super) home: PoolIndex,
     pub(super) rescue: Rescue,
     interims: For,
+    pub(super) silence: Silence,
     pub(super) exchange: Exchange,
     /// Failures that are not told yet.
     pub(super) pairing: Pairing<'a>,

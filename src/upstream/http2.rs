@@ -8,7 +8,8 @@
 //!
 //! Both must have come from the endpoint ([`h2::Error::is_remote`]): h2 ends streams with the same codes by itself. Everything else may
 //! have begun, whatever code it has. A request that waited in hyper for a stream when GOAWAY came is among that, though it never left,
-//! since hyper does not tell it from one that was dropped; no request waits there, for a [`super::shared::Place`] has room.
+//! since hyper does not tell it from one that was dropped. A [`super::shared::Place`] has room, so one waits there only if its endpoint
+//! takes that back at the same moment.
 //! hyper itself sends nothing twice.
 //!
 //! Not here: the connections (`shared`), what follows from a failure (`proxy::judge`).
@@ -25,8 +26,6 @@ use crate::runtime::clock::Clock;
 use h2::Reason;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
-use http_body::Body;
-use http_body_util::{Either, Empty};
 use std::error::Error;
 use std::pin::pin;
 use std::rc::Rc;
@@ -67,7 +66,7 @@ pub(super) async fn send(
         };
         let mut waiting = Waiting { place: &place, since: now, over: Over::Not };
         let answered = {
-            let answer = pin!(place.sender().try_send_request(of_http2(request, target.way)));
+            let answer = pin!(place.sender().try_send_request(of_http2(request, &place, target.way)));
             within(limit, now, state, clock, answer).await
         };
         let Some(sent) = answered else { return Err(failed(Failure::NoHead)) };
@@ -94,16 +93,17 @@ pub(super) async fn send(
             return Err(failed(what_failed(error.error(), &place, state, connection)));
         }
         let unsent = Upload::again(state).map(|body| head.request(body));
-        // A connection that was kept and is gone, or goes in an orderly way, is no failure: the next is taken.
-        let orderly = matches!((handed_back, connection), (true, Connection::Kept { .. })) || ends == Ends::Left;
+        // A connection that was kept and is gone, or goes in an orderly way, is no failure: the next is taken. Of the former there are only
+        // so many.
+        let gone = matches!((handed_back, connection), (true, Connection::Kept { .. }));
+        left += usize::from(!gone);
         match unsent {
-            Some(unsent) if orderly && left < LEFT_MAX => request = unsent,
+            Some(unsent) if gone || (ends == Ends::Left && left <= LEFT_MAX) => request = unsent,
             unsent => {
                 let failure = Failure::Reset { sent: Sent::Nothing, connection };
                 return Err(Failed { failure, unsent: unsent.map(Box::new) });
             }
         }
-        left += 1;
     }
 }
 
@@ -180,7 +180,9 @@ impl Ends {
             Some(Reason::NO_ERROR) if theirs && error.is_go_away() => Ends::Left,
             Some(_) if theirs && error.is_go_away() => Ends::LeftInAnger,
             Some(_) if error.is_reset() => Ends::Stream,
-            // Of the errors without a code that are not of I/O, which have been told apart, all are of the call that would have opened it.
+            // hyper has made errors of I/O its own, so that none should come here.
+            None if error.is_io() => Ends::Connection,
+            // The others without a code are of our own doing (`h2::codec::UserError`), and of the call alone that would have opened it.
             None => Ends::NeverOpened,
             Some(_) => Ends::Connection,
         }
@@ -216,7 +218,7 @@ fn failed(failure: Failure) -> Failed {
 }
 
 /// The request as HTTP/2 has it: the target whole, with Host in it, and no field about the connection (RFC 9113, sections 8.2.2 and 8.3.1).
-fn of_http2(request: Request<Upload>, way: &Way) -> Request<Carried> {
+fn of_http2(request: Request<Upload>, place: &Place, way: &Way) -> Request<Carried> {
     let (mut head, body) = request.into_parts();
     let host = head.headers.remove(header::HOST);
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok()).unwrap_or_else(|| own(way));
@@ -230,8 +232,7 @@ fn of_http2(request: Request<Upload>, way: &Way) -> Request<Carried> {
     if head.headers.contains_key(header::TE) {
         head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    let body = if body.is_end_stream() { Either::Left(Empty::new()) } else { Either::Right(Box::pin(body)) };
-    Request::from_parts(head, body)
+    Request::from_parts(head, place.carry(body))
 }
 
 /// What an endpoint is called where the client named no host, which only one of HTTP/1.0 may: as it is reached.

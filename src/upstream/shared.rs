@@ -4,7 +4,7 @@
 //! has said SETTINGS, and so speaks HTTP/2, is ever given a request; and how many there are is bounded by the requests that run, as over
 //! HTTP/1.1. Requests that find no place wait together for one that is being opened, and no connect is lost with a client that leaves.
 //!
-//! A connection gets no more requests once it is closed, or said GOAWAY (both seen at the next request, which it hands back), or was
+//! A connection gets no more requests once it is closed, or said GOAWAY (a request that meets either is handed back), or was
 //! silent to one that was given up on ([`Place::given_up`]). Those that it has end by themselves. There is no PING: servers of gRPC
 //! close connections for more than one in five minutes, and whoever waits for something has a timeout anyway.
 //!
@@ -13,22 +13,24 @@
 use super::connect::open;
 use super::failure::{Failure, Malformed, STALE_AFTER, Sent};
 use super::kept::{KEPT_FOR, KEPT_MAX};
-use super::upload::Upload;
+use super::upload::{Upload, UploadFailed};
 use super::watched::{First, Pulse, Watched};
 use crate::config::Way;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::{self, LocalExec};
 use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -57,7 +59,20 @@ const QUIET: Duration = Duration::from_millis(250);
 const BEGUN_MAX: u32 = 1 << 29;
 
 /// A request's body. Boxed where there is one, since hyper moves it about.
-pub(super) type Carried = Either<Empty<Bytes>, Pin<Box<Upload>>>;
+pub(super) type Carried = Either<Empty<Bytes>, Pin<Box<Going>>>;
+
+pin_project! {
+    /// A body on its way. It may go on after its response has ended, and its stream with it.
+    pub(super) struct Going {
+        #[pin]
+        upload: Upload,
+        stream: Rc<Stream>,
+    }
+}
+
+/// One that is open, and counted, until the last of this is dropped.
+#[derive(Debug)]
+struct Stream(Rc<Cell<usize>>);
 
 /// One endpoint's connections, the newest last.
 #[derive(Debug, Default)]
@@ -74,30 +89,41 @@ pub(super) struct Carrier {
     /// How many requests at once its endpoint allows now.
     allowed: Rc<Cell<usize>>,
     pulse: Rc<Pulse>,
+    /// Requests whose responses have not ended.
     running: Cell<usize>,
+    /// Streams that are open: theirs, and those whose requests go on.
+    open: Rc<Cell<usize>>,
     begun: Cell<u32>,
     last_used: Cell<Moment>,
     /// It is given no more requests.
     retired: Cell<bool>,
 }
 
-/// A request's place on a connection, free again when this is dropped.
+/// A request's place on a connection, free again when this is dropped, and the request's body too.
 #[derive(Debug)]
-pub struct Place(Rc<Carrier>);
+pub struct Place {
+    carrier: Rc<Carrier>,
+    stream: Rc<Stream>,
+}
 
-/// A connection on its way, and what waits for it.
+/// Whoever waits for a connection.
+struct Waiter(Rc<Opening>);
+
+/// A connection on its way.
 #[derive(Debug)]
 struct Opening {
+    /// How many wait for it.
     waiting: Cell<usize>,
     opened: watch::Receiver<Option<Result<Rc<Carrier>, Rc<Failure>>>>,
 }
 
 impl std::fmt::Debug for Carrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Carrier { allowed, running, retired, .. } = self;
+        let Carrier { allowed, running, open, retired, .. } = self;
         f.debug_struct("Carrier")
             .field("allowed", allowed)
             .field("running", running)
+            .field("open", open)
             .field("retired", retired)
             .finish_non_exhaustive()
     }
@@ -109,36 +135,87 @@ impl Carrier {
     }
 
     fn has_room(&self) -> bool {
-        self.running.get() < self.allowed.get().min(STREAMS_MAX)
+        self.open.get() < self.allowed.get().min(STREAMS_MAX)
     }
 
     fn place(self: &Rc<Carrier>) -> Place {
         self.running.set(self.running.get() + 1);
         self.begun.set(self.begun.get() + 1);
-        Place(self.clone())
+        Place { carrier: self.clone(), stream: Rc::new(Stream::open(&self.open)) }
+    }
+}
+
+impl Stream {
+    fn open(count: &Rc<Cell<usize>>) -> Stream {
+        count.set(count.get() + 1);
+        Stream(count.clone())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Waiter {
+    fn of(opening: Rc<Opening>) -> Waiter {
+        opening.waiting.set(opening.waiting.get() + 1);
+        Waiter(opening)
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+    }
+}
+
+impl Body for Going {
+    type Data = Bytes;
+    type Error = UploadFailed;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
+        self.project().upload.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upload.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.upload.size_hint()
     }
 }
 
 impl Place {
     /// To send its request by.
     pub(super) fn sender(&self) -> http2::SendRequest<Carried> {
-        self.0.sender.clone()
+        self.carrier.sender.clone()
+    }
+
+    /// A request's body, as it is sent by.
+    pub(super) fn carry(&self, body: Upload) -> Carried {
+        if body.is_end_stream() {
+            return Either::Left(Empty::new());
+        }
+        Either::Right(Box::pin(Going { upload: body, stream: self.stream.clone() }))
     }
 
     /// The connection is given no more requests.
     pub(super) fn retire(&self) {
-        self.0.retired.set(true);
+        self.carrier.retired.set(true);
     }
 
     /// What TLS ended the connection with.
     pub(super) fn tls(&self) -> Option<rustls::Error> {
-        self.0.pulse.tls()
+        self.carrier.pulse.tls()
     }
 
     /// Nobody waits any more for a head to the request, sent at `since`. If nothing at all came since then, nobody knows whether the
     /// endpoint still has the connection: a firewall between may have forgotten it, and then new ones are well.
     pub(super) fn given_up(&self, since: Moment) {
-        let pulse = &self.0.pulse;
+        let pulse = &self.carrier.pulse;
         if pulse.heard() <= since && pulse.clock.now().since(since) >= QUIET {
             self.retire();
         }
@@ -147,8 +224,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.running.set(self.0.running.get() - 1);
-        self.0.last_used.set(self.0.pulse.clock.now());
+        self.carrier.running.set(self.carrier.running.get() - 1);
+        self.carrier.last_used.set(self.carrier.pulse.clock.now());
     }
 }
 
@@ -171,7 +248,8 @@ impl Shared {
         let opening = async {
             loop {
                 let opening = self.on_its_way().unwrap_or_else(|| self.begin(way.clone(), timeout, clock));
-                let mut opened = opening.opened.clone();
+                let waiter = Waiter::of(opening);
+                let mut opened = waiter.0.opened.clone();
                 let opened = opened.wait_for(Option::is_some).await.ok().and_then(|opened| opened.clone());
                 match opened {
                     Some(Err(failure)) => return Err(failure.of_connect()),
@@ -196,15 +274,13 @@ impl Shared {
         let mut openings = self.openings.borrow_mut();
         openings.retain(|opening| opening.opened.has_changed().is_ok()); // unless its task panicked
         let carries = self.carries.get().unwrap_or(STREAMS_MAX);
-        let opening = openings.iter().find(|opening| opening.waiting.get() < carries)?;
-        opening.waiting.set(opening.waiting.get() + 1);
-        Some(opening.clone())
+        openings.iter().find(|opening| opening.waiting.get() < carries).cloned()
     }
 
     /// Begins to open one. It goes on though whoever asked for it leaves: others wait for it, or come next.
     fn begin(self: &Rc<Shared>, way: Way, timeout: Duration, clock: Clock) -> Rc<Opening> {
         let (tell, opened) = watch::channel(None);
-        let opening = Rc::new(Opening { waiting: Cell::new(1), opened });
+        let opening = Rc::new(Opening { waiting: Cell::default(), opened });
         self.openings.borrow_mut().push(opening.clone());
         let (shared, its) = (self.clone(), opening.clone());
         tasks::spawn(async move {
@@ -272,10 +348,12 @@ async fn raise(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, clock: Clo
     })
     .await?;
     let allowed = Rc::new(Cell::new(connection.current_max_send_streams()));
-    let told = allowed.clone();
+    let (told, heard) = (allowed.clone(), pulse.clone());
     // hyper hands requests on in it, and the connection itself is another task of hyper's. Both end when nobody can send any more.
     tasks::spawn(async move {
         let ended = poll_fn(|context| {
+            // hyper would not look before the next request: one that comes after GOAWAY, or for which there is no room any more.
+            heard.wake_next(context.waker());
             let polled = Pin::new(&mut connection).poll(context);
             told.set(connection.current_max_send_streams());
             polled
@@ -284,9 +362,9 @@ async fn raise(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, clock: Clo
             tracing::trace!(%error, "connection to an endpoint ended");
         }
     });
-    let (running, begun, retired) = (Cell::default(), Cell::default(), Cell::default());
+    let (running, begun, retired, open) = (Cell::default(), Cell::default(), Cell::default(), Rc::default());
     let last_used = Cell::new(clock.now());
-    Ok(Rc::new(Carrier { sender, allowed, pulse, running, begun, last_used, retired }))
+    Ok(Rc::new(Carrier { sender, allowed, pulse, running, open, begun, last_used, retired }))
 }
 
 /// The connection is over, and no request was sent.

@@ -8,6 +8,7 @@ use crate::harness::ports::free_address;
 use crate::harness::{Client, Door, PATIENCE, eventually};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use hotspare::domain::FailureKind;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -191,6 +192,30 @@ async fn a_client_that_gives_up_ends_its_call_at_the_server_and_no_other() {
     assert_eq!(server.left(), 2);
     drop((calls, staying, end));
     eventually("the other too", || server.left() == 3).await;
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_call_that_its_client_ends_before_the_first_message_is_no_evidence_unless_it_had_a_deadline() {
+    const LONG: Duration = Duration::from_millis(8_500); // eight times the second that is usual where nothing is known
+    let server = Server::start().await;
+    let door = before(&server).workers(1).start().await;
+    let calls = calls(&door.client()).await;
+    let wait = |deadline: Option<&'static str>| {
+        let mut calls = calls.clone();
+        async move {
+            let mut message = Request::new(Bytes::new());
+            if let Some(deadline) = deadline {
+                message.metadata_mut().insert("grpc-timeout", deadline.parse().unwrap());
+            }
+            calls.ready().await.unwrap();
+            let watching = calls.unary(message, path("Wait"), Raw);
+            assert!(tokio::time::timeout(LONG, watching).await.is_err());
+        }
+    };
+    tokio::join!(wait(None), wait(None), wait(Some("1M")));
+    eventually("all have left", || door.in_flight() == 0).await;
+    assert_eq!(door.failures(FailureKind::Timeout), 1);
     door.stop().await;
 }
 

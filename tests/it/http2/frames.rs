@@ -45,6 +45,14 @@ impl Drop for Frames {
 
 impl Frames {
     pub async fn start(says: impl Fn(usize, u32) -> (Vec<u8>, Then) + Send + Sync + 'static) -> Frames {
+        Frames::start_with(frame(SETTINGS, 0, 0, &[]), says).await
+    }
+
+    /// `first`: what it says on each connection before anything else.
+    pub async fn start_with(
+        first: Vec<u8>,
+        says: impl Fn(usize, u32) -> (Vec<u8>, Then) + Send + Sync + 'static,
+    ) -> Frames {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<_>>>::default());
         let (says, told): (Says, _) = (Arc::new(says), asked.clone());
@@ -52,7 +60,7 @@ impl Frames {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(stream, says.clone(), told.clone()));
+                connections.spawn(serve(stream, first.clone(), says.clone(), told.clone()));
             }
         });
         Frames { address, asked, running }
@@ -63,9 +71,9 @@ impl Frames {
     }
 }
 
-async fn serve(mut stream: TcpStream, says: Says, asked: Arc<Mutex<Vec<(usize, u32)>>>) -> Option<()> {
+async fn serve(mut stream: TcpStream, first: Vec<u8>, says: Says, asked: Arc<Mutex<Vec<(usize, u32)>>>) -> Option<()> {
     stream.read_exact(&mut [0; 24]).await.ok()?;
-    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.ok()?;
+    stream.write_all(&first).await.ok()?;
     let mut nth = None;
     loop {
         let Frame { kind, flags, id, .. } = read_frame(&mut stream).await?;
@@ -122,6 +130,11 @@ pub fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
 
 pub fn goaway(last: u32, reason: h2::Reason) -> Vec<u8> {
     frame(GOAWAY, 0, 0, &[last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat())
+}
+
+/// SETTINGS that allow so many requests at once.
+pub fn allow(at_once: u32) -> Vec<u8> {
+    frame(SETTINGS, 0, 0, &[&3_u16.to_be_bytes()[..], &at_once.to_be_bytes()].concat())
 }
 
 /// 200, with that body.

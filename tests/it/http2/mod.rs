@@ -5,6 +5,7 @@ mod endpoint;
 mod frames;
 mod leaving;
 mod passing;
+mod room;
 mod sacred;
 mod sharing;
 mod wrong;
