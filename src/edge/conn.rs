@@ -1,8 +1,8 @@
 //! One client connection, from accept to close.
 //!
-//! hyper speaks HTTP/1.1 and h2, in [`super::http2`], HTTP/2; what they have no idea of is here: how long a client may take ([`super::watchdog`]), how a drain ends a
-//! connection without losing a request, what follows an upgrade, and closing so that the last reply arrives. hyper's own
-//! header timeout is off: it runs while a connection idles, too, and says nothing to the client.
+//! hyper speaks HTTP/1.1 and h2, in [`super::http2`], HTTP/2. What they have no idea of is here: how long a client may take
+//! ([`super::watchdog`]), how a drain ends a connection without losing a request, what follows an upgrade, and closing so that the last
+//! reply arrives. hyper's own header timeout is off: it runs while a connection idles, too, and says nothing to the client.
 //!
 //! Each stage is boxed, and gone when the next begins: a connection that idles holds what idling needs.
 

@@ -1,8 +1,8 @@
 //! The client's side of the front door: listeners, TLS, connections, and the limits on all of them.
 //!
-//! One [`worker::serve`] a worker thread: it accepts on its own `SO_REUSEPORT` sockets, and on Unix sockets that all share, and runs one task a connection, by
-//! this road: [`listener`] accepts → [`proxy_header`] where one is required → [`tls`] or a look at the first bytes → [`conn`] (hyper) → [`front`], which hands each
-//! request to the [`Handler`], in production the proxy. Always true:
+//! One [`worker::serve`] a worker thread: it accepts on its own `SO_REUSEPORT` sockets, and on Unix sockets that all share, and runs one
+//! task a connection, by this road: [`listener`] accepts → [`proxy_header`] where one is required → [`tls`] or a look at the first bytes →
+//! [`conn`] (hyper, or h2 in [`http2`]) → [`front`], which hands each request to the [`Handler`], in production the proxy. Always true:
 //! - a connection waits for its client under exactly one deadline, which [`watchdog`] reads off its [`pulse`];
 //! - what a client does, or a panic on its behalf, ends its own connection at most;
 //! - a drain ([`roster`]) answers what was begun, and nothing outlives its end.

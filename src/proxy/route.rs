@@ -114,7 +114,7 @@ pub fn asks_only_us<B>(request: &Request<B>) -> bool {
     *request.method() == Method::OPTIONS && request.headers().get(header::MAX_FORWARDS).is_some_and(|left| left == "0")
 }
 
-/// Of a request over HTTP/2 hyper has looked at the first length alone.
+/// Of a request over HTTP/2 h2 has refused lengths that differ, but not one that is said twice.
 fn has_one_length_at_most(headers: &HeaderMap) -> bool {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
     let first_is_well = lengths.next().is_none_or(|first| !first.is_empty() && first.iter().all(u8::is_ascii_digit));

@@ -43,7 +43,8 @@ impl UnixSocket {
     /// # Errors
     /// See [`NoSocket`].
     pub fn bind(path: &Path, mode: u32, backlog: i32) -> Result<UnixSocket, NoSocket> {
-        let _alone = lock(path.parent().unwrap_or(path))?; // or the second of two that find a dead one would remove what the first just made
+        // Or the second of two that find a dead one would remove what the first just made.
+        let _alone = lock(path.parent().unwrap_or(path))?;
         remove_dead(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;

@@ -161,8 +161,8 @@ fn data_byte_by_byte_that_nobody_reads_ends_its_connection() {
 
 #[test]
 fn more_than_the_window_ends_its_connection() {
-    let data = frame(DATA, 0, 1, &[b'x'; 16_384]).repeat(80);
-    ends(ProtocolError::FlowControl, &[head(1, POST, b"/wait"), data].concat());
+    let upload = |id| [head(id, POST, b"/wait"), frame(DATA, 0, id, &[b'x'; 16_384]).repeat(16)].concat();
+    ends(ProtocolError::FlowControl, &streams(5).flat_map(upload).collect::<Vec<u8>>());
 }
 
 #[test]

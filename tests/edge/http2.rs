@@ -251,7 +251,7 @@ async fn send(upload: &mut h2::SendStream<Bytes>, mut left: usize, end: bool) {
 
 #[test]
 fn windows_open_as_an_upload_is_read_and_no_sooner() {
-    const WINDOW: usize = 1 << 20;
+    const WINDOW: usize = 256 << 10;
     let edge = Edge::start(listener());
     run(async {
         let streams = connect_h2(&edge).await;
@@ -268,9 +268,33 @@ fn windows_open_as_an_upload_is_read_and_no_sooner() {
         assert_eq!(all(response.await.unwrap().into_body()).await.unwrap(), b"waited");
         // One that is read is taken at any length.
         let (response, mut upload) = post(&streams, "/length").await;
-        send(&mut upload, 3 * WINDOW, true).await;
+        send(&mut upload, 12 * WINDOW, true).await;
         let length = all(response.await.unwrap().into_body()).await.unwrap();
-        assert_eq!(String::from_utf8(length).unwrap(), (3 * WINDOW).to_string());
+        assert_eq!(String::from_utf8(length).unwrap(), (12 * WINDOW).to_string());
+    });
+}
+
+#[test]
+fn an_upload_that_nobody_reads_leaves_room_for_others() {
+    let edge = Edge::start(listener());
+    run(async {
+        let streams = connect_h2(&edge).await;
+        let (_response, mut unread) = post(&streams, "/wait").await;
+        unread.reserve_capacity(4 << 20);
+        // As much as there is room for, in pieces that the client's own buffer takes.
+        loop {
+            let (other, _other) = post(&streams, "/").await;
+            other.await.unwrap();
+            let room = unread.capacity();
+            if room == 0 {
+                break;
+            }
+            unread.send_data(Bytes::from(vec![b'x'; room]), false).unwrap();
+        }
+        let (response, mut upload) = post(&streams, "/length").await;
+        send(&mut upload, 2 << 20, true).await;
+        let length = all(response.await.unwrap().into_body()).await.unwrap();
+        assert_eq!(String::from_utf8(length).unwrap(), (2 << 20).to_string());
     });
 }
 

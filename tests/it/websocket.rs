@@ -124,6 +124,30 @@ async fn a_client_that_resets_its_tunnel_ends_it_at_the_endpoint() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn a_reset_tunnel_ends_although_its_endpoint_takes_nothing_of_what_was_said() {
+    let deaf = Act::Behind(Gate::default(), Box::new(Act::Write(Vec::new())));
+    let primary = Endpoint::start("main").await.on("/chat", Act::Agrees(Box::new(deaf)));
+    let door = Door::builder().primary(&primary).start().await;
+    let streams = client(&door).await;
+    let (_response, mut to) = ask(&streams, "/chat", Some("websocket")).await;
+    to.reserve_capacity(64 << 20);
+    // Until all that is between the two is full.
+    loop {
+        let (refused, _to) = ask(&streams, "/chat", None).await;
+        assert_eq!(refused.status(), 405, "what was said before it is sent by now");
+        let room = to.capacity();
+        if room == 0 {
+            break;
+        }
+        to.send_data(Bytes::from(vec![b'x'; room]), false).unwrap();
+    }
+    assert_eq!(door.in_flight(), 1);
+    to.send_reset(Reason::CANCEL);
+    eventually("it has ended", || door.in_flight() == 0).await;
+    door.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
 async fn an_endpoint_that_breaks_off_resets_the_tunnel() {
     let gate = Gate::default();
     let broken = Act::Behind(gate.clone(), Box::new(Act::WriteAndReset(Vec::new())));

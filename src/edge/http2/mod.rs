@@ -3,7 +3,8 @@
 //! All of a connection runs in its one task: what answers its streams is polled beside the frames, so that many answers that are
 //! ready together leave in one write, and a stream costs no task of its own. A panic in one ends that stream alone, by RST_STREAM.
 //!
-//! Not here: one stream's answer ([`stream`]), what leaves HTTP ([`tunnel`]), how long a client may take ([`super::watchdog`]), what answers ([`super::front`]).
+//! Not here: one stream's answer ([`stream`]), what leaves HTTP ([`tunnel`]), how long a client may take ([`super::watchdog`]), what
+//! answers ([`super::front`]).
 
 mod stream;
 mod tunnel;
@@ -36,9 +37,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use stream::{Answering, Input};
 
-/// What a client may send ahead, on one stream and on all of them. No smaller: h2 counts small frames against the windows, and
-/// shrinking them breaks honest streams.
+/// What a client may send ahead on all of its streams.
 const WINDOW: u32 = 1 << 20;
+
+/// The same on one of them: an upload that its endpoint does not take must leave room for those to others.
+const STREAM_WINDOW: u32 = WINDOW / 4;
 
 /// Streams that the client reset before they were looked at; what a page that is left at once leaves behind is far less.
 const RESET_UNSEEN_MAX: usize = 20;
@@ -243,7 +246,7 @@ fn protocol_error(reason: Reason) -> ProtocolError {
 fn builder(limits: &Limits) -> server::Builder {
     let mut builder = server::Builder::new();
     builder
-        .initial_window_size(WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX))

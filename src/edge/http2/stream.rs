@@ -3,7 +3,7 @@
 //! Not here: where the response is from ([`crate::edge::front`]), the request's body ([`crate::upstream::client_body`]).
 
 use super::Shared;
-use super::tunnel::Pipe;
+use super::tunnel;
 use crate::edge::front::{Answer, Outgoing};
 use crate::runtime::clock::Clock;
 use crate::upstream::client_body::Awaited;
@@ -167,7 +167,7 @@ fn agree<B>(
     shared: &Shared,
 ) -> Agreed<B> {
     let agreed = shared.client.upgrade.take().filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
-    let Some(tunnel) = agreed else {
+    let Some(agreed) = agreed else {
         if response.status().is_success() {
             *response.status_mut() = StatusCode::BAD_GATEWAY;
         }
@@ -180,7 +180,7 @@ fn agree<B>(
     head.headers.entry(header::DATE).or_insert_with(|| date(shared.clock));
     shared.queued.set(true);
     match reply.send_response(Response::from_parts(head, ()), false) {
-        Ok(to) => Agreed::Tunnel(Box::pin(tunnel.run(Pipe::new(from, to, body.into_running()), Bytes::new()))),
+        Ok(to) => Agreed::Tunnel(Box::pin(tunnel::run(agreed, from, to, body.into_running()))),
         Err(_) => Agreed::Gone,
     }
 }

@@ -4,26 +4,39 @@
 //! Not here: who is at the other end (`proxy::upgrade`).
 
 use crate::edge::pulse::Running;
+use crate::proxy::upgrade::Tunnel;
 use bytes::Bytes;
+use futures_util::future::select;
 use h2::{RecvStream, SendStream};
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Joins the client's side with the endpoint's until the tunnel is over, or the client has reset its stream: whoever waits for the
+/// endpoint alone, which takes nothing or says nothing, would not hear of that.
+pub(super) async fn run(tunnel: Tunnel, from: RecvStream, to: SendStream<Bytes>, running: Running) {
+    let to = Rc::new(RefCell::new(to));
+    let joined = pin!(tunnel.run(Pipe::new(from, to.clone(), running), Bytes::new()));
+    select(joined, poll_fn(|cx| to.borrow_mut().poll_reset(cx))).await;
+}
+
 /// Both directions.
 #[derive(Debug)]
-pub(super) struct Pipe {
+struct Pipe {
     from: RecvStream,
     /// Read and not asked for yet.
     rest: Bytes,
-    to: SendStream<Bytes>,
+    to: Rc<RefCell<SendStream<Bytes>>>,
     /// It counts among what runs, and the client may be behind in taking what goes to it.
     running: Running,
 }
 
 impl Pipe {
-    pub(super) fn new(from: RecvStream, to: SendStream<Bytes>, mut running: Running) -> Pipe {
+    fn new(from: RecvStream, to: Rc<RefCell<SendStream<Bytes>>>, mut running: Running) -> Pipe {
         running.our_turn();
         Pipe { from, rest: Bytes::new(), to, running }
     }
@@ -46,18 +59,20 @@ impl AsyncRead for Pipe {
 }
 
 impl AsyncWrite for Pipe {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.to.reserve_capacity(bytes.len());
-        while self.to.capacity() == 0 && !bytes.is_empty() {
-            let Poll::Ready(room) = self.to.poll_capacity(cx) else {
-                self.running.clients_turn();
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Pipe { to, running, .. } = self.get_mut();
+        let mut to = to.borrow_mut();
+        to.reserve_capacity(bytes.len());
+        while to.capacity() == 0 && !bytes.is_empty() {
+            let Poll::Ready(room) = to.poll_capacity(cx) else {
+                running.clients_turn();
                 return Poll::Pending;
             };
             room.ok_or(io::ErrorKind::BrokenPipe)?.map_err(io::Error::other)?;
         }
-        self.running.our_turn();
-        let length = self.to.capacity().min(bytes.len());
-        self.to.send_data(Bytes::copy_from_slice(&bytes[..length]), false).map_err(io::Error::other)?;
+        running.our_turn();
+        let length = to.capacity().min(bytes.len());
+        to.send_data(Bytes::copy_from_slice(&bytes[..length]), false).map_err(io::Error::other)?;
         Poll::Ready(Ok(length))
     }
 
@@ -66,7 +81,7 @@ impl AsyncWrite for Pipe {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.to.send_data(Bytes::new(), true).map_err(io::Error::other))
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.to.borrow_mut().send_data(Bytes::new(), true).map_err(io::Error::other))
     }
 }
