@@ -31,7 +31,7 @@ struct Size {
 
 /// A few seconds each: in `make test`.
 const SMALL: Size =
-    Size { cut: 600, slow: 150, limit: Duration::from_secs(4), resets: 1, still: Duration::from_secs(2) };
+    Size { cut: 600, slow: 100, limit: Duration::from_secs(2), resets: 1, still: Duration::from_secs(1) };
 
 /// With `HOSTILE=full`.
 const FULL: Size =
