@@ -44,7 +44,7 @@ slow: tools $(PYTHON_READY) ## long simulations (SEED=n for one), 100,000 writes
 hostile: tools $(PYTHON_READY) ## hostile clients at full size, 10,000 idle connections, bodies of 1 GiB, 500 WebSockets, scanners of slowness and TLS (20 minutes)
 	@tests/tools.sh testssl:testssl.sh
 	cargo build --profile fast
-	HOSTILE=10 HOTSPARE_BIN="$(FAST_BIN)" cargo test --features real --test process hostile -- --nocapture
+	HOSTILE=full HOTSPARE_BIN="$(FAST_BIN)" cargo test --features real --test process hostile -- --nocapture
 	IDLE=10000 HOTSPARE_BIN="$(FAST_BIN)" cargo test --features real --test process idle:: -- --nocapture
 	BODY_MIB=1024 HOTSPARE_BIN="$(FAST_BIN)" cargo test --features real --test process huge -- --nocapture
 	SOCKETS=500 HOTSPARE_BIN="$(FAST_BIN)" cargo test --features real --test process websockets -- --nocapture

@@ -30,11 +30,16 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// The fields that hyper has room for without allocating; telling it this number would make it allocate.
 const HYPERS_MAX_HEADERS: usize = 100;
+
+/// How long a connection of HTTP/1.1 may be without a request before what speaks it is put away: a client that fetches what is on a page
+/// comes back sooner.
+pub const QUIET: Duration = Duration::from_secs(1);
 
 /// Bytes that are read ahead, and that wait to be written, of a client's bodies (docs/limits.md, "Memory"). By themselves hyper and h2
 /// would take some 400 KiB for each, whenever a client is slow.
@@ -202,24 +207,51 @@ enum Ended {
     Late(Late),
 }
 
+/// HTTP/1.1 as far as hyper has spoken it, and what it gave back.
+struct Spoken<H, S> {
+    stream: Stream,
+    front: Front<H, S>,
+    /// What was read past the last request.
+    early: Bytes,
+    ended: Ended,
+}
+
 /// HTTP/1.1 until it is over. What is left of the connection, and bytes that were read past the last request, if it may
 /// still be used: to close it well, or for an upgrade.
-async fn serve_http1<H, S>(stream: Stream, front: Front<H, S>, mut watchdog: Watchdog) -> Option<(Stream, Bytes)>
+async fn serve_http1<H, S>(
+    mut stream: Stream,
+    mut front: Front<H, S>,
+    mut watchdog: Watchdog,
+) -> Option<(Stream, Bytes)>
 where
     H: Handler,
     S: tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static,
 {
     let (pulse, handler) = (front.pulse.clone(), front.handler.clone());
-    let mut connection = http1_builder(&front.listener.limits).serve_connection(TokioIo::new(stream), front);
-    // In a drain the front says `Connection: close` with the next head. hyper's graceful shutdown is not used: it closes
-    // as soon as nothing runs, when a request may be on its way, without having said so.
-    let ended = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
-        Poll::Ready(result) => Poll::Ready(Ended::Done(result)),
-        Poll::Pending => watchdog.poll(cx).map(Ended::Late),
-    })
-    .await;
-    let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner();
+    let (early, ended) = loop {
+        watchdog.tell_of_quiet(Some(QUIET));
+        let spoken = Box::pin(speak_http1(stream, front, &mut watchdog)).await;
+        (stream, front) = (spoken.stream, spoken.front);
+        match spoken.ended {
+            // hyper would keep two buffers of 8 KiB for a client that may never come back. An empty line that some send after a request
+            // begins none (RFC 9112, section 2.2).
+            Ended::Late(Late::Quiet) if spoken.early.iter().all(|byte| b"\r\n".contains(byte)) => {
+                watchdog.tell_of_quiet(None);
+                match watchdog.guard(stream.hear()).await {
+                    Ok(Ok(())) if pulse.has_ended() => break (Bytes::new(), Ended::Done(Ok(()))),
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::trace!(%error, "connection ended");
+                        return None;
+                    }
+                    Err(late) => break (Bytes::new(), Ended::Late(late)),
+                }
+            }
+            // It has begun the next head.
+            Ended::Late(Late::Quiet) => stream.unread(spoken.early),
+            ended @ (Ended::Done(_) | Ended::Late(_)) => break (spoken.early, ended),
+        }
+    };
     match ended {
         Ended::Done(Ok(())) => {}
         Ended::Done(Err(error)) => {
@@ -245,9 +277,27 @@ where
             pulse.spoil(); // or the kernel goes on offering what the client does not take
             return None;
         }
-        Ended::Late(Late::Handshake | Late::Idle | Late::Drained | Late::Farewell) => {}
+        Ended::Late(Late::Handshake | Late::Idle | Late::Quiet | Late::Drained | Late::Farewell) => {}
     }
-    Some((stream, parts.read_buf))
+    Some((stream, early))
+}
+
+/// HTTP/1.1 until it is over, or until its client has been quiet for a while between two requests.
+async fn speak_http1<H, S>(stream: Stream, front: Front<H, S>, watchdog: &mut Watchdog) -> Spoken<H, S>
+where
+    H: Handler,
+    S: tower::Service<Request<ClientBody>, Response = Response<H::Body>, Error = Infallible> + Clone + Unpin + 'static,
+{
+    let mut connection = http1_builder(&front.listener.limits).serve_connection(TokioIo::new(stream), front);
+    // In a drain the front says `Connection: close` with the next head. hyper's graceful shutdown is not used: it closes
+    // as soon as nothing runs, when a request may be on its way, without having said so.
+    let ended = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+        Poll::Ready(result) => Poll::Ready(Ended::Done(result)),
+        Poll::Pending => watchdog.poll(cx).map(Ended::Late),
+    })
+    .await;
+    let parts = connection.into_parts();
+    Spoken { stream: parts.io.into_inner(), front: parts.service, early: parts.read_buf, ended }
 }
 
 fn http1_builder(limits: &Limits) -> http1::Builder {

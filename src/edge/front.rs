@@ -53,7 +53,12 @@ where
     type Future = Answer<H::Body>;
 
     fn call(&self, request: Request<Incoming>) -> Answer<H::Body> {
-        self.answer(request.map(ClientBody::Http1))
+        let bodiless = request.body().is_end_stream();
+        let answer = self.answer(request.map(ClientBody::Http1));
+        if !bodiless {
+            self.pulse.body_follows();
+        }
+        answer
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Pulse {
     running: Cell<u32>,
     /// Responses whose next piece waits for the client to take what it was given.
     owed: Cell<u32>,
+    /// The last request has a body. It may be read on when its response has ended.
+    body: Cell<bool>,
     /// The socket takes no more for now.
     blocked: Cell<bool>,
     /// Changes with each sign of life in sending, and when a wait for the client begins. Wraps.
@@ -67,6 +69,7 @@ impl Pulse {
             phase: Cell::new(Phase::Fresh { since: clock.now() }),
             running: Cell::new(0),
             owed: Cell::new(0),
+            body: Cell::new(false),
             blocked: Cell::new(false),
             progress: Cell::new(0),
             taken: Cell::new(0),
@@ -151,6 +154,16 @@ impl Pulse {
         self.wrong.get()
     }
 
+    /// The request of HTTP/1.1 that was begun has a body.
+    pub fn body_follows(&self) {
+        self.body.set(true);
+    }
+
+    /// Whether something of a request may be to come though its response has ended.
+    pub fn may_read_body(&self) -> bool {
+        self.body.get()
+    }
+
     /// The socket took so many bytes of what we send.
     pub fn took(&self, bytes: usize) {
         self.blocked.set(false);
@@ -212,6 +225,7 @@ impl Running {
     pub fn begin(pulse: &Rc<Pulse>, version: http::Version) -> Running {
         pulse.running.set(pulse.running.get() + 1);
         pulse.phase.set(Phase::Busy);
+        pulse.body.set(false);
         pulse.end_means_complete.set(version < http::Version::HTTP_11);
         Running { pulse: pulse.clone(), owed: false }
     }

@@ -9,13 +9,18 @@ use super::socket::Socket;
 use crate::proxy::Interims;
 use crate::upstream::interim::Interim;
 use bytes::{Buf, Bytes};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
+
+/// Bytes that are read at once where no buffer is kept: most heads.
+const HEARD: usize = 2 * 1024;
 
 /// The socket.
 #[derive(Debug)]
@@ -144,6 +149,26 @@ impl Stream {
 
     pub fn pulse(&self) -> &Rc<Pulse> {
         &self.pulse
+    }
+
+    /// Waits for what the client says next, or its end, with no buffer kept meanwhile. Whoever reads then is given it first.
+    ///
+    /// # Errors
+    /// The connection broke off.
+    pub async fn hear(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            let mut room = [MaybeUninit::uninit(); HEARD];
+            let mut buffer = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer))?;
+            self.early = Bytes::copy_from_slice(buffer.filled());
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Bytes that were read and not used; whoever reads next is given them first.
+    pub fn unread(&mut self, bytes: Bytes) {
+        self.early = if self.early.is_empty() { bytes } else { [&bytes[..], &self.early[..]].concat().into() };
     }
 
     /// HTTP/2 is spoken: its frames are looked at from now on.

@@ -40,6 +40,8 @@ pub enum Late {
     Silent,
     /// The next request.
     Idle,
+    /// The next request, for as long as all that it needs is kept ready. Said to whoever asked for it alone.
+    Quiet,
     /// Taking what we send.
     Stalled,
     /// A request, in a drain.
@@ -63,18 +65,25 @@ pub struct Watchdog {
     /// How long the client may still take to take what we send.
     grace: Grace,
     leaving: Option<Moment>,
+    /// After how long without a request to say so.
+    quiet: Option<Duration>,
 }
 
 impl Watchdog {
     pub fn new(pulse: Rc<Pulse>, roster: Rc<Roster>, clock: Clock, limits: Limits) -> Watchdog {
         let (progress, grace) = (pulse.progress(), Grace::new(limits.send_timeout, limits.min_rate));
-        let (sleep, armed, leaving) = (None, None, None);
-        Watchdog { pulse, roster, clock, limits, sleep, armed, progress, grace, leaving }
+        let (sleep, armed, leaving, quiet) = (None, None, None, None);
+        Watchdog { pulse, roster, clock, limits, sleep, armed, progress, grace, leaving, quiet }
     }
 
     /// We have said goodbye (GOAWAY): from now on an idle connection waits for nothing else.
     pub fn leave(&mut self) {
         self.leaving = Some(self.clock.now());
+    }
+
+    /// From now on a connection that waits so long for its next request is [`Late::Quiet`]; `None`: only what ends it is told.
+    pub fn tell_of_quiet(&mut self, after: Option<Duration>) {
+        self.quiet = after;
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -145,7 +154,11 @@ impl Watchdog {
             Phase::Busy | Phase::Handshake { .. } => None,
             Phase::Head { since } => Some((since.after(self.limits.header_timeout), Late::Head)),
             Phase::Fresh { since } => Some(self.waiting(since, self.limits.header_timeout, Late::Silent)),
-            Phase::Idle { since } => Some(self.waiting(since, self.limits.idle_timeout, Late::Idle)),
+            Phase::Idle { since } => {
+                let end = self.waiting(since, self.limits.idle_timeout, Late::Idle);
+                let quiet = self.quiet.filter(|_| !self.pulse.may_read_body()).map(|quiet| since.after(quiet));
+                Some(quiet.filter(|quiet| *quiet < end.0).map_or(end, |quiet| (quiet, Late::Quiet)))
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
 pub mod clock;
+pub mod costly;
 pub mod grace;
 pub mod signals;
 pub mod tasks;

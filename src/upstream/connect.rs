@@ -8,6 +8,7 @@ use super::failure::{Failure, Sent, Shortage};
 use super::proxy_header::ProxyHeader;
 use super::wire::{Stream, Wire};
 use crate::config::{Address, HttpVersion, Peer, Way};
+use crate::runtime::costly::{Cost, Costly};
 use rustls::ClientConfig;
 use std::io;
 use std::path::Path;
@@ -35,7 +36,7 @@ pub async fn open(way: &Way, introduction: Option<ProxyHeader>, timeout: Duratio
                 // Boxed, so that it takes no room where there is no TLS.
                 let client = peer.trust.for_traffic(way.version);
                 let shaking = Box::pin(secure(wire, client, peer, way.version));
-                let tls = shaking.await.map_err(not_agreed)?;
+                let tls = Costly::new(Cost::Keys, shaking).await.map_err(not_agreed)?;
                 Ok(Either::Right(Box::new(tls)))
             }
         }
@@ -99,7 +100,7 @@ async fn reach(address: &Address, introduction: Option<ProxyHeader>) -> Result<S
 async fn socket(address: &Address) -> io::Result<Socket> {
     match address {
         Address::Tcp(address) => {
-            let stream = TcpStream::connect(address).await?;
+            let stream = Costly::new(Cost::Call, TcpStream::connect(address)).await?;
             stream.set_nodelay(true)?;
             Ok(Either::Left(stream))
         }

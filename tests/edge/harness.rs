@@ -288,6 +288,12 @@ impl Handler for Script {
                 full("waited")
             }
             "/length" => full(&request.into_body().collect().await.map_or(0, |body| body.to_bytes().len()).to_string()),
+            // Answers at once, and somebody reads the body all the same.
+            "/later" => {
+                let body = request.into_body();
+                hotspare::runtime::tasks::spawn(async move { drop(body.collect().await) });
+                full("later")
+            }
             "/big" => Box::pin(StreamBody::new(futures_util::stream::repeat_with(|| {
                 Ok(Frame::data(Bytes::from_static(&[b'x'; 65_536])))
             }))),

@@ -10,6 +10,7 @@ mod http1;
 mod http2;
 mod limits;
 mod proxied;
+mod quiet;
 mod room;
 mod tls;
 mod unix;

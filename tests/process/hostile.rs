@@ -1,5 +1,5 @@
 //! Hostile clients beside honest ones, again and again: nobody honest notices, no turn of a worker is long, and nothing is left of it.
-//! `make slow` has ten times as many.
+//! `make slow` has far more of each.
 
 mod control;
 mod cut;
@@ -16,8 +16,26 @@ use crate::harness::site::Site;
 use control::Control;
 use std::time::{Duration, Instant};
 
-/// How much of each, unless `HOSTILE` says otherwise: full is 10.
-const TENTHS: usize = 1;
+/// How much of each there is in a round.
+#[derive(Clone, Copy)]
+struct Size {
+    cut: usize,
+    slow: usize,
+    /// The slow ones' limit: as long as it takes to have that many of them at once.
+    limit: Duration,
+    /// Of rapid reset, 1,000 a second.
+    resets: usize,
+    /// For which memory falls no more when it has settled.
+    still: Duration,
+}
+
+/// A few seconds each: in `make test`.
+const SMALL: Size =
+    Size { cut: 600, slow: 100, limit: Duration::from_secs(2), resets: 1, still: Duration::from_secs(1) };
+
+/// With `HOSTILE=full`.
+const FULL: Size =
+    Size { cut: 20_000, slow: 5_000, limit: Duration::from_secs(120), resets: 30, still: Duration::from_secs(10) };
 
 /// Of requests by honest clients, in a second.
 const HONEST: u32 = 40;
@@ -33,9 +51,11 @@ const KEPT: f64 = 2.0 * 2.0 * 64.0;
 
 #[tokio::test]
 async fn hostile_clients_harm_no_honest_one_and_leave_nothing_behind() {
-    let tenths = std::env::var("HOSTILE").map_or(TENTHS, |tenths| tenths.parse().expect("HOSTILE is a number"));
-    // As long as it takes to have that many of them at once.
-    let limit = Duration::from_secs(if tenths > TENTHS { 120 } else { 15 });
+    let size = match std::env::var("HOSTILE").as_deref() {
+        Ok("full") => FULL,
+        Ok(other) => panic!("HOSTILE is `full` or not there, not {other}"),
+        Err(_) => SMALL,
+    };
     raise_descriptors();
     let site = Site::make();
     let new_jersey = Nginx::start("new-jersey", &site).await;
@@ -44,7 +64,7 @@ async fn hostile_clients_harm_no_honest_one_and_leave_nothing_behind() {
     setup.top = "workers = 2";
     setup.probe = r#"{ path = "/health", interval = "10s", timeout = "10s" }"#;
     setup.backend = "";
-    let seconds = limit.as_secs();
+    let seconds = size.limit.as_secs();
     let limits = format!(
         "limits = {{ handshake_timeout = \"1m\", header_timeout = \"{seconds}s\", body_idle_timeout = \"{seconds}s\", \
          send_timeout = \"{seconds}s\" }}\n"
@@ -62,15 +82,15 @@ async fn hostile_clients_harm_no_honest_one_and_leave_nothing_behind() {
         let began = Instant::now();
         let failed = || async { door.metrics().await.sum("hotspare_tls_handshake_failures_total", &[]) };
         let before = failed().await;
-        cut::all(&client, door.address, 2_000 * tenths).await;
+        cut::all(&client, door.address, size.cut).await;
         // One in three was answered before it was cut; of others some were gone before they were accepted.
-        let answered = (2_000 * tenths / 3) as f64;
+        let answered = (size.cut / 3) as f64;
         eventually("they were handshakes", async || failed().await >= before + answered).await;
-        println!("cut handshakes: {} in {:?}", 2_000 * tenths, began.elapsed());
-        slow::all(&door, 500 * tenths, limit).await;
-        resets::all(&client, door.address, 1_000, 3 * tenths).await;
+        println!("cut handshakes: {} in {:?}", size.cut, began.elapsed());
+        slow::all(&door, size.slow, size.limit).await;
+        resets::all(&client, door.address, 1_000, size.resets).await;
         honest.goes_on(50).await;
-        let resident = settled(&door, last).await;
+        let resident = settled(&door, last, size.still).await;
         let turn = longest_turn(&door).await;
         println!("round {round}: {} KiB resident, the longest turn so far {turn:?}", resident / 1024);
         if last.is_some_and(|last| resident <= most_after(last)) {
@@ -98,9 +118,9 @@ fn most_after(before: u64) -> u64 {
 }
 
 /// Resident memory when it does not fall any more, or is as low as it must be.
-async fn settled(door: &Door, before: Option<u64>) -> u64 {
+async fn settled(door: &Door, before: Option<u64>, still: Duration) -> u64 {
     let mut least = (door.memory("VmRSS"), Instant::now());
-    while least.1.elapsed() < Duration::from_secs(10) {
+    while least.1.elapsed() < still {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let now = door.memory("VmRSS");
         if before.is_some_and(|before| now <= most_after(before)) {

@@ -23,6 +23,9 @@ const CONNECTIONS: usize = 1_000;
 /// Each of them, whatever it is, in KiB: what is promised, for a number of them that is worth measuring.
 const AT_MOST: u64 = 75;
 
+/// After this what serves a connection of HTTP/1.1 is put away.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// Connecting at once.
 const AT_ONCE: usize = 32;
 
@@ -132,8 +135,10 @@ async fn hold(
     (held, costs)
 }
 
-/// Until it does not change any more, by more than a hundredth.
+/// Until it does not change any more, by more than a hundredth. Connections are left alone first for as long as it takes that they are
+/// quiet.
 async fn settled(resident: impl Fn() -> u64) -> u64 {
+    tokio::time::sleep(QUIET).await;
     let mut before = resident();
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -100,7 +100,7 @@ where
                 }
                 Late::Farewell => return Poll::Ready(()),
                 Late::Head | Late::Silent => handler.cells().client_timeouts.add(1),
-                Late::Handshake | Late::Idle | Late::Drained => {}
+                Late::Handshake | Late::Idle | Late::Quiet | Late::Drained => {}
             }
             watchdog.leave();
             conversation.leave();
