@@ -103,7 +103,7 @@ async fn a_connection_that_is_silent_to_a_request_gets_no_other() {
     .await;
     let door = Door::builder().workers(1).fall(1_000).failback(LATER).primary_at(primary.address).without_probe_path();
     let door = door.probe_keys("kind = \"tcp\"").backend("scheme = \"h2c\"\nhedge = false");
-    let door = door.backend("timeouts = { head = \"300ms\" }").start().await;
+    let door = door.backend("timeouts = { head = \"2s\" }").start().await;
     assert_eq!(door.client().post("/", "").await.status(), 504);
     for _ in 0..3 {
         assert_eq!(&door.client().post("/", "").await.body()[..], b"main");
