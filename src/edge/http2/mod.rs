@@ -52,6 +52,9 @@ const RESET_BY_US_MAX: usize = 1024;
 /// Streams that are over by a reset of ours and remembered for a moment, since frames for them may be on their way.
 const RESET_REMEMBERED_MAX: usize = 50;
 
+/// Requests begun in one turn of the connection's task: each takes some 100 µs, and a client may send a hundred at once, again and again.
+const AT_A_STRETCH: usize = 16;
+
 /// HTTP/2 until it is over.
 pub async fn serve<H, S>(stream: Stream, front: Front<H, S>, mut watchdog: Watchdog, client: Rc<Client>)
 where
@@ -191,14 +194,18 @@ where
             return Poll::Pending;
         }
         self.gathered = Gathered::No;
-        let mut come = false;
+        let mut come = 0;
         while let Poll::Ready(next) = connection.poll_accept(cx) {
             let Some(accepted) = next else { return Poll::Ready(Ok(())) };
             let (request, reply) = accepted?;
             self.streams.push(caught(begin(&self.front, request, reply, &self.shared)));
-            come = true;
+            come += 1;
+            if come == AT_A_STRETCH {
+                cx.waker().wake_by_ref(); // for those that may wait behind them
+                break;
+            }
         }
-        if come {
+        if come > 0 {
             while let Poll::Ready(Some(())) = self.streams.poll_next_unpin(cx) {}
             // Whatever they queued has woken this task.
             self.shared.queued.set(false);
