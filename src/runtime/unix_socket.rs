@@ -82,7 +82,7 @@ fn lock(directory: &Path) -> Result<File, NoSocket> {
     let directory = File::open(directory)?;
     for _ in 0..TRIES {
         match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)), // whoever has it binds, and is soon done
             Ok(()) | Err(_) => return Ok(directory),
         }
     }

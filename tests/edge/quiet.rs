@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// Past the moment at which a quiet connection is put away, which nothing outside shows.
 fn wait() {
     std::thread::sleep(QUIET + SHORT);
 }

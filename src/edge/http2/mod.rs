@@ -52,7 +52,7 @@ const RESET_BY_US_MAX: usize = 1024;
 /// Streams that are over by a reset of ours and remembered for a moment, since frames for them may be on their way.
 const RESET_REMEMBERED_MAX: usize = 50;
 
-/// Requests begun in one turn of the connection's task: each takes some 100 µs, and a client may send a hundred at once, again and again.
+/// Requests begun in one turn of the connection's task: a client may send a hundred at once, again and again, and others wait meanwhile.
 const AT_A_STRETCH: usize = 16;
 
 /// HTTP/2 until it is over.

@@ -199,7 +199,7 @@ async fn chat(request: Request<Streaming<Bytes>>) -> Result<Response<Messages>, 
 }
 
 async fn wait(_left: Left, _request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
-    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await; // for longer than any test: it is cancelled
     Ok(Response::new(Bytes::new()))
 }
 
@@ -207,7 +207,7 @@ async fn wait(_left: Left, _request: Request<Bytes>) -> Result<Response<Bytes>, 
 async fn watch(left: Left, request: Request<Streaming<Bytes>>) -> Result<Response<Messages>, Status> {
     let incoming = request.into_inner();
     let silence = stream::unfold((left, incoming), |state| async move {
-        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        tokio::time::sleep(Duration::from_secs(3_600)).await; // for longer than any test: it is cancelled
         Some((Ok(Bytes::new()), state))
     });
     Ok(Response::new(Box::pin(stream::iter([Ok(Bytes::from_static(b"begun"))]).chain(silence))))

@@ -121,6 +121,7 @@ async fn a_body_that_breaks_off_goes_on_from_where_it_broke() {
             None => {
                 let mut back = call.begin(200, &[tag, ("content-length", "300000")]);
                 back.send_data(Bytes::from(vec![b'x'; 60_000]), false).unwrap();
+                // A reset drops what is still to be sent: the piece is to be out before it.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 back.send_reset(Reason::NO_ERROR);
             }

@@ -138,6 +138,7 @@ async fn serve(mut stream: TcpStream, ledger: Ledger, met: Arc<Mutex<[u64; 6]>>)
             3 => return None, // with whatever runs there
             4 => {
                 stream.write_all(&goaway(id.max(highest), Reason::NO_ERROR)).await.ok()?;
+                // So that requests cross the GOAWAY on their way, which is what is tried here.
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 return None;
             }
