@@ -21,9 +21,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 // As the binary has it.
-#[cfg(feature = "mimalloc")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Parser)]
 #[command(about = "What deciding costs")]

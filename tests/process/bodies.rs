@@ -38,7 +38,7 @@ const ONE_IN: usize = 4;
 const STREAMS: usize = 50;
 
 /// What an allocator keeps for itself.
-const SLACK: u64 = 16 * MIB;
+const SLACK: u64 = 8 * MIB;
 
 /// Connections that are made at once.
 const CONNECTS: usize = 32;

@@ -44,7 +44,7 @@ const HONEST: u32 = 40;
 const ROUNDS: usize = 4;
 
 /// By how much an allocator's own housekeeping differs from round to round.
-const SLACK: u64 = 12 * 1024 * 1024;
+const SLACK: u64 = 6 * 1024 * 1024;
 
 /// Connections to endpoints that the door may keep: 64 each, for each worker.
 const KEPT: f64 = 2.0 * 2.0 * 64.0;

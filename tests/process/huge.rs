@@ -29,7 +29,7 @@ const PIECE: usize = 64 * 1024;
 const PERIOD: usize = 1_048_573;
 
 /// What an allocator keeps for itself, and what comes with the first requests of a process.
-const SLACK: u64 = 16 * MIB as u64;
+const SLACK: u64 = 8 * MIB as u64;
 
 type Body = BoxBody<Bytes, Infallible>;
 

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 const CONNECTIONS: usize = 1_000;
 
 /// Each of them, whatever it is, in KiB: what is promised, for a number of them that is worth measuring.
-const AT_MOST: u64 = 75;
+const AT_MOST: u64 = 45;
 
 /// After this what serves a connection of HTTP/1.1 is put away.
 const QUIET: Duration = Duration::from_secs(2);
