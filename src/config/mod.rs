@@ -9,6 +9,7 @@
 mod backend;
 pub mod certificate;
 mod forms;
+mod include;
 mod listener;
 mod load;
 mod message;

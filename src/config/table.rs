@@ -10,6 +10,7 @@ use super::units::{self, Bytes, Span};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -24,12 +25,14 @@ pub(super) struct Field<T> {
 /// A table that is being read.
 pub(super) struct Table<'a> {
     report: &'a Report,
+    /// Where its file's bytes begin among those of all files.
+    start: usize,
     entries: &'a DeTable<'a>,
     /// What messages call it: `[[backend]]`, `probe`.
     shown: String,
     /// What its keys' names begin with in messages: empty, or `probe.`.
     prefix: String,
-    /// Its header or its braces; `None` for the file itself, and for a table that was left out.
+    /// Its header or its braces; `None` for a file itself, and for a table that was left out.
     at: Option<Place>,
     known: Vec<&'static str>,
 }
@@ -37,61 +40,70 @@ pub(super) struct Table<'a> {
 /// A value that is being read.
 pub(super) struct Value<'a> {
     report: &'a Report,
+    start: usize,
     inner: &'a Spanned<DeValue<'a>>,
     key: Key,
     at: Place,
 }
 
-/// Where a whole `key = value` stands.
-fn span(name: &Spanned<DeString<'_>>, inner: &Spanned<DeValue<'_>>) -> Place {
-    match inner.get_ref() {
+/// Where a whole `key = value` stands, in a file whose bytes begin at `start`.
+fn span(start: usize, name: &Spanned<DeString<'_>>, inner: &Spanned<DeValue<'_>>) -> Place {
+    let within = match inner.get_ref() {
         DeValue::Table(_) => inner.span(), // its header: a table's keys may stand anywhere
         _ => name.span().start..inner.span().end.max(name.span().end),
-    }
+    };
+    shifted(start, &within)
 }
 
-/// Reads the whole document with `read`.
-pub(super) fn document<T>(
-    report: &Report,
-    entries: &DeTable<'_>,
-    read: impl FnOnce(&mut Table<'_>) -> Option<T>,
-) -> Option<T> {
-    whole(report, entries, "the top level".to_owned(), String::new(), None, read)
-}
-
-/// Reads a table, then notes every key of it that `read` did not take.
-fn whole<T>(
-    report: &Report,
-    entries: &DeTable<'_>,
-    shown: String,
-    prefix: String,
-    at: Option<Place>,
-    read: impl FnOnce(&mut Table<'_>) -> Option<T>,
-) -> Option<T> {
-    let mut table = Table { report, entries, shown, prefix, at, known: Vec::new() };
-    let result = read(&mut table);
-    let known = &table.known;
-    let mut unknown = entries.keys().filter(|key| !known.contains(&key.get_ref().as_ref())).peekable();
-    if unknown.peek().is_some() {
-        let known = known.as_slice().into();
-        for key in unknown {
-            let what = What::UnknownKey {
-                key: key.get_ref().to_string(),
-                table: table.shown.clone(),
-                known: std::sync::Arc::clone(&known),
-            };
-            report.add(Some(key.span()), what);
-        }
-    }
-    result
+fn shifted(start: usize, within: &Place) -> Place {
+    start + within.start..start + within.end
 }
 
 impl<'a> Table<'a> {
+    /// The whole of a file whose bytes begin at `start`.
+    pub(super) fn of_file(
+        report: &'a Report,
+        start: usize,
+        entries: &'a DeTable<'a>,
+        shown: &'static str,
+    ) -> Table<'a> {
+        Table { report, start, entries, shown: shown.to_owned(), prefix: String::new(), at: None, known: Vec::new() }
+    }
+
+    /// What `read` makes of it, once every key that it did not take is noted.
+    fn read<T>(mut self, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
+        let result = read(&mut self);
+        self.note_unknown(&[]);
+        result
+    }
+
+    /// Notes every key that nobody took; those `of_others` belong into another file.
+    pub(super) fn note_unknown(&self, of_others: &[&'static str]) {
+        let mut unknown = self.entries.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref())).peekable();
+        if unknown.peek().is_none() {
+            return;
+        }
+        let known: Arc<[_]> = self.known.as_slice().into();
+        for name in unknown {
+            let key = name.get_ref().to_string();
+            let what = match of_others.contains(&key.as_str()) {
+                true => What::NotHere { key },
+                false => What::UnknownKey { key, table: self.shown.clone(), known: Arc::clone(&known) },
+            };
+            self.report.add(Some(shifted(self.start, &name.span())), what);
+        }
+    }
+
+    /// The keys that were asked for.
+    pub(super) fn known(&self) -> &[&'static str] {
+        &self.known
+    }
+
     fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
         let (name, inner) = self.entries.get_key_value(key)?;
         let key = Key { path: format!("{}{key}", self.prefix), item: false };
-        Some(Value { report: self.report, inner, key, at: span(name, inner) })
+        Some(Value { report: self.report, start: self.start, inner, key, at: span(self.start, name, inner) })
     }
 
     /// A key that must be there. `example` is a line that would do.
@@ -136,7 +148,8 @@ impl<'a> Table<'a> {
             Some(value) => value.table(read),
             None => {
                 let prefix = format!("{}{key}.", self.prefix);
-                whole(self.report, &DeTable::new(), format!("`{key}`"), prefix, None, read)
+                let (report, start, shown) = (self.report, self.start, format!("`{key}`"));
+                Table { report, start, entries: &DeTable::new(), shown, prefix, at: None, known: Vec::new() }.read(read)
             }
         }
     }
@@ -283,7 +296,13 @@ impl<'a> Value<'a> {
     pub(super) fn table<T>(&self, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
         let DeValue::Table(entries) = self.inner.get_ref() else { return self.wrong_type(Form::Table) };
         let path = &self.key.path;
-        whole(self.report, entries, format!("`{path}`"), format!("{path}."), Some(self.at()), read)
+        self.within(entries, format!("`{path}`"), format!("{path}.")).read(read)
+    }
+
+    /// The table that stands there.
+    fn within(&self, entries: &'a DeTable<'a>, shown: String, prefix: String) -> Table<'a> {
+        let (report, start, at) = (self.report, self.start, Some(self.at()));
+        Table { report, start, entries, shown, prefix, at, known: Vec::new() }
     }
 
     /// A table whose keys are the file's own choice, one result for each.
@@ -291,7 +310,8 @@ impl<'a> Value<'a> {
         let DeValue::Table(entries) = self.inner.get_ref() else { return self.wrong_type(Form::Table) };
         let each = entries.iter().map(|(name, inner)| {
             let key = Key { path: format!("{}.{}", self.key.path, name.get_ref()), item: false };
-            read(name.get_ref(), &Value { report: self.report, inner, key, at: span(name, inner) })
+            let at = span(self.start, name, inner);
+            read(name.get_ref(), &Value { report: self.report, start: self.start, inner, key, at })
         });
         Some(each.collect())
     }
@@ -308,8 +328,10 @@ impl<'a> Value<'a> {
             return None;
         }
         let key = Key { path: self.key.path.clone(), item: true };
-        let item =
-            |inner: &'a Spanned<DeValue<'a>>| Value { report: self.report, inner, key: key.clone(), at: inner.span() };
+        let item = |inner: &'a Spanned<DeValue<'a>>| {
+            let at = shifted(self.start, &inner.span());
+            Value { report: self.report, start: self.start, inner, key: key.clone(), at }
+        };
         Some(items.iter().map(|inner| read(&item(inner))).collect())
     }
 
@@ -325,9 +347,7 @@ impl<'a> Value<'a> {
             return self.wrong_type(Form::Tables);
         }
         self.list(example, |item| match item.inner.get_ref() {
-            DeValue::Table(entries) => {
-                whole(self.report, entries, shown.to_owned(), prefix.to_owned(), Some(item.at()), &mut read)
-            }
+            DeValue::Table(entries) => item.within(entries, shown.to_owned(), prefix.to_owned()).read(&mut read),
             _ => item.wrong_type(Form::Table),
         })
     }
