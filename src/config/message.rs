@@ -8,7 +8,7 @@ mod files;
 mod forms;
 
 use super::near::nearest;
-use super::problem::{Instead, Place, What};
+use super::problem::{Form, Instead, Place, What};
 use super::units::Span;
 use files::{file, include, page, token};
 use forms::{hint, remedy};
@@ -25,6 +25,11 @@ impl Text {
     fn and_at(self, place: &Place, label: &'static str) -> Text {
         Text { also: Some((place.clone(), label)), ..self }
     }
+}
+
+/// How a value of that form is written.
+pub(super) fn rule(form: Form) -> &'static str {
+    form.rule()
 }
 
 fn say(title: impl Into<String>, label: impl Into<String>, help: impl Into<String>) -> Text {

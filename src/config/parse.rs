@@ -83,7 +83,16 @@ pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>
 /// # Errors
 /// As [`parse`].
 pub fn parse_in(name: &str, text: &str, surroundings: &Surroundings<'_>) -> Result<Config, Problems> {
-    let report = Report::default();
+    read(Report::default(), name, text, surroundings)
+}
+
+/// The same, with the report that it is noted in.
+pub(super) fn read(
+    report: Report,
+    name: &str,
+    text: &str,
+    surroundings: &Surroundings<'_>,
+) -> Result<Config, Problems> {
     let mut recovered = RECOVERED;
     let main = Source::main(name, text);
     let Some(main_document) = document(&report, &main, &mut recovered) else {

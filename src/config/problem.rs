@@ -3,9 +3,11 @@
 //! Not here: how they are put to people (`message`, `render`), how they are found (`table`, `parse`, `certificate`).
 
 use super::render;
+use super::schema::{Recorder, Step};
 use crate::domain::Name;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{error, fmt};
@@ -496,9 +498,27 @@ impl error::Error for Problems {}
 pub(super) struct Report {
     all: RefCell<Vec<Problem>>,
     more: Cell<usize>,
+    /// Where what the parser asks for is written down, if anybody wants to know.
+    recorder: Option<Rc<Recorder>>,
 }
 
 impl Report {
+    pub(super) fn recorded(recorder: &Rc<Recorder>) -> Report {
+        Report { recorder: Some(recorder.clone()), ..Report::default() }
+    }
+
+    pub(super) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_deref()
+    }
+
+    /// Reads what stands a step further down.
+    pub(super) fn below<T>(&self, step: Step, read: impl FnOnce() -> T) -> T {
+        self.recorder().inspect(|recorder| recorder.enter(step));
+        let done = read();
+        self.recorder().inspect(|recorder| recorder.leave());
+        done
+    }
+
     pub(super) fn add(&self, at: Option<Place>, what: What) {
         let mut all = self.all.borrow_mut();
         match all.len() < KEPT {

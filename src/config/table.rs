@@ -6,6 +6,7 @@
 //! as unknown.
 
 use super::problem::{Form, Found, Key, Place, Report, What};
+use super::schema::{Shape, Step};
 use super::units::{self, Bytes, Span};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -101,6 +102,7 @@ impl<'a> Table<'a> {
 
     fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
+        self.report.recorder().inspect(|recorder| recorder.key(key));
         let (name, inner) = self.entries.get_key_value(key)?;
         let key = Key { path: format!("{}{key}", self.prefix), item: false };
         Some(Value { report: self.report, start: self.start, inner, key, at: span(self.start, name, inner) })
@@ -113,11 +115,12 @@ impl<'a> Table<'a> {
         example: &'static str,
         read: impl FnOnce(&Value<'a>) -> Option<T>,
     ) -> Option<Field<T>> {
+        self.report.recorder().inspect(|recorder| recorder.required(key));
         let Some(value) = self.value(key) else {
             self.note(What::Missing { key, table: self.shown.clone(), example });
             return None;
         };
-        read(&value).map(|read| Field { value: read, at: Some(value.at) })
+        self.report.below(Step::Key(key), || read(&value)).map(|read| Field { value: read, at: Some(value.at) })
     }
 
     /// A key that may be left out.
@@ -129,7 +132,9 @@ impl<'a> Table<'a> {
     ) -> Option<Field<T>> {
         match self.value(key) {
             None => Some(Field { value: default, at: None }),
-            Some(value) => read(&value).map(|read| Field { value: read, at: Some(value.at) }),
+            Some(value) => {
+                self.report.below(Step::Key(key), || read(&value)).map(|read| Field { value: read, at: Some(value.at) })
+            }
         }
     }
 
@@ -145,11 +150,13 @@ impl<'a> Table<'a> {
     /// A table that may be left out: then an empty one is read, so that defaults stand in one place.
     pub(super) fn nested<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
         match self.value(key) {
-            Some(value) => value.table(read),
+            Some(value) => self.report.below(Step::Key(key), || value.table(read)),
             None => {
                 let prefix = format!("{}{key}.", self.prefix);
                 let (report, start, shown) = (self.report, self.start, format!("`{key}`"));
-                Table { report, start, entries: &DeTable::new(), shown, prefix, at: None, known: Vec::new() }.read(read)
+                let empty = DeTable::new();
+                let table = Table { report, start, entries: &empty, shown, prefix, at: None, known: Vec::new() };
+                report.below(Step::Key(key), || table.read(read))
             }
         }
     }
@@ -162,7 +169,7 @@ impl<'a> Table<'a> {
         read: impl FnMut(&mut Table<'_>) -> Option<T>,
     ) -> Option<Vec<Option<T>>> {
         match self.value(key) {
-            Some(value) => value.tables(&format!("[[{key}]]"), "", example, read),
+            Some(value) => self.report.below(Step::Key(key), || value.tables(&format!("[[{key}]]"), "", example, read)),
             None => Some(Vec::new()),
         }
     }
@@ -193,6 +200,11 @@ impl<'a> Value<'a> {
         self.report.add(Some(self.at()), what);
     }
 
+    /// Says what should stand here, whatever does.
+    fn expects(&self, shape: impl FnOnce() -> Shape) {
+        self.report.recorder().inspect(|recorder| recorder.shape(shape()));
+    }
+
     fn wrong_type<T>(&self, expected: Form) -> Option<T> {
         let (type_name, literal) = match self.inner.get_ref() {
             DeValue::String(text) => ("a string", text.to_string()),
@@ -214,6 +226,7 @@ impl<'a> Value<'a> {
 
     /// A string of some form: what `read` makes of it; `None` from it means that it has not that form.
     pub(super) fn text<T>(&self, form: Form, read: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
+        self.expects(|| Shape::Text(form));
         let DeValue::String(text) = self.inner.get_ref() else { return self.wrong_type(form) };
         read(text).or_else(|| self.malformed(form, text))
     }
@@ -226,6 +239,11 @@ impl<'a> Value<'a> {
 
     /// A string, whatever is in it.
     pub(super) fn string(&self, form: Form) -> Option<&'a str> {
+        self.expects(|| Shape::Text(form));
+        self.any_string(form)
+    }
+
+    fn any_string(&self, form: Form) -> Option<&'a str> {
         match self.inner.get_ref() {
             DeValue::String(text) => Some(text),
             _ => self.wrong_type(form),
@@ -234,7 +252,8 @@ impl<'a> Value<'a> {
 
     /// One of a few fixed words.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
-        let text = self.string(Form::Text)?;
+        self.expects(|| Shape::Choice(choices.iter().map(|(word, _)| *word).collect()));
+        let text = self.any_string(Form::Text)?;
         let found = choices.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let choices = choices.iter().map(|(word, _)| *word).collect();
@@ -244,6 +263,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn flag(&self) -> Option<bool> {
+        self.expects(|| Shape::Flag);
         match self.inner.get_ref() {
             DeValue::Boolean(flag) => Some(*flag),
             _ => self.wrong_type(Form::Flag),
@@ -260,6 +280,7 @@ impl<'a> Value<'a> {
     where
         T: TryFrom<i64> + PartialOrd + ToString,
     {
+        self.expects(|| Shape::Count { least: range.start().to_string(), most: range.end().to_string() });
         let DeValue::Integer(number) = self.inner.get_ref() else { return self.wrong_type(Form::Count) };
         let value = i64::from_str_radix(number.as_str(), number.radix()).ok().and_then(|value| T::try_from(value).ok());
         match value.filter(|value| range.contains(value)) {
@@ -294,6 +315,7 @@ impl<'a> Value<'a> {
 
     /// A table: `key = { … }` or `[key]`.
     pub(super) fn table<T>(&self, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
+        self.expects(|| Shape::Table);
         let DeValue::Table(entries) = self.inner.get_ref() else { return self.wrong_type(Form::Table) };
         let path = &self.key.path;
         self.within(entries, format!("`{path}`"), format!("{path}.")).read(read)
@@ -307,11 +329,13 @@ impl<'a> Value<'a> {
 
     /// A table whose keys are the file's own choice, one result for each.
     pub(super) fn entries<T>(&self, mut read: impl FnMut(&str, &Value<'a>) -> Option<T>) -> Option<Vec<Option<T>>> {
+        self.expects(|| Shape::Entries);
         let DeValue::Table(entries) = self.inner.get_ref() else { return self.wrong_type(Form::Table) };
         let each = entries.iter().map(|(name, inner)| {
             let key = Key { path: format!("{}.{}", self.key.path, name.get_ref()), item: false };
             let at = span(self.start, name, inner);
-            read(name.get_ref(), &Value { report: self.report, start: self.start, inner, key, at })
+            let value = Value { report: self.report, start: self.start, inner, key, at };
+            self.report.below(Step::AnyKey, || read(name.get_ref(), &value))
         });
         Some(each.collect())
     }
@@ -322,6 +346,7 @@ impl<'a> Value<'a> {
         example: &'static str,
         mut read: impl FnMut(&Value<'a>) -> Option<T>,
     ) -> Option<Vec<Option<T>>> {
+        self.expects(|| Shape::List);
         let DeValue::Array(items) = self.inner.get_ref() else { return self.wrong_type(Form::List) };
         if items.is_empty() {
             self.note(What::Empty { key: self.key.clone(), example });
@@ -332,7 +357,7 @@ impl<'a> Value<'a> {
             let at = shifted(self.start, &inner.span());
             Value { report: self.report, start: self.start, inner, key: key.clone(), at }
         };
-        Some(items.iter().map(|inner| read(&item(inner))).collect())
+        Some(items.iter().map(|inner| self.report.below(Step::Item, || read(&item(inner)))).collect())
     }
 
     /// A list of at least one table, `[[key]]` or `key = [{ … }]`, one result for each.
@@ -346,9 +371,12 @@ impl<'a> Value<'a> {
         if !matches!(self.inner.get_ref(), DeValue::Array(_)) {
             return self.wrong_type(Form::Tables);
         }
-        self.list(example, |item| match item.inner.get_ref() {
-            DeValue::Table(entries) => item.within(entries, shown.to_owned(), prefix.to_owned()).read(&mut read),
-            _ => item.wrong_type(Form::Table),
+        self.list(example, |item| {
+            item.expects(|| Shape::Table);
+            match item.inner.get_ref() {
+                DeValue::Table(entries) => item.within(entries, shown.to_owned(), prefix.to_owned()).read(&mut read),
+                _ => item.wrong_type(Form::Table),
+            }
         })
     }
 }
