@@ -155,7 +155,7 @@ fn the_schema_takes_what_the_parser_takes_and_refuses_slips() {
         ("address", "adress"),
         ("\"10s\"", "10"),
         ("\"10s\"", "\"10 seconds\""),
-        ("\"64KiB\"", "\"64KB\""),
+        ("\"32KiB\"", "\"32KB\""),
         ("max_headers = 100", "max_headers = 0"),
         ("hosts = [\"*\"]", "hosts = []"),
         ("upgrades = \"write\"", "upgrades = \"both\""),
@@ -164,7 +164,7 @@ fn the_schema_takes_what_the_parser_takes_and_refuses_slips() {
     ];
     let wrong: Vec<_> = slips.iter().map(|(right, wrong)| REFERENCE.replace(right, wrong)).collect();
     for ((right, wrong), said) in slips.iter().zip(validated(&wrong)) {
-        assert!(!said.is_empty() || !REFERENCE.contains(right), "{wrong} in place of {right}");
+        assert!(REFERENCE.contains(right) && !said.is_empty(), "{wrong} in place of {right}");
     }
 }
 
