@@ -8,8 +8,8 @@ FAST_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/fast/hotspare
 CARGO_DENY := 0.20.2
 CADDY := 2.11.7
 CADDY_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/caddy
-# What tests run of Python's: WebSocket by somebody else, and a scanner of TLS. The directory's name says which versions.
-PYTHON_PACKAGES := websockets==17.4 sslyze==6.3.1
+# What tests run of Python's: WebSocket by somebody else, a scanner of TLS, and a validator of JSON schemas. The directory's name says which versions.
+PYTHON_PACKAGES := websockets==17.4 sslyze==6.3.1 jsonschema==4.25.1
 export PYTHON_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/python
 PYTHON_READY := $(PYTHON_DIR)/$(subst ==,-,$(subst $() ,_,$(PYTHON_PACKAGES)))
 
@@ -33,11 +33,12 @@ lints:
 simulations:
 	SIM=full cargo test --profile fast --features real --test sim
 
-slow: tools $(PYTHON_READY) ## long simulations (SEED=n for one), 100,000 writes, 60,000 smuggling tries, memory of 2,000 slow clients, hostile, each fuzz target for 60 s
+slow: tools $(PYTHON_READY) ## long simulations (SEED=n for one), 100,000 writes, 60,000 smuggling tries, memory of 2,000 slow clients, 10,000 sites, hostile, each fuzz target for 60 s
 	SIM=slow cargo test --profile fast --features real --test sim
 	WRITES=100000 cargo test --profile fast --features real --test it sacred
 	SMUGGLED=15000 cargo test --profile fast --features real --test it smuggled
 	CLIENTS=1000 HOTSPARE_BIN="$(FAST_BIN)" cargo test --profile fast --features real --test process bodies -- --nocapture
+	SITES=10000 HOTSPARE_BIN="$(FAST_BIN)" cargo test --features real --test process sites -- --nocapture
 	$(MAKE) hostile
 	$(MAKE) fuzz
 

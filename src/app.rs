@@ -2,6 +2,7 @@
 //!
 //! Not here: where a config comes from and what a rejected one means (`reload`), signals and words for people (`cli`).
 
+mod former;
 mod state_dir;
 
 use crate::admin::{self, Phase, Readiness, Socket};
@@ -202,6 +203,7 @@ impl Hotspare {
         }
         self.set_modes(&before.config, &config);
         say_what_needs_a_restart(&before.config, &config);
+        former::hold(before);
         Ok(generation)
     }
 

@@ -38,6 +38,8 @@ enum Command {
         #[arg(default_value = DEFAULT_CONFIG)]
         file: PathBuf,
     },
+    /// Print the JSON schema of config files, for editors.
+    Schema,
     /// Show what a running hotspare knows: pools, endpoints, what it waits for, what happened.
     Status {
         #[command(flatten)]
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(options) => run::run(options),
         Command::Check { file } => printed(check::run(&file, color(), &mut io::stdout(), &mut io::stderr())),
+        Command::Schema => printed(writeln!(io::stdout(), "{:#}", crate::config::schema()).map(|()| Verdict::Fine)),
         Command::Order(order) => printed(ordered(&order)),
         Command::Status { link, json } => {
             let format = if json { status::Format::Json } else { status::Format::Table };

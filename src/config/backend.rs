@@ -1,5 +1,6 @@
 //! `[[backend]]` read: failback, tally, timeouts and more. Not here: its `probe` and its pools, which have files of their own.
 
+use super::include::{Extent, Top};
 use super::pools::{self, Found, name};
 use super::probe;
 use super::problem::{Report, What};
@@ -24,14 +25,14 @@ const HOLD_DOWN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs
 
 /// What `[[backend]]` came to.
 pub(super) struct Backends {
-    /// Their names in the order of the file; `None` where a name could not be read, so that nobody can say that a
-    /// backend does not exist.
+    /// Their names in the order of the files; `None` where a name or a file could not be read, so that nobody can say that
+    /// a backend does not exist.
     pub(super) names: Option<Vec<Name>>,
     pub(super) all: Option<Vec<Backend>>,
 }
 
 /// All backends, and that no two share a name.
-pub(super) fn read(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>) -> Backends {
+pub(super) fn read(report: &Report, surroundings: &Surroundings<'_>, top: &mut Top<'_>) -> Backends {
     let mut names = Seen::new(report);
     let mut found = Found::new(surroundings);
     let read = top.each("backend", "[[backend]]", |table| {
@@ -39,7 +40,7 @@ pub(super) fn read(report: &Report, surroundings: &Surroundings<'_>, top: &mut T
         Some((name, backend)) // either may be missing without the other
     });
     let Some(read) = read else { return Backends { names: None, all: None } };
-    if read.is_empty() {
+    if read.is_empty() && top.extent == Extent::Whole {
         report.add(None, What::NoBackend);
     }
     if found.endpoints > MOST_ENDPOINTS {
@@ -47,7 +48,8 @@ pub(super) fn read(report: &Report, surroundings: &Surroundings<'_>, top: &mut T
     }
     // An item of the list that is no table was said to be wrong; it counts as a backend whose name is not known.
     let (names, all): (Vec<_>, Vec<_>) = read.into_iter().map(Option::unwrap_or_default).unzip();
-    Backends { names: names.into_iter().collect(), all: all.into_iter().collect() }
+    let names: Option<Vec<_>> = names.into_iter().collect();
+    Backends { names: names.filter(|_| top.extent == Extent::Whole), all: all.into_iter().collect() }
 }
 
 fn one(

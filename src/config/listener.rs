@@ -1,6 +1,7 @@
 //! `[[listener]]` read: address, TLS, protocols, redirect, limits.
 
 use super::certificate;
+use super::include::{Extent, Top};
 use super::problem::{Form, Report, What};
 use super::proxies::{self, Proxies, ProxyProtocol};
 use super::table::{Seen, Table, Value};
@@ -19,14 +20,14 @@ const TLS_EXAMPLE: &str = "tls = [{ cert = \"certs/site.pem\", key = \"certs/sit
 pub(super) fn read(
     report: &Report,
     surroundings: &Surroundings<'_>,
-    top: &mut Table<'_>,
+    top: &mut Top<'_>,
     admin: Option<SocketAddr>,
     trusted: Option<&Proxies>,
 ) -> Option<Vec<Arc<Listener>>> {
     let mut addresses = Seen::new(report);
     let read =
         top.each("listener", "[[listener]]", |table| one(surroundings, table, &mut addresses, admin, trusted))?;
-    if read.is_empty() {
+    if read.is_empty() && top.extent == Extent::Whole {
         report.add(None, What::NoListener);
     }
     let listeners: Vec<Listener> = read.into_iter().collect::<Option<_>>()?;

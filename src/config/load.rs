@@ -1,6 +1,8 @@
-//! The config read from disk: its text, and the certificates, keys and pages it names, relative to its own directory.
+//! The config read from disk: its text, and the files it includes, certificates, keys and pages it names, relative to its own
+//! directory.
 
 use super::Config;
+use super::include;
 use super::parse::{Surroundings, cores, descriptors, parse_in, resolve};
 use super::problem::{FileTrouble, Problems};
 use super::token::SecretFile;
@@ -22,11 +24,13 @@ pub const STATE_DIR: &str = "/var/lib/hotspare";
 /// One problem if the file can't be read; else as [`parse_in`].
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let name = path.display().to_string();
-    let text = text(path).map_err(|trouble| Problems::of_file(&name, trouble))?;
+    let text = bytes(path).map_err(|error| trouble(&error)).and_then(text_of);
+    let text = text.map_err(|trouble| Problems::of_file(&name, trouble))?;
     let directory = path.parent().unwrap_or(Path::new(""));
     let surroundings = Surroundings {
         files: &|file| bytes(&directory.join(file)),
         secrets: &|file| secret(&directory.join(file)),
+        include: &|pattern| include::list(directory, pattern),
         state_dir: Some(Path::new(STATE_DIR)),
         resolve: &resolve,
         roots: &trust::system,
@@ -37,8 +41,8 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     Ok(Config { state_dir: config.state_dir.map(|state_dir| directory.join(state_dir)), ..config })
 }
 
-fn text(path: &Path) -> Result<String, FileTrouble> {
-    let bytes = bytes(path).map_err(|error| trouble(&error))?;
+/// A config file's text.
+pub(super) fn text_of(bytes: Vec<u8>) -> Result<String, FileTrouble> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let lines = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
@@ -48,7 +52,8 @@ fn text(path: &Path) -> Result<String, FileTrouble> {
     Ok(if text.contains('\r') { text.replace("\r\n", "\n") } else { text })
 }
 
-fn trouble(error: &io::Error) -> FileTrouble {
+/// Why a config file can't be had.
+pub(super) fn trouble(error: &io::Error) -> FileTrouble {
     match error.kind() {
         ErrorKind::NotFound => FileTrouble::NotThere,
         ErrorKind::IsADirectory => FileTrouble::Directory,

@@ -8,9 +8,9 @@ mod files;
 mod forms;
 
 use super::near::nearest;
-use super::problem::{Instead, Place, What};
+use super::problem::{Form, Instead, Place, What};
 use super::units::Span;
-use files::{file, page, token};
+use files::{file, include, page, token};
 use forms::{hint, remedy};
 
 /// One problem in words. `also` labels a second place.
@@ -27,6 +27,11 @@ impl Text {
     }
 }
 
+/// How a value of that form is written.
+pub(super) fn rule(form: Form) -> &'static str {
+    form.rule()
+}
+
 fn say(title: impl Into<String>, label: impl Into<String>, help: impl Into<String>) -> Text {
     Text { title: title.into(), label: label.into(), also: None, help: help.into() }
 }
@@ -36,6 +41,12 @@ pub(super) fn text(what: &What) -> Text {
     use What as W;
     match what {
         W::File(trouble) => file(trouble),
+        W::Include { pattern, trouble } => include(pattern, trouble),
+        W::NotHere { key } => say(
+            format!("`{}` is in an included file", shown(key)),
+            "this is for all of hotspare",
+            "put it into the main file; others may have [[site]], [[backend]] and [[listener]]",
+        ),
         W::Syntax { message } => {
             let (title, label) = message.split_once(", expected ").unwrap_or((message, ""));
             let label = if label.is_empty() { "here".to_owned() } else { format!("expected {label}") };

@@ -2,15 +2,17 @@
 //! each: `listener`, `backend`. How a table is read: `table`.
 
 use super::backend::{self, Backends};
+use super::include::{self, Extent, Included, Top};
 use super::pages::{PageFiles, Pages};
-use super::problem::{Form, Problems, Report, What};
+use super::problem::{Form, IncludeTrouble, Problems, Report, Source, What};
 use super::rescue::{self, Rescue};
 use super::sites::{Site, Sites, Upgrades};
-use super::table::{self, Field, Seen, Table};
+use super::table::{Field, Seen, Table};
 use super::token::{self, SecretFile};
 use super::{Admin, Backend, Config, forms, listener, proxies, trust, units};
 use crate::domain::Name;
 use rustls::pki_types::CertificateDer;
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
@@ -31,10 +33,12 @@ const MAX_BUFFERED: usize = 256 << 20;
 /// What a config depends on besides its text. Handed in, so that a test can hand in its own.
 #[allow(missing_debug_implementations, reason = "closures have nothing to show")]
 pub struct Surroundings<'a> {
-    /// Reads a certificate, a key or a page, named as in the config.
+    /// Reads a file that the config includes, a certificate, a key or a page, named as in the config.
     pub files: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Reads a file that only its owner should have, likewise.
     pub secrets: &'a dyn Fn(&Path) -> io::Result<SecretFile>,
+    /// The files of a pattern of `include`, named likewise, in their order.
+    pub include: &'a dyn Fn(&str) -> Result<Vec<PathBuf>, IncludeTrouble>,
     /// The default of `state_dir`.
     pub state_dir: Option<&'a Path>,
     /// The address of a host name.
@@ -61,7 +65,16 @@ pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>
     parse_in(
         name,
         text,
-        &Surroundings { files, secrets: &secrets, state_dir: None, resolve, roots, cores, descriptors },
+        &Surroundings {
+            files,
+            secrets: &secrets,
+            include: &|pattern| include::list(Path::new(""), pattern),
+            state_dir: None,
+            resolve,
+            roots,
+            cores,
+            descriptors,
+        },
     )
 }
 
@@ -70,26 +83,61 @@ pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>
 /// # Errors
 /// As [`parse`].
 pub fn parse_in(name: &str, text: &str, surroundings: &Surroundings<'_>) -> Result<Config, Problems> {
-    let report = Report::default();
-    let (document, syntax) = match text.len() <= RECOVERED {
+    read(Report::default(), name, text, surroundings)
+}
+
+/// The same, with the report that it is noted in.
+pub(super) fn read(
+    report: Report,
+    name: &str,
+    text: &str,
+    surroundings: &Surroundings<'_>,
+) -> Result<Config, Problems> {
+    let mut recovered = RECOVERED;
+    let main = Source::main(name, text);
+    let Some(main_document) = document(&report, &main, &mut recovered) else {
+        return Err(report.into_problems(vec![main]).expect("why it is no document was noted"));
+    };
+    let mut top = Table::of_file(&report, main.start, &main_document, "the top level");
+    let Included { sources, mut extent } = include::read(&report, surroundings, &main, &mut top);
+    let documents: Vec<_> = sources.iter().map(|source| document(&report, source, &mut recovered)).collect();
+    if documents.iter().any(Option::is_none) {
+        extent = Extent::Part;
+    }
+    let tables = sources.iter().zip(&documents).filter_map(|(source, document)| {
+        Some(Table::of_file(&report, source.start, document.as_ref()?, "an included file"))
+    });
+    let mut top = Top { main: top, others: tables.collect(), extent };
+    let config = config(&report, surroundings, &mut top);
+    top.note_unknown();
+    drop(top);
+    drop((documents, main_document)); // they borrow from the texts, which problems are shown with
+    match (report.into_problems([main].into_iter().chain(sources).collect()), config) {
+        (Some(problems), _) => Err(problems),
+        (None, config) => Ok(config.expect("a reader answers None only when it has noted a problem")),
+    }
+}
+
+/// The file as TOML; where it is none, its syntax errors are noted. Of a broken file the rest is not checked: what the parser guessed
+/// would be wrong in ways that nobody wrote. `recovered` is of how many bytes it may still guess at all.
+fn document<'s>(report: &Report, source: &'s Source, recovered: &mut usize) -> Option<DeTable<'s>> {
+    let text = source.text.as_str();
+    let (document, syntax) = match text.len() <= *recovered {
         true => DeTable::parse_recoverable(text),
         false => match DeTable::parse(text) {
             Ok(document) => (document, Vec::new()),
             Err(first) => (Spanned::new(0..0, DeTable::new()), vec![first]),
         },
     };
+    if syntax.is_empty() {
+        return Some(document.into_inner());
+    }
+    *recovered = recovered.saturating_sub(text.len());
     for error in syntax.chunk_by(|one, next| same_line(text, one, next)).filter_map(|same| same.first()) {
-        report.add(error.span(), What::Syntax { message: error.message().to_owned() });
+        let at = error.span().map_or(source.whole(), |span| source.start + span.start..source.start + span.end);
+        report.add(Some(at), What::Syntax { message: error.message().to_owned() });
     }
-    // Of a broken file the rest is not checked: what the parser guessed would be wrong in ways that nobody wrote.
-    let config = match syntax.is_empty() {
-        true => table::document(&report, document.get_ref(), |top| config(&report, surroundings, top)),
-        false => None,
-    };
-    match (report.into_problems(name, text), config) {
-        (Some(problems), _) => Err(problems),
-        (None, config) => Ok(config.expect("a reader answers None only when it has noted a problem")),
-    }
+    None
 }
 
 /// Whether two syntax errors are in one line: then the second follows from the first.
@@ -123,7 +171,8 @@ pub(super) fn resolve(host: &str) -> io::Result<IpAddr> {
     first.map(|address| address.ip()).ok_or_else(|| io::Error::other("the name has no address"))
 }
 
-fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>) -> Option<Config> {
+fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>) -> Option<Config> {
+    let top = &mut all.main;
     let workers = top.or("workers", surroundings.cores.get(), |value| value.count(1..=1_024));
     let max_connections =
         top.or("max_connections", most_connections(surroundings.descriptors), |value| value.count(1..=10_000_000));
@@ -147,9 +196,9 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
     });
     let admin_address = admin.as_ref().map(|(address, _)| address.value);
     let trusted = proxies::read(top);
-    let listeners = listener::read(report, surroundings, top, admin_address, trusted.as_ref());
-    let backends = backend::read(report, surroundings, top);
-    let sites = sites(report, surroundings, top, &backends);
+    let listeners = listener::read(report, surroundings, all, admin_address, trusted.as_ref());
+    let backends = backend::read(report, surroundings, all);
+    let sites = sites(report, surroundings, all, &backends);
 
     let (sites, (admin_address, token)) = (sites?, admin?);
     Some(Config {
@@ -173,11 +222,15 @@ const UPGRADES: [(&str, Upgrades); 2] = [("write", Upgrades::Write), ("read", Up
 fn sites(
     report: &Report,
     surroundings: &Surroundings<'_>,
-    top: &mut Table<'_>,
+    top: &mut Top<'_>,
     backends: &Backends,
 ) -> Option<Vec<Site>> {
     let Backends { names, all } = backends;
     let known: Arc<[Name]> = names.as_deref().unwrap_or_default().into();
+    let mut places = HashMap::with_capacity(known.len());
+    for (place, name) in known.iter().enumerate() {
+        places.entry(name.clone()).or_insert(place);
+    }
     // Of a backend that could not be read nobody will ask.
     let rescue = |place: usize| all.as_ref().map_or_else(Rescue::default, |all| all[place].rescue);
     let mut routes = Seen::new(report);
@@ -198,7 +251,7 @@ fn sites(
         });
         let backend = table.required("backend", "backend = \"sites\", the name of a [[backend]]", |value| {
             let name = value.string(Form::Text)?;
-            let place = known.iter().position(|known| **known == *name);
+            let place = places.get(name).copied();
             if place.is_none() && names.as_ref().is_some_and(|names| !names.is_empty()) {
                 value.note(What::UnknownBackend { name: name.to_owned(), known: Arc::clone(&known) });
             }
@@ -226,7 +279,7 @@ fn sites(
     if !read.is_empty() {
         return read.into_iter().collect();
     }
-    if known.len() > 1 {
+    if known.len() > 1 && top.extent == Extent::Whole {
         report.add(None, What::NoSite { backends: known.len() });
     }
     let rescue = if known.is_empty() { Rescue::default() } else { rescue(0) };
@@ -238,8 +291,13 @@ fn sites(
 
 /// Probes that were told no host ask for the first exact host of their backend's first site.
 fn probe_hosts(mut backends: Vec<Backend>, sites: &[Site]) -> Vec<Arc<Backend>> {
-    for (place, backend) in backends.iter_mut().enumerate() {
-        let first = sites.iter().find(|site| site.backend == place);
+    let mut first: Vec<Option<&Site>> = vec![None; backends.len()];
+    for site in sites {
+        if let Some(first) = first.get_mut(site.backend) {
+            first.get_or_insert(site);
+        }
+    }
+    for (backend, first) in backends.iter_mut().zip(first) {
         let exact = first.and_then(|site| site.hosts.iter().find(|host| !host.starts_with('*')));
         backend.probe.default_host(exact.map(|host| Name::from(&**host)));
     }
@@ -263,6 +321,7 @@ mod tests {
         let surroundings = Surroundings {
             files: &files,
             secrets: &secrets,
+            include: &|_| Ok(Vec::new()),
             state_dir: None,
             resolve: &resolve,
             roots: &Vec::new,

@@ -1,37 +1,70 @@
-//! What can be wrong with a config file: facts, each with its place. All of them together are [`Problems`].
+//! What can be wrong with a config: facts, each with its place. All of them together are [`Problems`].
 //!
 //! Not here: how they are put to people (`message`, `render`), how they are found (`table`, `parse`, `certificate`).
 
 use super::render;
+use super::schema::{Recorder, Step};
 use crate::domain::Name;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{error, fmt};
 
-/// A range of bytes in the file.
+/// A range of bytes in the config's files, laid end to end: each file's begin at its [`Source::start`].
 pub type Place = Range<usize>;
 
-/// Everything that is wrong with one file, in the order of the file. Never empty.
+/// Everything that is wrong with a config, in the order of its files and within them. Never empty.
 #[derive(Debug)]
 pub struct Problems {
-    pub(super) name: String,
-    /// Empty where the file could not be read.
-    pub(super) text: String,
+    /// The main file, then those it includes, by their starts.
+    pub(super) sources: Vec<Source>,
     pub(super) all: Vec<Problem>,
     /// Problems past [`KEPT`], of which only the number is known.
     pub(super) more: usize,
 }
 
-/// How many problems are kept: the rest of a file that has more will be seen when these are mended.
+/// How many problems are kept: the rest of a config that has more will be seen when these are mended.
 const KEPT: usize = 10_000;
+
+/// One file of a config.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// What it is called in problems.
+    pub(super) name: String,
+    /// Empty where it could not be read.
+    pub(super) text: String,
+    /// Where its bytes begin among those of all files.
+    pub(super) start: usize,
+}
+
+impl Source {
+    pub(super) fn main(name: &str, text: &str) -> Source {
+        Source { name: name.to_owned(), text: text.to_owned(), start: 0 }
+    }
+
+    /// Where the next file's bytes begin: no place is in both.
+    pub(super) fn end(&self) -> usize {
+        self.start + self.text.len() + 1
+    }
+
+    /// The file as a whole.
+    pub(super) fn whole(&self) -> Place {
+        self.start..self.start
+    }
+
+    /// The same place as bytes of its text.
+    pub(super) fn within(&self, place: &Place) -> Place {
+        place.start - self.start..place.end - self.start
+    }
+}
 
 /// One thing that is wrong.
 #[derive(Debug)]
 pub struct Problem {
     pub what: What,
-    /// `None`: it concerns the file as a whole.
+    /// `None`: it concerns the config as a whole.
     pub at: Option<Place>,
 }
 
@@ -45,8 +78,17 @@ pub enum Color {
 /// The fact, with what was expected beside what was found. The words for each are in `message`.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// The file can't be read, or is no text.
+    /// A file of the config itself can't be read, or is no text.
     File(FileTrouble),
+    /// Files that are to be included and can't be.
+    Include {
+        pattern: String,
+        trouble: IncludeTrouble,
+    },
+    /// A key in an included file that only the main one may have.
+    NotHere {
+        key: String,
+    },
     /// Not TOML; the parser's own words.
     Syntax {
         message: String,
@@ -291,6 +333,32 @@ pub enum FileTrouble {
     Other(String),
 }
 
+/// Why the files of an `include` can't be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IncludeTrouble {
+    /// No file of that very name.
+    NotThere,
+    /// Not even the directory that they should be in.
+    NoDirectory {
+        directory: String,
+    },
+    /// Not how a pattern is written; the reason in another's words.
+    BadPattern {
+        error: String,
+    },
+    /// A directory can't be looked through.
+    Unreadable {
+        error: String,
+    },
+    TooMany {
+        most: usize,
+    },
+    /// All files together.
+    TooLarge {
+        most: usize,
+    },
+}
+
 /// Why what is in a token's file is not taken for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenTrouble {
@@ -368,6 +436,7 @@ pub enum Form {
     Redirect,
     FileName,
     Directory,
+    Pattern,
 }
 
 /// What stands there in place of the expected type.
@@ -389,7 +458,14 @@ impl Problems {
     /// For a file that could not even be read.
     pub(super) fn of_file(name: &str, trouble: FileTrouble) -> Problems {
         let problem = Problem { what: What::File(trouble), at: None };
-        Problems { name: name.to_owned(), text: String::new(), all: vec![problem], more: 0 }
+        Problems { sources: vec![Source::main(name, "")], all: vec![problem], more: 0 }
+    }
+
+    /// The file that a place is in; what concerns all of them is told of the main one.
+    pub(super) fn source(&self, at: Option<&Place>) -> &Source {
+        let start = at.map_or(0, |at| at.start);
+        let after = self.sources.partition_point(|source| source.start <= start);
+        &self.sources[after.saturating_sub(1)]
     }
 
     /// How many there are; `render` shows the first fifty.
@@ -422,9 +498,27 @@ impl error::Error for Problems {}
 pub(super) struct Report {
     all: RefCell<Vec<Problem>>,
     more: Cell<usize>,
+    /// Where what the parser asks for is written down, if anybody wants to know.
+    recorder: Option<Rc<Recorder>>,
 }
 
 impl Report {
+    pub(super) fn recorded(recorder: &Rc<Recorder>) -> Report {
+        Report { recorder: Some(recorder.clone()), ..Report::default() }
+    }
+
+    pub(super) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_deref()
+    }
+
+    /// Reads what stands a step further down.
+    pub(super) fn below<T>(&self, step: Step, read: impl FnOnce() -> T) -> T {
+        self.recorder().inspect(|recorder| recorder.enter(step));
+        let done = read();
+        self.recorder().inspect(|recorder| recorder.leave());
+        done
+    }
+
     pub(super) fn add(&self, at: Option<Place>, what: What) {
         let mut all = self.all.borrow_mut();
         match all.len() < KEPT {
@@ -433,10 +527,10 @@ impl Report {
         }
     }
 
-    /// Everything noted, in the order of the file, what concerns the whole file first; `None` if nothing was.
-    pub(super) fn into_problems(self, name: &str, text: &str) -> Option<Problems> {
+    /// Everything noted, in the order of the files, what concerns all of them first; `None` if nothing was.
+    pub(super) fn into_problems(self, sources: Vec<Source>) -> Option<Problems> {
         let mut all = self.all.into_inner();
         all.sort_by_key(|problem| problem.at.as_ref().map(|at| at.start));
-        (!all.is_empty()).then(|| Problems { name: name.to_owned(), text: text.to_owned(), all, more: self.more.get() })
+        (!all.is_empty()).then(|| Problems { sources, all, more: self.more.get() })
     }
 }

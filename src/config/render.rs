@@ -2,8 +2,8 @@
 //! drawing is annotate-snippets', the words are `message`'s.
 
 use super::message::{Text, text};
-use super::problem::{Color, Place, Problem, Problems};
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use super::problem::{Color, Place, Problem, Problems, Source, What};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// How many problems are shown; of the rest only the number is told.
 const SHOWN: usize = 50;
@@ -35,22 +35,43 @@ pub(super) fn render(problems: &Problems, color: Color) -> String {
 fn group<'a>(problems: &'a Problems, problem: &Problem) -> Group<'a> {
     let Text { title, label, also, help } = text(&problem.what);
     let title = Level::ERROR.primary_title(title);
-    let source = problems.text.as_str();
-    let group = match problem.at.as_ref().map(|at| lines_around(source, at, also.as_ref().map(|(place, _)| place))) {
-        None => title.element(Origin::path(&problems.name)),
-        Some(Lines { long: true, number, .. }) => title.element(Origin::path(&problems.name).line(number)),
+    let source = problems.source(problem.at.as_ref());
+    let also = also.map(|(place, label)| (problems.source(Some(&place)), place, label));
+    let (beside, elsewhere) = match also {
+        Some((other, place, label)) if other.start == source.start => (Some((source.within(&place), label)), None),
+        Some(other) => (None, Some(other)),
+        None => (None, None),
+    };
+    let shown = problem.at.as_ref().filter(|_| !matches!(problem.what, What::File(_))); // of that there is no line to show
+    let at = shown.map(|at| source.within(at));
+    let lines = at.map(|at| lines_around(&source.text, &at, beside.as_ref().map(|(place, _)| place)));
+    let group = match lines {
+        None => title.element(Origin::path(&source.name)),
+        Some(Lines { long: true, number, .. }) => title.element(Origin::path(&source.name).line(number)),
         Some(Lines { start, end, number, at, also: second, .. }) => {
-            let snippet = Snippet::source(&source[start..end])
-                .path(&problems.name)
+            let snippet = Snippet::source(&source.text[start..end])
+                .path(&source.name)
                 .line_start(number)
                 .annotation(AnnotationKind::Primary.span(at).label(label));
-            title.element(match (second, also) {
+            title.element(match (second, beside) {
                 (Some(place), Some((_, label))) => snippet.annotation(AnnotationKind::Context.span(place).label(label)),
                 (None, _) | (_, None) => snippet,
             })
         }
     };
+    let group = match elsewhere {
+        Some((other, place, label)) => group.element(line_of(other, &place, label)),
+        None => group,
+    };
     if help.is_empty() { group } else { group.element(Level::HELP.message(help)) }
+}
+
+/// The line of a second place that is in another file.
+fn line_of<'a>(source: &'a Source, place: &Place, label: &'a str) -> Snippet<'a, Annotation<'a>> {
+    let Lines { start, end, number, at, long, .. } = lines_around(&source.text, &source.within(place), None);
+    let shown = if long { start..start } else { start..end };
+    let snippet = Snippet::source(&source.text[shown]).path(&source.name).line_start(number);
+    if long { snippet } else { snippet.annotation(AnnotationKind::Context.span(at).label(label)) }
 }
 
 /// The lines from the first to the last place, and the places within them.

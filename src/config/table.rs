@@ -6,10 +6,12 @@
 //! as unknown.
 
 use super::problem::{Form, Found, Key, Place, Report, What};
+use super::schema::{Shape, Step};
 use super::units::{self, Bytes, Span};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -24,12 +26,14 @@ pub(super) struct Field<T> {
 /// A table that is being read.
 pub(super) struct Table<'a> {
     report: &'a Report,
+    /// Where its file's bytes begin among those of all files.
+    start: usize,
     entries: &'a DeTable<'a>,
     /// What messages call it: `[[backend]]`, `probe`.
     shown: String,
     /// What its keys' names begin with in messages: empty, or `probe.`.
     prefix: String,
-    /// Its header or its braces; `None` for the file itself, and for a table that was left out.
+    /// Its header or its braces; `None` for a file itself, and for a table that was left out.
     at: Option<Place>,
     known: Vec<&'static str>,
 }
@@ -37,61 +41,71 @@ pub(super) struct Table<'a> {
 /// A value that is being read.
 pub(super) struct Value<'a> {
     report: &'a Report,
+    start: usize,
     inner: &'a Spanned<DeValue<'a>>,
     key: Key,
     at: Place,
 }
 
-/// Where a whole `key = value` stands.
-fn span(name: &Spanned<DeString<'_>>, inner: &Spanned<DeValue<'_>>) -> Place {
-    match inner.get_ref() {
+/// Where a whole `key = value` stands, in a file whose bytes begin at `start`.
+fn span(start: usize, name: &Spanned<DeString<'_>>, inner: &Spanned<DeValue<'_>>) -> Place {
+    let within = match inner.get_ref() {
         DeValue::Table(_) => inner.span(), // its header: a table's keys may stand anywhere
         _ => name.span().start..inner.span().end.max(name.span().end),
-    }
+    };
+    shifted(start, &within)
 }
 
-/// Reads the whole document with `read`.
-pub(super) fn document<T>(
-    report: &Report,
-    entries: &DeTable<'_>,
-    read: impl FnOnce(&mut Table<'_>) -> Option<T>,
-) -> Option<T> {
-    whole(report, entries, "the top level".to_owned(), String::new(), None, read)
-}
-
-/// Reads a table, then notes every key of it that `read` did not take.
-fn whole<T>(
-    report: &Report,
-    entries: &DeTable<'_>,
-    shown: String,
-    prefix: String,
-    at: Option<Place>,
-    read: impl FnOnce(&mut Table<'_>) -> Option<T>,
-) -> Option<T> {
-    let mut table = Table { report, entries, shown, prefix, at, known: Vec::new() };
-    let result = read(&mut table);
-    let known = &table.known;
-    let mut unknown = entries.keys().filter(|key| !known.contains(&key.get_ref().as_ref())).peekable();
-    if unknown.peek().is_some() {
-        let known = known.as_slice().into();
-        for key in unknown {
-            let what = What::UnknownKey {
-                key: key.get_ref().to_string(),
-                table: table.shown.clone(),
-                known: std::sync::Arc::clone(&known),
-            };
-            report.add(Some(key.span()), what);
-        }
-    }
-    result
+fn shifted(start: usize, within: &Place) -> Place {
+    start + within.start..start + within.end
 }
 
 impl<'a> Table<'a> {
+    /// The whole of a file whose bytes begin at `start`.
+    pub(super) fn of_file(
+        report: &'a Report,
+        start: usize,
+        entries: &'a DeTable<'a>,
+        shown: &'static str,
+    ) -> Table<'a> {
+        Table { report, start, entries, shown: shown.to_owned(), prefix: String::new(), at: None, known: Vec::new() }
+    }
+
+    /// What `read` makes of it, once every key that it did not take is noted.
+    fn read<T>(mut self, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
+        let result = read(&mut self);
+        self.note_unknown(&[]);
+        result
+    }
+
+    /// Notes every key that nobody took; those `of_others` belong into another file.
+    pub(super) fn note_unknown(&self, of_others: &[&'static str]) {
+        let mut unknown = self.entries.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref())).peekable();
+        if unknown.peek().is_none() {
+            return;
+        }
+        let known: Arc<[_]> = self.known.as_slice().into();
+        for name in unknown {
+            let key = name.get_ref().to_string();
+            let what = match of_others.contains(&key.as_str()) {
+                true => What::NotHere { key },
+                false => What::UnknownKey { key, table: self.shown.clone(), known: Arc::clone(&known) },
+            };
+            self.report.add(Some(shifted(self.start, &name.span())), what);
+        }
+    }
+
+    /// The keys that were asked for.
+    pub(super) fn known(&self) -> &[&'static str] {
+        &self.known
+    }
+
     fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
+        self.report.recorder().inspect(|recorder| recorder.key(key));
         let (name, inner) = self.entries.get_key_value(key)?;
         let key = Key { path: format!("{}{key}", self.prefix), item: false };
-        Some(Value { report: self.report, inner, key, at: span(name, inner) })
+        Some(Value { report: self.report, start: self.start, inner, key, at: span(self.start, name, inner) })
     }
 
     /// A key that must be there. `example` is a line that would do.
@@ -101,11 +115,12 @@ impl<'a> Table<'a> {
         example: &'static str,
         read: impl FnOnce(&Value<'a>) -> Option<T>,
     ) -> Option<Field<T>> {
+        self.report.recorder().inspect(|recorder| recorder.required(key));
         let Some(value) = self.value(key) else {
             self.note(What::Missing { key, table: self.shown.clone(), example });
             return None;
         };
-        read(&value).map(|read| Field { value: read, at: Some(value.at) })
+        self.report.below(Step::Key(key), || read(&value)).map(|read| Field { value: read, at: Some(value.at) })
     }
 
     /// A key that may be left out.
@@ -117,7 +132,9 @@ impl<'a> Table<'a> {
     ) -> Option<Field<T>> {
         match self.value(key) {
             None => Some(Field { value: default, at: None }),
-            Some(value) => read(&value).map(|read| Field { value: read, at: Some(value.at) }),
+            Some(value) => {
+                self.report.below(Step::Key(key), || read(&value)).map(|read| Field { value: read, at: Some(value.at) })
+            }
         }
     }
 
@@ -133,10 +150,13 @@ impl<'a> Table<'a> {
     /// A table that may be left out: then an empty one is read, so that defaults stand in one place.
     pub(super) fn nested<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
         match self.value(key) {
-            Some(value) => value.table(read),
+            Some(value) => self.report.below(Step::Key(key), || value.table(read)),
             None => {
                 let prefix = format!("{}{key}.", self.prefix);
-                whole(self.report, &DeTable::new(), format!("`{key}`"), prefix, None, read)
+                let (report, start, shown) = (self.report, self.start, format!("`{key}`"));
+                let empty = DeTable::new();
+                let table = Table { report, start, entries: &empty, shown, prefix, at: None, known: Vec::new() };
+                report.below(Step::Key(key), || table.read(read))
             }
         }
     }
@@ -149,7 +169,7 @@ impl<'a> Table<'a> {
         read: impl FnMut(&mut Table<'_>) -> Option<T>,
     ) -> Option<Vec<Option<T>>> {
         match self.value(key) {
-            Some(value) => value.tables(&format!("[[{key}]]"), "", example, read),
+            Some(value) => self.report.below(Step::Key(key), || value.tables(&format!("[[{key}]]"), "", example, read)),
             None => Some(Vec::new()),
         }
     }
@@ -180,6 +200,11 @@ impl<'a> Value<'a> {
         self.report.add(Some(self.at()), what);
     }
 
+    /// Says what should stand here, whatever does.
+    fn expects(&self, shape: impl FnOnce() -> Shape) {
+        self.report.recorder().inspect(|recorder| recorder.shape(shape()));
+    }
+
     fn wrong_type<T>(&self, expected: Form) -> Option<T> {
         let (type_name, literal) = match self.inner.get_ref() {
             DeValue::String(text) => ("a string", text.to_string()),
@@ -201,6 +226,7 @@ impl<'a> Value<'a> {
 
     /// A string of some form: what `read` makes of it; `None` from it means that it has not that form.
     pub(super) fn text<T>(&self, form: Form, read: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
+        self.expects(|| Shape::Text(form));
         let DeValue::String(text) = self.inner.get_ref() else { return self.wrong_type(form) };
         read(text).or_else(|| self.malformed(form, text))
     }
@@ -213,6 +239,11 @@ impl<'a> Value<'a> {
 
     /// A string, whatever is in it.
     pub(super) fn string(&self, form: Form) -> Option<&'a str> {
+        self.expects(|| Shape::Text(form));
+        self.any_string(form)
+    }
+
+    fn any_string(&self, form: Form) -> Option<&'a str> {
         match self.inner.get_ref() {
             DeValue::String(text) => Some(text),
             _ => self.wrong_type(form),
@@ -221,7 +252,8 @@ impl<'a> Value<'a> {
 
     /// One of a few fixed words.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
-        let text = self.string(Form::Text)?;
+        self.expects(|| Shape::Choice(choices.iter().map(|(word, _)| *word).collect()));
+        let text = self.any_string(Form::Text)?;
         let found = choices.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let choices = choices.iter().map(|(word, _)| *word).collect();
@@ -231,6 +263,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn flag(&self) -> Option<bool> {
+        self.expects(|| Shape::Flag);
         match self.inner.get_ref() {
             DeValue::Boolean(flag) => Some(*flag),
             _ => self.wrong_type(Form::Flag),
@@ -247,6 +280,7 @@ impl<'a> Value<'a> {
     where
         T: TryFrom<i64> + PartialOrd + ToString,
     {
+        self.expects(|| Shape::Count { least: range.start().to_string(), most: range.end().to_string() });
         let DeValue::Integer(number) = self.inner.get_ref() else { return self.wrong_type(Form::Count) };
         let value = i64::from_str_radix(number.as_str(), number.radix()).ok().and_then(|value| T::try_from(value).ok());
         match value.filter(|value| range.contains(value)) {
@@ -281,17 +315,27 @@ impl<'a> Value<'a> {
 
     /// A table: `key = { … }` or `[key]`.
     pub(super) fn table<T>(&self, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
+        self.expects(|| Shape::Table);
         let DeValue::Table(entries) = self.inner.get_ref() else { return self.wrong_type(Form::Table) };
         let path = &self.key.path;
-        whole(self.report, entries, format!("`{path}`"), format!("{path}."), Some(self.at()), read)
+        self.within(entries, format!("`{path}`"), format!("{path}.")).read(read)
+    }
+
+    /// The table that stands there.
+    fn within(&self, entries: &'a DeTable<'a>, shown: String, prefix: String) -> Table<'a> {
+        let (report, start, at) = (self.report, self.start, Some(self.at()));
+        Table { report, start, entries, shown, prefix, at, known: Vec::new() }
     }
 
     /// A table whose keys are the file's own choice, one result for each.
     pub(super) fn entries<T>(&self, mut read: impl FnMut(&str, &Value<'a>) -> Option<T>) -> Option<Vec<Option<T>>> {
+        self.expects(|| Shape::Entries);
         let DeValue::Table(entries) = self.inner.get_ref() else { return self.wrong_type(Form::Table) };
         let each = entries.iter().map(|(name, inner)| {
             let key = Key { path: format!("{}.{}", self.key.path, name.get_ref()), item: false };
-            read(name.get_ref(), &Value { report: self.report, inner, key, at: span(name, inner) })
+            let at = span(self.start, name, inner);
+            let value = Value { report: self.report, start: self.start, inner, key, at };
+            self.report.below(Step::AnyKey, || read(name.get_ref(), &value))
         });
         Some(each.collect())
     }
@@ -302,15 +346,18 @@ impl<'a> Value<'a> {
         example: &'static str,
         mut read: impl FnMut(&Value<'a>) -> Option<T>,
     ) -> Option<Vec<Option<T>>> {
+        self.expects(|| Shape::List);
         let DeValue::Array(items) = self.inner.get_ref() else { return self.wrong_type(Form::List) };
         if items.is_empty() {
             self.note(What::Empty { key: self.key.clone(), example });
             return None;
         }
         let key = Key { path: self.key.path.clone(), item: true };
-        let item =
-            |inner: &'a Spanned<DeValue<'a>>| Value { report: self.report, inner, key: key.clone(), at: inner.span() };
-        Some(items.iter().map(|inner| read(&item(inner))).collect())
+        let item = |inner: &'a Spanned<DeValue<'a>>| {
+            let at = shifted(self.start, &inner.span());
+            Value { report: self.report, start: self.start, inner, key: key.clone(), at }
+        };
+        Some(items.iter().map(|inner| self.report.below(Step::Item, || read(&item(inner)))).collect())
     }
 
     /// A list of at least one table, `[[key]]` or `key = [{ … }]`, one result for each.
@@ -324,11 +371,12 @@ impl<'a> Value<'a> {
         if !matches!(self.inner.get_ref(), DeValue::Array(_)) {
             return self.wrong_type(Form::Tables);
         }
-        self.list(example, |item| match item.inner.get_ref() {
-            DeValue::Table(entries) => {
-                whole(self.report, entries, shown.to_owned(), prefix.to_owned(), Some(item.at()), &mut read)
+        self.list(example, |item| {
+            item.expects(|| Shape::Table);
+            match item.inner.get_ref() {
+                DeValue::Table(entries) => item.within(entries, shown.to_owned(), prefix.to_owned()).read(&mut read),
+                _ => item.wrong_type(Form::Table),
             }
-            _ => item.wrong_type(Form::Table),
         })
     }
 }

@@ -166,7 +166,11 @@ impl Worker {
                 known.contains(id)
             });
         }
-        self.backends.borrow_mut().retain(|name, _| view.backends.iter().any(|backend| backend.config.name == *name));
+        let mut backends = self.backends.borrow_mut();
+        if !backends.is_empty() {
+            let known: HashSet<&str> = view.backends.iter().map(|backend| &*backend.config.name).collect();
+            backends.retain(|name, _| known.contains(&**name));
+        }
     }
 }
 

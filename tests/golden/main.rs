@@ -5,12 +5,14 @@
 
 mod reference;
 
+use glob::Pattern;
+use hotspare::config::problem::IncludeTrouble;
 use hotspare::config::token::SecretFile;
 use hotspare::config::{Color, Config, Problems, STATE_DIR, Surroundings, parse_in};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// The files that cases name, certificates and keys among them; made anew each run, so that no real key is in the repository.
@@ -47,6 +49,17 @@ impl Files {
             ("short.token", "hunter2\n".to_owned()),
             ("long.token", "correct-horse-battery".repeat(25)),
             ("words.token", "correct horse battery\n".to_owned()),
+            ("sites.d/shop.toml", "[[site]]\nhosts = [\"shop.example.org\"]\nbackend = \"sites\"\n".to_owned()),
+            ("bad.d/10-shop.toml", "[[site]]\nhosts = [\"shop.example.org\"]\nbackend = \"sites\"\nmax_body = 1\n".to_owned()),
+            (
+                "bad.d/20-blog.toml",
+                "workers = 4\ninclude = [\"more.toml\"]\nsites = 3\n\n# The blog\n[[site]]\nhosts = [\"blog.example.org\", \"shop.example.org\", \
+                 \"www.example.org\"]\nbackend = \"site\"\n\n[[backend]]\nname = \"sites\"\n"
+                    .to_owned(),
+            ),
+            ("broken.d/10-half.toml", "[[site]]\nhosts = [\"a.example.org\"\n".to_owned()),
+            ("broken.d/20-whole.toml", "[[site]]\nhosts = []\nbackend = \"in-the-other-half\"\n".to_owned()),
+            ("large.d/10.toml", "# hosts\n".repeat(1 << 23)),
             ("old-encrypted.key", pem("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA")),
         ]))
     }
@@ -60,9 +73,29 @@ impl Files {
         let name = path.to_str().unwrap();
         match (name, self.0.get(name)) {
             (_, Some(text)) => Ok(text.clone().into_bytes()),
-            ("latin-1.html", None) => Ok(b"<html>\n<p>Le caf\xe9 est ferm\xe9\n".to_vec()),
+            ("latin-1.html" | "broken.d/30-latin-1.toml", None) => Ok(b"<html>\n<p>Le caf\xe9 est ferm\xe9\n".to_vec()),
             ("forbidden.key", None) => Err(io::Error::from_raw_os_error(13)),
             (_, None) => Err(io::Error::from_raw_os_error(2)),
+        }
+    }
+
+    /// The files of that pattern; of `many.d` there are more than enough, and what is in none of these directories is nowhere.
+    fn include(&self, pattern: &str) -> Result<Vec<PathBuf>, IncludeTrouble> {
+        let fits = match Pattern::new(pattern) {
+            Ok(fits) => fits,
+            Err(error) => return Err(IncludeTrouble::BadPattern { error: error.msg.to_owned() }),
+        };
+        let listed = self.0.keys().copied().chain(["broken.d/30-latin-1.toml"]);
+        let mut found: Vec<_> = listed.filter(|name| fits.matches(name)).map(PathBuf::from).collect();
+        found.sort();
+        match pattern.split_once('/') {
+            Some(("many.d", _)) => Ok((0..=10_000).map(|number| format!("many.d/{number}.toml").into()).collect()),
+            Some(("locked.d", _)) => Err(IncludeTrouble::Unreadable { error: "Permission denied".to_owned() }),
+            Some((directory, file)) if found.is_empty() && file.contains('*') => {
+                Err(IncludeTrouble::NoDirectory { directory: directory.to_owned() })
+            }
+            Some(_) | None if found.is_empty() => Err(IncludeTrouble::NotThere),
+            Some(_) | None => Ok(found),
         }
     }
 
@@ -82,6 +115,7 @@ impl Files {
         let surroundings = Surroundings {
             files: &files,
             secrets: &secrets,
+            include: &|pattern| self.include(pattern),
             state_dir,
             resolve: &resolve,
             roots: &Vec::new,
@@ -142,7 +176,7 @@ fn every_problem_has_a_case() {
     let declared: BTreeSet<String> = variants
         .lines()
         .map(|line| first_word(line.trim().to_owned()))
-        .filter(|word| word.starts_with(char::is_uppercase) && word != "File") // `File` is pinned in src/config/load.rs
+        .filter(|word| word.starts_with(char::is_uppercase))
         .collect();
     assert!(declared.len() > 30, "the variants of `What` were not found: {declared:?}");
     assert_eq!(seen, declared);

@@ -5,6 +5,11 @@ use hotspare::config::problem::What;
 use hotspare::config::{Backend, Config, Listener, Scheme};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+#[cfg(feature = "real")]
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 const REFERENCE: &str = include_str!("../../config/hotspare.toml");
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
@@ -113,6 +118,54 @@ fn what_the_reference_leaves_off_may_be_turned_on() {
     assert_eq!(config.listeners[1].redirect.map(|redirect| redirect.port), Some(443));
     assert_eq!(config.workers.get(), 4);
     assert!(config.admin.token.is_some());
+}
+
+/// What a validator that others wrote says of TOML texts by config/schema.json, a line for each: empty where they fit.
+#[cfg(feature = "real")]
+fn validated(texts: &[String]) -> Vec<String> {
+    const SCRIPT: &str = "import json, sys, tomllib, jsonschema\n\
+        schema = json.load(open(sys.argv[1]))\n\
+        validator = jsonschema.Draft7Validator(schema)\n\
+        validator.check_schema(schema)\n\
+        for text in json.load(sys.stdin):\n    \
+            print('; '.join(error.message for error in validator.iter_errors(tomllib.loads(text))).replace('\\n', ' '))\n";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packages = std::env::var_os("PYTHON_DIR").map_or_else(|| root.join("target/python"), PathBuf::from);
+    let mut python = Command::new("python3")
+        .args(["-c", SCRIPT])
+        .arg(root.join("config/schema.json"))
+        .env("PYTHONPATH", packages)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    serde_json::to_writer(python.stdin.take().unwrap(), texts).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "is Python's `jsonschema` there? `make tools`");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[cfg(feature = "real")]
+#[test]
+fn the_schema_takes_what_the_parser_takes_and_refuses_slips() {
+    let included = "[[site]]\nhosts = [\"a\"]\nbackend = \"b\"\nretry = { idempotent = true }\n";
+    let good = [MINIMAL.to_owned(), REFERENCE.to_owned(), with_every_key(REFERENCE), included.to_owned()];
+    assert_eq!(validated(&good), [""; 4]);
+    let slips = [
+        ("address", "adress"),
+        ("\"10s\"", "10"),
+        ("\"10s\"", "\"10 seconds\""),
+        ("\"32KiB\"", "\"32KB\""),
+        ("max_headers = 100", "max_headers = 0"),
+        ("hosts = [\"*\"]", "hosts = []"),
+        ("upgrades = \"write\"", "upgrades = \"both\""),
+        ("hosts = [\"*\"]\n", ""),
+        ("retry = true", "retry = \"safe\""),
+    ];
+    let wrong: Vec<_> = slips.iter().map(|(right, wrong)| REFERENCE.replace(right, wrong)).collect();
+    for ((right, wrong), said) in slips.iter().zip(validated(&wrong)) {
+        assert!(REFERENCE.contains(right) && !said.is_empty(), "{wrong} in place of {right}");
+    }
 }
 
 proptest! {

@@ -25,5 +25,6 @@ mod quick;
 mod reload;
 mod scanners;
 mod signals;
+mod sites;
 mod tour;
 mod websockets;

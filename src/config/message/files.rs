@@ -1,6 +1,6 @@
 //! What can be wrong with a file, the configuration's own or one that it names, in words.
 
-use super::super::problem::{FileTrouble, PageTrouble, TokenTrouble};
+use super::super::problem::{FileTrouble, IncludeTrouble, PageTrouble, TokenTrouble};
 use super::super::units::Bytes;
 use super::{Text, say, shown};
 
@@ -21,6 +21,38 @@ pub(super) fn file(trouble: &FileTrouble) -> Text {
             say(format!("line {line} is not UTF-8 text"), "", help)
         }
         FileTrouble::Other(error) => say(format!("can't read this file: {}", shown(error)), "", ""),
+    }
+}
+
+pub(super) fn include(pattern: &str, trouble: &IncludeTrouble) -> Text {
+    let relative = "patterns are relative to the directory of this file: include = [\"sites.d/*.toml\"]";
+    match trouble {
+        IncludeTrouble::NotThere => {
+            say(format!("there is no file {}", shown(pattern)), "not found, or not readable", relative)
+        }
+        IncludeTrouble::NoDirectory { directory } => say(
+            format!("there is no directory {}", shown(directory)),
+            "nothing can be included from there",
+            format!("{relative}. One that is there may be empty"),
+        ),
+        IncludeTrouble::BadPattern { error } => say(
+            format!("\"{}\" is not a pattern", shown(pattern)),
+            shown(error),
+            "in it * stands for any characters but /, ? for one, and [ab] for a or b",
+        ),
+        IncludeTrouble::Unreadable { error } => say(
+            format!("can't look for {}", shown(pattern)),
+            shown(error),
+            "let the user that hotspare runs as read that directory",
+        ),
+        IncludeTrouble::TooMany { most } => {
+            say("too many files are included", format!("more than {most}"), "put several sites into one file")
+        }
+        IncludeTrouble::TooLarge { most } => say(
+            "the included files are too large",
+            format!("more than {} in all", Bytes(*most as u64)),
+            "are they really config files?",
+        ),
     }
 }
 

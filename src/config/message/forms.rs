@@ -44,6 +44,7 @@ impl Form {
             Form::Redirect => "a place to redirect to",
             Form::FileName => "a file name",
             Form::Directory => "a directory",
+            Form::Pattern => "a file name, or a pattern of them",
         }
     }
 
@@ -90,6 +91,7 @@ impl Form {
             Form::TlsName => "a DNS name or an IP address, without a port: \"www.example.org\"",
             Form::Redirect => "\"https\", or \"https:8443\" where it is another port than 443",
             Form::FileName => "relative to the directory of this file, or absolute: \"certs/site.pem\"",
+            Form::Pattern => "relative to the directory of this file, or absolute: \"sites.d/*.toml\"",
             Form::Directory => "absolute, or relative to the directory of this file: \"/var/lib/hotspare\"",
         }
     }
@@ -162,6 +164,7 @@ pub(super) fn hint(form: Form, text: &str) -> String {
         | Form::TlsName
         | Form::Redirect
         | Form::FileName
+        | Form::Pattern
         | Form::Directory => return format!("this is not {}", form.name()),
     };
     hint.to_owned()
