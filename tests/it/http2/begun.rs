@@ -139,7 +139,7 @@ async fn half_a_body_is_not_taken_for_the_whole_though_its_stream_ends_without_a
     door.stop().await;
 }
 
-/// docs/decisions/0018: what users lost is counted, not what broke.
+/// docs/decisions/0019: what users lost is counted, not what broke.
 #[tokio::test(flavor = "local")]
 async fn each_request_that_a_broken_connection_carried_counts_as_a_failure() {
     let primary = Frames::start(|_, id| (Vec::new(), if id == 9 { Then::Close } else { Then::GoOn })).await;
