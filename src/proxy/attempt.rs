@@ -149,7 +149,7 @@ impl Attempt {
             Class::Unsafe => Reuse::Recent,
         };
         let given = match timed {
-            Timed::ByRace if introduce.is_none() => local.kept.take(began, reuse.most_idle()),
+            Timed::ByRace if introduce.is_none() => local.kept.take(began, reuse.most_idle(), &upload),
             Timed::ByRace | Timed::Itself => None,
         };
         let timed = if given.is_some() { Timed::ByRace } else { Timed::Itself };

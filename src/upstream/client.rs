@@ -45,7 +45,7 @@ pub struct Target<'a> {
 
 /// Bytes that are read ahead, and that wait to be written, at an endpoint; and the most that a response's head may have (docs/limits.md,
 /// "Memory"). By itself hyper would take 408 KiB for each, whenever a client is slow.
-const BUFFER_MAX: usize = 64 * 1024;
+pub const BUFFER_MAX: usize = 64 * 1024;
 
 /// Which kept connections will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,22 +108,10 @@ pub async fn send(
     request.headers_mut().remove(header::TE); // said for endpoints of HTTP/2 alone
     loop {
         let limit = if target.given.is_some() { None } else { Some(target.head_timeout) };
-        let taken = match target.introduce {
-            Some(_) => None,
-            None => target.given.take().or_else(|| target.kept.take(now, reuse.most_idle())),
-        };
-        let (mut whole, connection) = match taken {
-            Some(Taken { lease: Lease::Whole(whole), idle }) => (whole, Connection::Kept { idle }),
-            Some(Taken { lease: Lease::Stream(_), .. }) | None => match fresh(&target).await {
-                Ok(_) if still() == Go::Back => {
-                    return Err(Failed { failure: Failure::Withdrawn, unsent: Some(Box::new(request)) });
-                }
-                Ok(whole) => {
-                    now = clock.now(); // connecting has a limit of its own
-                    (whole, Connection::Fresh)
-                }
-                Err(failure) => return Err(Failed { failure, unsent: Some(Box::new(request)) }),
-            },
+        let got = target.connection(reuse, state, &mut now, clock, &still, whole, fresh).await;
+        let (mut whole, connection) = match got {
+            Ok(got) => got,
+            Err(failure) => return Err(Failed { failure, unsent: Some(Box::new(request)) }),
         };
         let asked_for_upgrade = request.headers().contains_key(header::UPGRADE);
         let answered = match target.interims {
@@ -174,6 +162,48 @@ pub async fn send(
                 (None, _) => return Err(failed(what_failed(error.error(), state, connection))),
             },
         }
+    }
+}
+
+impl Target<'_> {
+    /// What a request has of a connection, by the first that there is: the one that was given, one that was kept, a new one. `of`: whether
+    /// one is of the version that is spoken.
+    ///
+    /// # Errors
+    /// There is none, or whoever sends it took that back meanwhile. Nothing was sent.
+    #[expect(clippy::too_many_arguments, reason = "what `send` was given, for either version")]
+    pub(super) async fn connection<L>(
+        &mut self,
+        reuse: Reuse,
+        body: &UploadState,
+        now: &mut Moment,
+        clock: Clock,
+        still: &impl Fn() -> Go,
+        of: impl Fn(Lease) -> Option<L>,
+        fresh: impl AsyncFnOnce(&Target<'_>) -> Result<L, Failure>,
+    ) -> Result<(L, Connection), Failure> {
+        let taken = match self.introduce {
+            Some(_) => None,
+            None => self.given.take().or_else(|| self.kept.take(*now, reuse.most_idle(), body)),
+        };
+        if let Some(Taken { lease, idle }) = taken
+            && let Some(lease) = of(lease)
+        {
+            return Ok((lease, Connection::Kept { idle }));
+        }
+        let made = fresh(self).await?;
+        if still() == Go::Back {
+            return Err(Failure::Withdrawn);
+        }
+        *now = clock.now(); // connecting has a limit of its own
+        Ok((made, Connection::Fresh))
+    }
+}
+
+fn whole(lease: Lease) -> Option<Whole> {
+    match lease {
+        Lease::Whole(whole) => Some(whole),
+        Lease::Stream(_) => None,
     }
 }
 

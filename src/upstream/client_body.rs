@@ -2,6 +2,7 @@
 //!
 //! Not here: how long it may take and how much of it is kept ([`super::upload`]).
 
+use super::frames::Frames;
 use bytes::Bytes;
 use h2::RecvStream;
 use http::{HeaderMap, HeaderValue, header};
@@ -10,7 +11,7 @@ use hyper::body::Incoming;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 /// A client's body.
 #[derive(Debug)]
@@ -21,14 +22,10 @@ pub enum ClientBody {
     Http2(Streamed),
 }
 
-/// One stream's DATA and trailers. What was read of it is given back to its windows as it is asked for, and not before.
+/// One stream's.
 #[derive(Debug)]
 pub struct Streamed {
-    stream: RecvStream,
-    /// What is to come of it, if that was said. That it is kept to is h2's to see.
-    left: Option<u64>,
-    /// Of what may follow now.
-    data: Data,
+    frames: Frames,
     /// Until it was asked for.
     awaited: Option<Rc<Awaited>>,
 }
@@ -59,12 +56,6 @@ impl Awaited {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Data {
-    MayFollow,
-    IsOver,
-}
-
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
 #[error("the client's request body broke off")]
@@ -79,39 +70,20 @@ impl ClientBody {
         let awaits = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         let awaits = !stream.is_end_stream() && fields.get(header::EXPECT).is_some_and(awaits);
         let awaited: Option<Rc<Awaited>> = awaits.then(Rc::default);
-        let length = fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let streamed = Streamed { stream, left: length, data: Data::MayFollow, awaited: awaited.clone() };
+        let streamed = Streamed { frames: Frames::new(stream, fields), awaited: awaited.clone() };
         (ClientBody::Http2(streamed), awaited)
     }
 }
 
 impl Streamed {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        if self.data == Data::MayFollow {
-            let Poll::Ready(polled) = self.stream.poll_data(cx) else {
-                if let Some(awaited) = self.awaited.take() {
-                    awaited.want();
-                }
-                return Poll::Pending;
-            };
-            match polled {
-                Some(Ok(piece)) => {
-                    // An error means that the stream is over, and its windows with it.
-                    let _ = self.stream.flow_control().release_capacity(piece.len());
-                    self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
-                    return Poll::Ready(Some(Ok(Frame::data(piece))));
-                }
-                // RST_STREAM with whatever code: what came is not all of it.
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => self.data = Data::IsOver,
-            }
+        let polled = self.frames.poll_frame(cx);
+        if polled.is_pending()
+            && let Some(awaited) = self.awaited.take()
+        {
+            awaited.want();
         }
-        let trailers = ready!(self.stream.poll_trailers(cx));
-        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        polled
     }
 }
 
@@ -131,7 +103,7 @@ impl Body for ClientBody {
         match self {
             ClientBody::None => true,
             ClientBody::Http1(incoming) => incoming.is_end_stream(),
-            ClientBody::Http2(streamed) => streamed.stream.is_end_stream(),
+            ClientBody::Http2(streamed) => streamed.frames.is_end_stream(),
         }
     }
 
@@ -139,7 +111,7 @@ impl Body for ClientBody {
         match self {
             ClientBody::None => SizeHint::with_exact(0),
             ClientBody::Http1(incoming) => incoming.size_hint(),
-            ClientBody::Http2(streamed) => streamed.size_hint(),
+            ClientBody::Http2(streamed) => streamed.frames.size_hint(),
         }
     }
 }

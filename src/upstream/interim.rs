@@ -1,4 +1,5 @@
-//! Interim responses (1xx) of an endpoint, from hyper's connection to whoever waits for the final one.
+//! Interim responses (1xx) of an endpoint: how many pass, and over HTTP/1.1 their way from hyper's connection to whoever waits for the
+//! final one.
 //!
 //! Not here: which of them a client gets, and how (`proxy::interim`, `edge`).
 
@@ -40,11 +41,45 @@ pub struct Inbox(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     heads: Vec<Interim>,
-    /// For the request that runs: how many came, how many of them waited here, and what those had of bytes.
-    came: u32,
-    kept: u32,
-    bytes: usize,
+    /// Of the request that runs.
+    count: Count,
     whom: Option<Waker>,
+}
+
+/// Those of one request: how many came, how many of them are passed on, and what those had of bytes.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    came: u32,
+    passed: u32,
+    bytes: usize,
+}
+
+/// Whether one is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passes {
+    Yes,
+    No,
+}
+
+impl Count {
+    /// One came.
+    pub(super) fn add(&mut self, status: StatusCode, fields: &HeaderMap) -> Passes {
+        self.came = self.came.saturating_add(1);
+        let bytes = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+        let has_room = self.passed < MOST && self.bytes + bytes <= BYTES_MOST;
+        // Whoever waits for 100 was told by us, when the endpoint took the body (RFC 9110, section 10.1.1).
+        if status == StatusCode::CONTINUE || !has_room {
+            tracing::trace!(%status, "an interim response is not passed on");
+            return Passes::No;
+        }
+        self.passed += 1;
+        self.bytes += bytes;
+        Passes::Yes
+    }
+
+    pub(super) fn course(&self) -> Course {
+        if self.came < ENDLESS { Course::Open } else { Course::Endless }
+    }
 }
 
 impl Inbox {
@@ -60,17 +95,10 @@ impl Inbox {
     /// One came.
     pub(super) fn put(&self, status: StatusCode, fields: &HeaderMap) {
         let mut waiting = self.waiting();
-        waiting.came = waiting.came.saturating_add(1);
-        let bytes = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
-        let has_room = waiting.kept < MOST && waiting.bytes + bytes <= BYTES_MOST;
-        // Whoever waits for 100 was told by us, when the endpoint took the body (RFC 9110, section 10.1.1).
-        if status != StatusCode::CONTINUE && has_room {
-            waiting.kept += 1;
-            waiting.bytes += bytes;
-            waiting.heads.push(Interim { status, fields: fields.clone() });
-        } else if waiting.came != ENDLESS {
-            tracing::trace!(%status, "an interim response is not passed on");
-            return;
+        match (waiting.count.add(status, fields), waiting.count.course()) {
+            (Passes::Yes, _) => waiting.heads.push(Interim { status, fields: fields.clone() }),
+            (Passes::No, Course::Endless) => (), // somebody should know
+            (Passes::No, Course::Open) => return,
         }
         if let Some(whom) = waiting.whom.take() {
             whom.wake();
@@ -84,7 +112,7 @@ impl Inbox {
             Some(whom) => whom.clone_from(cx.waker()),
             None => waiting.whom = Some(cx.waker().clone()),
         }
-        let course = if waiting.came < ENDLESS { Course::Open } else { Course::Endless };
+        let course = waiting.count.course();
         let heads = std::mem::take(&mut waiting.heads);
         drop(waiting);
         heads.into_iter().for_each(|interim| to.take(interim));

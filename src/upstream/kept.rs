@@ -3,7 +3,7 @@
 
 use super::interim::Inbox;
 use super::shared::{Place, Shared};
-use super::upload::Upload;
+use super::upload::{Upload, UploadState};
 use crate::domain::Moment;
 use hyper::client::conn::http1::SendRequest;
 use std::cell::{Cell, RefCell};
@@ -71,9 +71,10 @@ impl Lease {
 }
 
 impl Kept {
-    /// The connection used last among those idle for no longer than `at_most`.
-    pub fn take(&self, now: Moment, at_most: Duration) -> Option<Taken> {
-        let shared = self.shared.take(now, at_most).map(|(place, idle)| Taken { lease: Lease::Stream(place), idle });
+    /// The connection used last among those idle for no longer than `at_most`, for a request with that `body`.
+    pub fn take(&self, now: Moment, at_most: Duration, body: &UploadState) -> Option<Taken> {
+        let shared =
+            self.shared.take(now, at_most, body).map(|(place, idle)| Taken { lease: Lease::Stream(place), idle });
         shared.or_else(|| self.take_idle(now, at_most))
     }
 

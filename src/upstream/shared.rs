@@ -4,7 +4,7 @@
 //! has said SETTINGS, and so speaks HTTP/2, is ever given a request; and how many there are is bounded by the requests that run, as over
 //! HTTP/1.1. Requests that find no place wait together for one that is being opened, and no connect is lost with a client that leaves.
 //!
-//! A connection gets no more requests once it is closed, or said GOAWAY (a request that meets either is handed back), or was
+//! A connection gets no more requests once it is closed, or said GOAWAY (a request that meets either was not sent), or was
 //! silent to one that was given up on ([`Place::given_up`]). Those that it has end by themselves. There is no PING: servers of gRPC
 //! close connections for more than one in five minutes, and whoever waits for something has a timeout anyway.
 //!
@@ -13,24 +13,22 @@
 use super::connect::open;
 use super::failure::{Failure, Malformed, STALE_AFTER, Sent};
 use super::kept::{KEPT_FOR, KEPT_MAX};
-use super::upload::{Upload, UploadFailed};
+use super::sending::Uploading;
+use super::upload::{Upload, UploadState};
 use super::watched::{First, Pulse, Watched};
 use crate::config::Way;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
-use crate::runtime::tasks::{self, LocalExec};
+use crate::runtime::tasks;
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Empty};
-use hyper::client::conn::http2;
-use hyper_util::rt::TokioIo;
-use pin_project_lite::pin_project;
+use h2::SendStream;
+use h2::client::{self, SendRequest};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -52,27 +50,15 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// A response's head, as over HTTP/1.1.
 const HEAD_MAX: u32 = 64 * 1024;
 
-/// A request that is given up on earlier proves nothing of its connection.
+/// A request that is given up on earlier proves nothing of its connection; nor does an upload that waits no longer.
 const QUIET: Duration = Duration::from_millis(250);
 
 /// Requests of a connection in its life: their numbers, which are odd and of 31 bits, do not reach further.
 const BEGUN_MAX: u32 = 1 << 29;
 
-/// A request's body. Boxed where there is one, since hyper moves it about.
-pub(super) type Carried = Either<Empty<Bytes>, Pin<Box<Going>>>;
-
-pin_project! {
-    /// A body on its way. It may go on after its response has ended, and its stream with it.
-    pub(super) struct Going {
-        #[pin]
-        upload: Upload,
-        stream: Rc<Stream>,
-    }
-}
-
 /// One that is open, and counted, until the last of this is dropped.
 #[derive(Debug)]
-struct Stream(Rc<Cell<usize>>);
+pub(super) struct Stream(Rc<Cell<usize>>);
 
 /// One endpoint's connections, the newest last.
 #[derive(Debug, Default)]
@@ -85,10 +71,10 @@ pub struct Shared {
 
 /// One connection.
 pub(super) struct Carrier {
-    sender: http2::SendRequest<Carried>,
-    /// How many requests at once its endpoint allows now.
-    allowed: Rc<Cell<usize>>,
-    pulse: Rc<Pulse>,
+    sender: RefCell<SendRequest<Bytes>>,
+    pub(super) pulse: Rc<Pulse>,
+    /// Whether the endpoint takes what is sent over it.
+    pub(super) uploads: Uploads,
     /// Requests whose responses have not ended.
     running: Cell<usize>,
     /// Streams that are open: theirs, and those whose requests go on.
@@ -97,6 +83,41 @@ pub(super) struct Carrier {
     last_used: Cell<Moment>,
     /// It is given no more requests.
     retired: Cell<bool>,
+}
+
+/// How an endpoint takes what is uploaded over one connection. All that is on its way there shares one window, which many endpoints open
+/// only as they read: one upload that stands still may then keep all others of that connection from going on.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    /// How many wait for room.
+    waiting: Cell<usize>,
+    /// When one last had room, or the first began to wait.
+    moved: Cell<Moment>,
+}
+
+impl Uploads {
+    fn new(now: Moment) -> Uploads {
+        Uploads { waiting: Cell::new(0), moved: Cell::new(now) }
+    }
+
+    pub(super) fn begin_to_wait(&self, now: Moment) {
+        if self.waiting.get() == 0 {
+            self.moved.set(now);
+        }
+        self.waiting.set(self.waiting.get() + 1);
+    }
+
+    pub(super) fn end_to_wait(&self) {
+        self.waiting.set(self.waiting.get() - 1);
+    }
+
+    pub(super) fn moved(&self, now: Moment) {
+        self.moved.set(now);
+    }
+
+    fn stand_still(&self, now: Moment) -> bool {
+        self.waiting.get() > 0 && now.since(self.moved.get()) >= QUIET
+    }
 }
 
 /// A request's place on a connection, free again when this is dropped, and the request's body too.
@@ -119,9 +140,8 @@ struct Opening {
 
 impl std::fmt::Debug for Carrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Carrier { allowed, running, open, retired, .. } = self;
+        let Carrier { running, open, retired, .. } = self;
         f.debug_struct("Carrier")
-            .field("allowed", allowed)
             .field("running", running)
             .field("open", open)
             .field("retired", retired)
@@ -131,11 +151,22 @@ impl std::fmt::Debug for Carrier {
 
 impl Carrier {
     fn is_over(&self) -> bool {
-        self.retired.get() || self.sender.is_closed() || self.begun.get() >= BEGUN_MAX
+        self.retired.get() || self.is_closed() || self.begun.get() >= BEGUN_MAX
+    }
+
+    /// Whether it takes no more requests: it has ended, or the endpoint has said GOAWAY.
+    fn is_closed(&self) -> bool {
+        let mut context = Context::from_waker(Waker::noop()); // nobody is woken: it is always said at once
+        matches!(self.sender.borrow_mut().poll_ready(&mut context), Poll::Ready(Err(_)))
+    }
+
+    /// How many requests at once it carries now.
+    fn carries(&self) -> usize {
+        self.sender.borrow().current_max_send_streams().min(STREAMS_MAX)
     }
 
     fn has_room(&self) -> bool {
-        self.open.get() < self.allowed.get().min(STREAMS_MAX)
+        self.open.get() < self.carries()
     }
 
     fn place(self: &Rc<Carrier>) -> Place {
@@ -171,35 +202,15 @@ impl Drop for Waiter {
     }
 }
 
-impl Body for Going {
-    type Data = Bytes;
-    type Error = UploadFailed;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
-        self.project().upload.poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.upload.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.upload.size_hint()
-    }
-}
-
 impl Place {
     /// To send its request by.
-    pub(super) fn sender(&self) -> http2::SendRequest<Carried> {
-        self.carrier.sender.clone()
+    pub(super) fn sender(&self) -> SendRequest<Bytes> {
+        self.carrier.sender.borrow().clone()
     }
 
     /// A request's body, as it is sent by.
-    pub(super) fn carry(&self, body: Upload) -> Carried {
-        if body.is_end_stream() {
-            return Either::Left(Empty::new());
-        }
-        Either::Right(Box::pin(Going { upload: body, stream: self.stream.clone() }))
+    pub(super) fn carry(&self, body: Upload, to: SendStream<Bytes>) -> Uploading {
+        Uploading::new(to, body, self.carrier.clone(), self.stream.clone())
     }
 
     /// The connection is given no more requests.
@@ -230,12 +241,16 @@ impl Drop for Place {
 }
 
 impl Shared {
-    /// A place on the newest connection from which something came no longer ago than `at_most`, and how long ago.
-    pub fn take(&self, now: Moment, at_most: Duration) -> Option<(Place, Duration)> {
+    /// A place on the newest connection from which something came no longer ago than `at_most`, and how long ago. One with a body gets
+    /// none where uploads stand still.
+    pub fn take(&self, now: Moment, at_most: Duration, body: &UploadState) -> Option<(Place, Duration)> {
         let mut carriers = self.carriers.borrow_mut();
         carriers.retain(|carrier| !carrier.is_over());
         let idle = |carrier: &Carrier| now.since(carrier.pulse.heard());
-        let fit = |carrier: &&Rc<Carrier>| carrier.has_room() && idle(carrier) <= at_most.min(KEPT_FOR);
+        let takes_body = |carrier: &Carrier| body.is_empty() || !carrier.uploads.stand_still(now);
+        let fit = |carrier: &&Rc<Carrier>| {
+            carrier.has_room() && idle(carrier) <= at_most.min(KEPT_FOR) && takes_body(carrier)
+        };
         let carrier = carriers.iter().rev().find(fit)?;
         Some((carrier.place(), idle(carrier)))
     }
@@ -244,7 +259,13 @@ impl Shared {
     ///
     /// # Errors
     /// There is none. Nothing of any request was sent.
-    pub async fn open(self: &Rc<Shared>, way: &Way, timeout: Duration, clock: Clock) -> Result<Place, Failure> {
+    pub async fn open(
+        self: &Rc<Shared>,
+        way: &Way,
+        timeout: Duration,
+        clock: Clock,
+        body: &UploadState,
+    ) -> Result<Place, Failure> {
         let opening = async {
             loop {
                 let opening = self.on_its_way().unwrap_or_else(|| self.begin(way.clone(), timeout, clock));
@@ -256,7 +277,7 @@ impl Shared {
                     None => return Err(Failure::Connect { error: io::ErrorKind::Other.into() }), // its task panicked
                     // More may have waited for it than it carries.
                     Some(Ok(carrier)) if carrier.has_room() && !carrier.is_over() => return Ok(carrier.place()),
-                    Some(Ok(_)) => match self.take(clock.now(), STALE_AFTER) {
+                    Some(Ok(_)) => match self.take(clock.now(), STALE_AFTER, body) {
                         Some((place, _)) => return Ok(place),
                         None => continue,
                     },
@@ -301,7 +322,7 @@ impl Shared {
     /// Among the others stay those that are fresh: for the want of one it was opened, and each that stayed for longer would have one more
     /// beside it a second later.
     fn add(&self, carrier: Rc<Carrier>, now: Moment) {
-        self.carries.set(Some(carrier.allowed.get().min(STREAMS_MAX)));
+        self.carries.set(Some(carrier.carries()));
         let mut carriers = self.carriers.borrow_mut();
         carriers.retain(|other| !other.is_over() && now.since(other.pulse.heard()) <= STALE_AFTER);
         if carriers.len() == KEPT_MAX {
@@ -321,50 +342,40 @@ impl Shared {
 /// many requests it takes.
 async fn raise(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, clock: Clock) -> Result<Rc<Carrier>, Failure> {
     let pulse = Pulse::new(clock);
-    let io = TokioIo::new(Watched::new(stream, pulse.clone()));
-    let builder = {
-        let mut builder = http2::Builder::new(LocalExec);
-        builder
-            .initial_max_send_streams(0) // until SETTINGS
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER)
-            .max_header_list_size(HEAD_MAX)
-            // Each response that is given up on may still have pieces on their way, for which h2 says RST_STREAM once more, and counts that
-            // against its own side. After 1,024 in all it would close the connection under everybody.
-            .max_local_error_reset_streams(None)
-            .max_concurrent_reset_streams(10 * STREAMS_MAX);
-        builder
-    };
-    let handshake = builder.handshake::<_, Carried>(io).await;
+    let stream = Watched::new(stream, pulse.clone());
+    let handshake = builder().handshake::<_, Bytes>(stream).await;
     let (sender, mut connection) = handshake.map_err(|_| ended_early(&pulse))?;
-    poll_fn(|context| {
-        pulse.wake_next(context.waker());
-        match Pin::new(&mut connection).poll(context) {
-            Poll::Ready(_) => Poll::Ready(Err(ended_early(&pulse))),
-            Poll::Pending if connection.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
-        }
+    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        Poll::Ready(_) => Poll::Ready(Err(ended_early(&pulse))),
+        Poll::Pending if connection.max_concurrent_send_streams() > 0 => Poll::Ready(Ok(())),
+        Poll::Pending => Poll::Pending,
     })
     .await?;
-    let allowed = Rc::new(Cell::new(connection.current_max_send_streams()));
-    let (told, heard) = (allowed.clone(), pulse.clone());
-    // hyper hands requests on in it, and the connection itself is another task of hyper's. Both end when nobody can send any more.
+    // It ends when nobody can send any more.
     tasks::spawn(async move {
-        let ended = poll_fn(|context| {
-            // hyper would not look before the next request: one that comes after GOAWAY, or for which there is no room any more.
-            heard.wake_next(context.waker());
-            let polled = Pin::new(&mut connection).poll(context);
-            told.set(connection.current_max_send_streams());
-            polled
-        });
-        if let Err(error) = ended.await {
+        if let Err(error) = connection.await {
             tracing::trace!(%error, "connection to an endpoint ended");
         }
     });
     let (running, begun, retired, open) = (Cell::default(), Cell::default(), Cell::default(), Rc::default());
-    let last_used = Cell::new(clock.now());
-    Ok(Rc::new(Carrier { sender, allowed, pulse, running, open, begun, last_used, retired }))
+    let (sender, uploads, last_used) = (RefCell::new(sender), Uploads::new(clock.now()), Cell::new(clock.now()));
+    Ok(Rc::new(Carrier { sender, pulse, uploads, running, open, begun, last_used, retired }))
+}
+
+fn builder() -> client::Builder {
+    let mut builder = client::Builder::new();
+    builder
+        .initial_max_send_streams(0) // until SETTINGS
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(HEAD_MAX)
+        // Each response that is given up on may still have pieces on their way, for which h2 says RST_STREAM once more, and counts that
+        // against its own side. After 1,024 in all it would close the connection under everybody.
+        .max_local_error_reset_streams(None)
+        .max_concurrent_reset_streams(10 * STREAMS_MAX);
+    builder
 }
 
 /// The connection is over, and no request was sent.

@@ -1,5 +1,5 @@
-//! What comes from an endpoint over a connection of HTTP/2, watched on its way to hyper: when something last came, what it began with, and
-//! what TLS had to say. hyper tells none of that, or not until it is too late to ask.
+//! What comes from an endpoint over a connection of HTTP/2, watched on its way to h2: when something last came, what it began with, and
+//! what TLS had to say. h2 tells none of that, or not until it is too late to ask.
 
 use super::connect::of_tls;
 use crate::domain::Moment;
@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection, and what is noted of it.
@@ -25,8 +25,6 @@ pub(super) struct Pulse {
     heard: Cell<Moment>,
     first: Cell<First>,
     tls: RefCell<Option<rustls::Error>>,
-    /// Who wants to know of the next that comes.
-    waker: RefCell<Option<Waker>>,
 }
 
 /// What came first.
@@ -42,7 +40,7 @@ pub(super) enum First {
 impl Pulse {
     pub(super) fn new(clock: Clock) -> Rc<Pulse> {
         let (heard, first) = (Cell::new(clock.now()), Cell::new(First::Nothing));
-        Rc::new(Pulse { clock, heard, first, tls: RefCell::default(), waker: RefCell::default() })
+        Rc::new(Pulse { clock, heard, first, tls: RefCell::default() })
     }
 
     /// When something last came; when it was opened, if nothing has.
@@ -59,19 +57,11 @@ impl Pulse {
         self.tls.borrow().clone()
     }
 
-    /// Wakes that task, once, when something comes.
-    pub(super) fn wake_next(&self, waker: &Waker) {
-        self.waker.replace(Some(waker.clone()));
-    }
-
     fn note(&self, came: &[u8]) {
         if let (First::Nothing, Some(first)) = (self.first.get(), came.first()) {
             self.first.set(if *first == 0 { First::Frame } else { First::Other });
         }
         self.heard.set(self.clock.now());
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
     }
 }
 

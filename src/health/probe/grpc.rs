@@ -2,13 +2,13 @@
 //!
 //! Not here: any other call of gRPC.
 
-use super::{http2, not_answered};
+use super::{cut, http2};
 use crate::domain::ProbeFailure;
+use crate::upstream::Download;
 use bytes::Bytes;
 use http::uri::Scheme;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The answer is two bytes in a frame of seven.
@@ -32,13 +32,13 @@ where
     http2::exchange(stream, request(service, host, scheme), judge).await
 }
 
-fn request(service: &str, host: &str, scheme: Scheme) -> Request<Full<Bytes>> {
+fn request(service: &str, host: &str, scheme: Scheme) -> Request<Bytes> {
     let uri = Uri::builder().scheme(scheme).authority(host).path_and_query("/grpc.health.v1.Health/Check").build();
     Request::post(uri.expect("the config has checked that the host can stand in a URL"))
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers")
         .header(header::USER_AGENT, super::USER_AGENT)
-        .body(Full::new(message(service)))
+        .body(message(service))
         .expect("all of it is fixed, but for the URL")
 }
 
@@ -55,7 +55,7 @@ fn message(service: &str) -> Bytes {
 }
 
 /// A trailer, or where nothing else follows a header, says how the call went; then its message counts.
-async fn judge(response: Response<Incoming>) -> Result<(), ProbeFailure> {
+async fn judge(response: Response<Download>) -> Result<(), ProbeFailure> {
     if response.status() != StatusCode::OK {
         return Err(ProbeFailure::Status(response.status().as_u16()));
     }
@@ -66,7 +66,7 @@ async fn judge(response: Response<Incoming>) -> Result<(), ProbeFailure> {
     }
     let (mut message, mut trailers) = (Vec::new(), head.headers);
     while let Some(frame) = body.frame().await {
-        match frame.map_err(|error| not_answered(&error))?.into_data() {
+        match frame.map_err(|error| cut(&error))?.into_data() {
             Ok(data) if message.len() + data.len() > LARGEST_ANSWER => return Err(ProbeFailure::Malformed),
             Ok(data) => message.extend_from_slice(&data),
             Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),

@@ -3,15 +3,15 @@
 //! Not here: the connection (`upstream::connect`), the time limit (the front page).
 
 use super::lag::{self, Reading};
-use super::{http2, not_answered};
+use super::{HEAD_MAX, cut, http2, not_answered};
 use crate::config::{HttpProbe, HttpVersion, ProbeMethod};
 use crate::domain::ProbeFailure;
+use crate::upstream::Download;
 use crate::upstream::client::is_chunked_or_none;
 use bytes::Bytes;
 use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::pin::pin;
@@ -46,11 +46,12 @@ where
             return http2::exchange(stream, request, async |response| judge(response, asked).await).await;
         }
     }
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| not_answered(&error))?;
+    let handshake = http1::Builder::new().max_buf_size(HEAD_MAX).handshake(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.map_err(|error| not_answered(&error))?;
     let mut answer = pin!(async move {
+        let request = request.map(Full::new);
         let response = sender.send_request(request).await.map_err(|error| not_answered(&error))?;
-        judge(response, asked).await
+        judge(response.map(Download::of_http1), asked).await
     });
     tokio::select! {
         biased;
@@ -63,7 +64,7 @@ where
 /// Whether an answer is what is expected, and the lag that it tells.
 type Judged = (Result<(), ProbeFailure>, Reading);
 
-async fn judge(response: Response<Incoming>, asked: &HttpProbe) -> Result<Judged, ProbeFailure> {
+async fn judge(response: Response<Download>, asked: &HttpProbe) -> Result<Judged, ProbeFailure> {
     // No request would be given such an answer: a probe that took it would lie.
     if !is_chunked_or_none(response.headers()) {
         return Err(ProbeFailure::Malformed);
@@ -77,7 +78,7 @@ async fn judge(response: Response<Incoming>, asked: &HttpProbe) -> Result<Judged
     Ok((verdict, lag))
 }
 
-fn request(asking: &Asking<'_>, scheme: Scheme) -> Request<Full<Bytes>> {
+fn request(asking: &Asking<'_>, scheme: Scheme) -> Request<Bytes> {
     let Asking { asked, host, version } = *asking;
     let method = match asked.method {
         ProbeMethod::Get => Method::GET,
@@ -92,9 +93,8 @@ fn request(asking: &Asking<'_>, scheme: Scheme) -> Request<Full<Bytes>> {
             request.uri(uri.expect("the config has checked that the host can stand in a URL"))
         }
     };
-    let mut request = request
-        .body(Full::default())
-        .expect("the config has checked that the path and the host can stand in a request");
+    let mut request =
+        request.body(Bytes::new()).expect("the config has checked that the path and the host can stand in a request");
     for (name, value) in &asked.headers {
         request.headers_mut().insert(name, value.clone()); // in place of ours, if it is the User-Agent
     }
@@ -111,10 +111,10 @@ fn is_expected(asked: &HttpProbe, status: StatusCode) -> Result<(), ProbeFailure
 
 /// Reads the body to its end or to our bound, and looks for the text in that. One that breaks off is a failed probe, as it
 /// would be a failed page; one that stalls runs into the timeout.
-async fn read(mut body: Incoming, text: Option<&str>) -> Result<(), ProbeFailure> {
+async fn read(mut body: Download, text: Option<&str>) -> Result<(), ProbeFailure> {
     let (mut left, mut kept) = (BODY_READ, Vec::new());
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| not_answered(&error))?;
+        let frame = frame.map_err(|error| cut(&error))?;
         let piece = frame.data_ref().map_or(&[][..], |piece| piece);
         if text.is_some() {
             kept.extend_from_slice(&piece[..piece.len().min(left)]);

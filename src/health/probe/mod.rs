@@ -15,6 +15,7 @@ use crate::config::{Address, Backend, Endpoint, GrpcProbe, HttpProbe, HttpVersio
 use crate::domain::{Name, ProbeFailure, ProbeResult};
 use crate::runtime::clock::Clock;
 use crate::upstream::connect::{connect, of_tls, secure};
+use crate::upstream::download::Broken;
 use crate::upstream::failure::nobody_listens;
 use crate::upstream::{Failure, ProxyHeader, Shortage, Socket};
 use ::http::uri::Scheme;
@@ -27,6 +28,9 @@ use tokio_rustls::client::TlsStream;
 
 /// Unless `probe.headers` has another.
 const USER_AGENT: &str = "hotspare-probe";
+
+/// What a head may have: as much as one that answers a request, which is given no larger one either.
+const HEAD_MAX: usize = crate::upstream::client::BUFFER_MAX;
 
 /// What to probe, and how. Where two are equal, one probe answers for both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -181,6 +185,25 @@ fn not_answered(error: &hyper::Error) -> ProbeFailure {
         ProbeFailure::Reset
     } else {
         ProbeFailure::Malformed
+    }
+}
+
+/// The same of HTTP/2. An endpoint that resets the stream, or leaves, has not answered.
+fn broken_http2(error: &h2::Error) -> ProbeFailure {
+    match error.get_io() {
+        // h2 tells no more of it than its kind, and nothing but TLS finds fault with what was read.
+        Some(error) if error.kind() == io::ErrorKind::InvalidData => ProbeFailure::Tls,
+        Some(_) => ProbeFailure::Reset,
+        None if error.is_remote() => ProbeFailure::Reset,
+        None => ProbeFailure::Malformed,
+    }
+}
+
+/// A body that ended before its end.
+fn cut(error: &Broken) -> ProbeFailure {
+    match error {
+        Broken::Http1(error) => not_answered(error),
+        Broken::Http2(error) => broken_http2(error),
     }
 }
 

@@ -71,8 +71,9 @@ async fn keep_one(worker: &Rc<Worker>, place: &EndpointView) {
     let lease = over(TokioIo::new(stream)).await.unwrap();
     let local = worker.endpoint(place);
     local.kept.give_back(lease, worker.clock.now());
+    let nothing = UploadState::whole(worker.clock.now());
     loop {
-        if let Some(taken) = local.kept.take(worker.clock.now(), PATIENCE) {
+        if let Some(taken) = local.kept.take(worker.clock.now(), PATIENCE, &nothing) {
             return local.kept.give_back(taken.lease, worker.clock.now());
         }
         tokio::task::yield_now().await; // its task has not run yet

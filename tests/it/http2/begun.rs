@@ -138,3 +138,18 @@ async fn half_a_body_is_not_taken_for_the_whole_though_its_stream_ends_without_a
     assert_eq!(door.failures(FailureKind::Cut), 2);
     door.stop().await;
 }
+
+/// docs/decisions/0019: what users lost is counted, not what broke.
+#[tokio::test(flavor = "local")]
+async fn each_request_that_a_broken_connection_carried_counts_as_a_failure() {
+    let primary = Frames::start(|_, id| (Vec::new(), if id == 9 { Then::Close } else { Then::GoOn })).await;
+    let door = patient(&[primary.address]).backend("hedge = false\nretry = false").start().await;
+    let many = door.client().many().await;
+    let sent = (0..5).map(|_| many.send(request("GET", "https://localhost/", "")));
+    for response in futures_util::future::join_all(sent).await {
+        assert_eq!(response.unwrap().status(), 502);
+    }
+    assert_eq!(primary.asked(), [1, 3, 5, 7, 9].map(|id| (0, id)), "by one connection");
+    assert_eq!((failures(&door), door.failures(FailureKind::Reset)), (5, 5));
+    door.stop().await;
+}

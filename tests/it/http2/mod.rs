@@ -3,11 +3,13 @@
 mod begun;
 mod endpoint;
 mod frames;
+mod hints;
 mod leaving;
 mod passing;
 mod room;
 mod sacred;
 mod sharing;
+mod uploads;
 mod wrong;
 
 use crate::harness::Door;

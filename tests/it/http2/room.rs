@@ -35,7 +35,7 @@ async fn a_connection_on_which_no_more_requests_are_allowed_is_given_none() {
 }
 
 #[tokio::test(flavor = "local")]
-async fn a_request_that_goes_on_after_its_response_has_its_place_for_as_long() {
+async fn a_request_has_its_place_for_no_longer_than_its_response_takes() {
     let primary = Frames::start_with(allow(1), |_, id| (answer(id, "main"), Then::GoOn)).await;
     let door = before(primary.address).backend("timeouts = { head = \"1s\" }").start().await;
     let stream = door.client().connect("localhost", Version::H2).await;
@@ -50,8 +50,7 @@ async fn a_request_that_goes_on_after_its_response_has_its_place_for_as_long() {
     for _ in 0..3 {
         assert_eq!(&door.client().post("/", "").await.body()[..], b"main");
     }
-    assert_eq!(primary.asked(), [(0, 1), (1, 1), (1, 3), (1, 5)]);
-    sending.send_data(Bytes::from_static(b"the last"), true).unwrap();
+    assert_eq!(primary.asked(), [(0, 1), (0, 3), (0, 5), (0, 7)]);
     running.abort();
     door.stop().await;
 }
