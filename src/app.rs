@@ -2,6 +2,7 @@
 //!
 //! Not here: where a config comes from and what a rejected one means (`reload`), signals and words for people (`cli`).
 
+pub mod certificates;
 mod state_dir;
 
 use crate::admin::{self, Phase, Readiness, Socket};
@@ -171,6 +172,7 @@ impl Hotspare {
             hotspare.order(hotspare.shares(bound)?).await;
         }
         hotspare.readiness.set(Phase::Ready);
+        certificates::tell_of(&hotspare.published().load().config.certificates, clock.wall());
         Ok(hotspare)
     }
 
@@ -202,6 +204,7 @@ impl Hotspare {
         }
         self.set_modes(&before.config, &config);
         say_what_needs_a_restart(&before.config, &config);
+        certificates::tell_of(&config.certificates, self.clock.wall());
         Ok(generation)
     }
 
@@ -258,6 +261,10 @@ impl Hotspare {
 
     pub fn published(&self) -> &Arc<Published> {
         &self.supervisor.published
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// What the workers count.

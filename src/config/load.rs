@@ -1,6 +1,8 @@
 //! The config read from disk: its text, and the certificates, keys and pages it names, relative to its own directory.
 
 use super::Config;
+use super::folder::Folder;
+use super::pairs::InForce;
 use super::parse::{Surroundings, cores, descriptors, parse_in, resolve};
 use super::problem::{FileTrouble, Problems};
 use super::token::SecretFile;
@@ -21,12 +23,22 @@ pub const STATE_DIR: &str = "/var/lib/hotspare";
 /// # Errors
 /// One problem if the file can't be read; else as [`parse_in`].
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    load_over(path, None)
+}
+
+/// The same where something is in force, whose certificates stay where those in the files are worse.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(path: &Path, in_force: Option<InForce<'_>>) -> Result<Config, Problems> {
     let name = path.display().to_string();
     let text = text(path).map_err(|trouble| Problems::of_file(&name, trouble))?;
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let folder = Folder::of(path);
     let surroundings = Surroundings {
-        files: &|file| bytes(&directory.join(file)),
-        secrets: &|file| secret(&directory.join(file)),
+        files: &|file| bytes(&folder.path(file)),
+        directories: &|directory| folder.names(directory),
+        in_force,
+        secrets: &|file| secret(&folder.path(file)),
         state_dir: Some(Path::new(STATE_DIR)),
         resolve: &resolve,
         roots: &trust::system,
@@ -34,7 +46,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
         descriptors: descriptors(),
     };
     let config = parse_in(&name, &text, &surroundings)?;
-    Ok(Config { state_dir: config.state_dir.map(|state_dir| directory.join(state_dir)), ..config })
+    Ok(Config { state_dir: config.state_dir.map(|state_dir| folder.path(&state_dir)), ..config })
 }
 
 fn text(path: &Path) -> Result<String, FileTrouble> {
@@ -64,7 +76,7 @@ fn secret(path: &Path) -> io::Result<SecretFile> {
     Ok(SecretFile { mode: file.metadata()?.mode(), bytes: whole(file)? })
 }
 
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     whole(File::open(path)?)
 }
 
@@ -163,6 +175,6 @@ mod tests {
         let file = directory.path().join("hotspare.toml");
         std::fs::write(&file, include_str!("../../config/minimal.toml")).unwrap();
         let config = load(&file).unwrap();
-        assert_eq!(&*config.listeners[0].tls.as_ref().unwrap().certificates[0].file, "certs/site.pem");
+        assert_eq!(&*config.listeners[0].tls.as_ref().unwrap().shown(None).file, "certs/site.pem");
     }
 }

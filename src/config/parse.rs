@@ -3,6 +3,8 @@
 
 use super::backend::{self, Backends};
 use super::pages::{PageFiles, Pages};
+use super::pair_files::Pairs;
+use super::pairs::InForce;
 use super::problem::{Form, Problems, Report, What};
 use super::rescue::{self, Rescue};
 use super::sites::{Site, Sites, Upgrades};
@@ -33,6 +35,10 @@ const MAX_BUFFERED: usize = 256 << 20;
 pub struct Surroundings<'a> {
     /// Reads a certificate, a key or a page, named as in the config.
     pub files: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// The names of what is in a directory, likewise.
+    pub directories: &'a dyn Fn(&Path) -> io::Result<Vec<String>>,
+    /// The certificates in force, which stay where what should take their place is worse; `None`: nothing is in force.
+    pub in_force: Option<InForce<'a>>,
     /// Reads a file that only its owner should have, likewise.
     pub secrets: &'a dyn Fn(&Path) -> io::Result<SecretFile>,
     /// The default of `state_dir`.
@@ -52,17 +58,37 @@ pub struct Surroundings<'a> {
 /// are resolved by the system; this may block.
 ///
 /// # Errors
-/// All problems at once; of text that is not TOML, all of its syntax errors.
+/// All problems at once; of text that is not TOML, all of its syntax errors. It has no directories.
 pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Config, Problems> {
+    parse_over(name, text, files, None)
+}
+
+/// The same where something is in force, whose certificates stay where those in the files are worse.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_over(
+    name: &str,
+    text: &str,
+    files: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    in_force: Option<InForce<'_>>,
+) -> Result<Config, Problems> {
     let secrets = |path: &Path| Ok(SecretFile { bytes: files(path)?, mode: 0o600 });
     let roots = &trust::system;
     let (cores, descriptors) = (cores(), descriptors());
     let resolve = &resolve;
+    let directories = &no_directories;
+    let (secrets, state_dir) = (&secrets, None);
     parse_in(
         name,
         text,
-        &Surroundings { files, secrets: &secrets, state_dir: None, resolve, roots, cores, descriptors },
+        &Surroundings { files, directories, in_force, secrets, state_dir, resolve, roots, cores, descriptors },
     )
+}
+
+/// A config that is no file has files handed in, one by one.
+pub(super) fn no_directories(_: &Path) -> io::Result<Vec<String>> {
+    Err(io::Error::other("only a config file can name a directory"))
 }
 
 /// As [`parse`], with all that it depends on handed in.
@@ -147,8 +173,9 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
     });
     let admin_address = admin.as_ref().map(|(address, _)| address.value);
     let trusted = proxies::read(top);
-    let listeners = listener::read(report, surroundings, top, admin_address, trusted.as_ref());
-    let backends = backend::read(report, surroundings, top);
+    let pairs = Pairs::new(surroundings);
+    let listeners = listener::read(report, &pairs, top, admin_address, trusted.as_ref());
+    let backends = backend::read(report, &pairs, top);
     let sites = sites(report, surroundings, top, &backends);
 
     let (sites, (admin_address, token)) = (sites?, admin?);
@@ -161,6 +188,7 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, top: &mut Table<'_>)
         state_dir: state_dir?.value,
         admin: Admin { address: admin_address.value, token },
         listeners: listeners?,
+        certificates: pairs.into_certificates(),
         backends: probe_hosts(backends.all?, &sites),
         sites: Sites::new(sites),
     })
@@ -262,6 +290,8 @@ mod tests {
         let cores = NonZeroUsize::MIN;
         let surroundings = Surroundings {
             files: &files,
+            directories: &no_directories,
+            in_force: None,
             secrets: &secrets,
             state_dir: None,
             resolve: &resolve,

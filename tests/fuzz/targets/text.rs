@@ -33,6 +33,8 @@ pub fn config(bytes: &[u8]) {
     };
     let surroundings = Surroundings {
         files: &files,
+        directories: &|_| Err(ErrorKind::NotFound.into()),
+        in_force: None,
         secrets: &secrets,
         state_dir: None,
         resolve: &resolve,
