@@ -17,8 +17,11 @@ const MOST: usize = 20_000;
 /// The pairs that a config names, as far as it has been read.
 pub(super) struct Pairs<'a> {
     pub(super) surroundings: &'a Surroundings<'a>,
-    loaded: RefCell<HashMap<PairName, Result<Arc<Pair>, Vec<What>>>>,
+    loaded: RefCell<HashMap<PairName, Loaded>>,
 }
+
+/// A pair, or all that is wrong with its files.
+type Loaded = Result<Arc<Pair>, Vec<What>>;
 
 impl<'a> Pairs<'a> {
     pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Pairs<'a> {
@@ -97,7 +100,7 @@ impl<'a> Pairs<'a> {
         self.surroundings.in_force
     }
 
-    fn load(&self, name: &PairName) -> Result<Arc<Pair>, Vec<What>> {
+    fn load(&self, name: &PairName) -> Loaded {
         if let Some(known) = self.loaded.borrow().get(name) {
             return known.clone();
         }

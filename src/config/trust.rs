@@ -252,6 +252,23 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_of_our_own_that_is_replaced_is_shown_from_then_on() {
+        let made = |name: &str| {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+            let pem = |bytes| PemFile { name, bytes };
+            Pair::made(Certificate::load(pem(certificate.as_bytes()), pem(key.as_bytes())).unwrap())
+        };
+        let (own, next) = (made("a"), made("b"));
+        let trust = Trust::new(roots(&["a"]), Some(&own));
+        own.put_to_use(crate::config::InUse::clone(&next.in_use()));
+        for client in [trust.for_traffic(HttpVersion::Http1), trust.for_probes(HttpVersion::Http2)] {
+            let shown = client.client_auth_cert_resolver.resolve(&[], &[]).unwrap();
+            assert!(Arc::ptr_eq(&shown, &next.certificate().key));
+        }
+    }
+
+    #[test]
     fn names_for_tls_are_dns_names_and_addresses() {
         let said = |host: &str| server_name(host).map(|name| name.to_str().into_owned());
         for (host, name) in
