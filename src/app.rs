@@ -2,6 +2,7 @@
 //!
 //! Not here: where a config comes from and what a rejected one means (`reload`), signals and words for people (`cli`).
 
+pub mod certificates;
 mod former;
 mod state_dir;
 
@@ -172,6 +173,7 @@ impl Hotspare {
             hotspare.order(hotspare.shares(bound)?).await;
         }
         hotspare.readiness.set(Phase::Ready);
+        certificates::tell_of(&hotspare.published().load().config.certificates, clock.wall());
         Ok(hotspare)
     }
 
@@ -203,6 +205,7 @@ impl Hotspare {
         }
         self.set_modes(&before.config, &config);
         say_what_needs_a_restart(&before.config, &config);
+        certificates::tell_of(&config.certificates, self.clock.wall());
         former::hold(before);
         Ok(generation)
     }
@@ -260,6 +263,10 @@ impl Hotspare {
 
     pub fn published(&self) -> &Arc<Published> {
         &self.supervisor.published
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// What the workers count.

@@ -4,8 +4,8 @@ use super::{Asked, Readiness, State, line};
 use crate::config::Token;
 use crate::config::token::SecretFile;
 use crate::config::{
-    Admin, Backend, Certificate, Config, Endpoint, Limits, Listener, Pool, Probe, ProbeKind, Protocols, Scheme, Sites,
-    Timeouts, Tls,
+    Admin, Backend, Certificate, Certificates, Config, Endpoint, Limits, Listener, Pair, Pool, Probe, ProbeKind,
+    Profile, Protocols, Scheme, Sites, Timeouts, Tls,
 };
 use crate::domain::Order;
 use crate::domain::{
@@ -17,9 +17,10 @@ use crate::runtime::clock::Clock;
 use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use rustls::crypto::aws_lc_rs;
+use rustls::sign::CertifiedKey;
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
@@ -86,6 +87,7 @@ pub fn view(pools: &[Place]) -> View {
         waiting: None,
         standing: Vec::new(),
     };
+    let pair = pair();
     let config = Config {
         workers: NonZeroUsize::new(WORKERS).unwrap(),
         max_connections: 1_000,
@@ -94,7 +96,8 @@ pub fn view(pools: &[Place]) -> View {
         drain_timeout: Duration::from_secs(30),
         state_dir: None,
         admin: Admin { address: "127.0.0.1:9900".parse().unwrap(), token: None },
-        listeners: vec![Arc::new(listener())],
+        listeners: vec![Arc::new(listener(&pair))],
+        certificates: Certificates::new(vec![pair]),
         sites: Sites::default(),
         backends: vec![backend.clone()],
     };
@@ -172,13 +175,14 @@ fn backend(pools: &[Place]) -> Backend {
     }
 }
 
-fn listener() -> Listener {
+fn listener(pair: &Arc<Pair>) -> Listener {
+    let protocols = Protocols { http1: true, h2: true };
     Listener {
         mode: 0o660,
         address: "[::]:443".parse::<std::net::SocketAddr>().unwrap().into(),
         only_v6: false,
-        tls: Some(Arc::new(tls())),
-        protocols: Protocols { http1: true, h2: true },
+        tls: Tls::new(vec![pair.clone()], protocols, Profile::Intermediate, None).map(Arc::new),
+        protocols,
         redirect: None,
         proxy_protocol: crate::config::ProxyProtocol::Off,
         trusted: crate::config::Proxies::default(),
@@ -187,16 +191,18 @@ fn listener() -> Listener {
 }
 
 /// One certificate for `sites.example`, from `certs/site.pem`, that expires in 2100.
-fn tls() -> Tls {
-    let made = rcgen::generate_simple_self_signed(["sites.example".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
-    let key = Arc::new(rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], key));
-    let certificate = Certificate {
-        file: "certs/site.pem".into(),
-        names: vec!["sites.example".into()],
-        not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800),
-        key: key.clone(),
-    };
-    Tls::new(vec![Arc::new(certificate)], Protocols { http1: true, h2: true }).unwrap()
+fn pair() -> Arc<Pair> {
+    Pair::made(certificate("certs/site.pem", SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800)))
+}
+
+/// A certificate for `sites.example`, from that file.
+pub fn certificate(file: &str, not_after: SystemTime) -> Certificate {
+    static MADE: LazyLock<Arc<CertifiedKey>> = LazyLock::new(|| {
+        let made = rcgen::generate_simple_self_signed(["sites.example".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
+        Arc::new(CertifiedKey::new(vec![made.cert.der().clone()], key))
+    });
+    let (names, not_before, key) = (vec!["sites.example".into()], SystemTime::UNIX_EPOCH, MADE.clone());
+    Certificate { file: file.into(), names, not_before, not_after, key }
 }

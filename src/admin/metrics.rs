@@ -7,6 +7,7 @@
 //!
 //! Not here: what is counted and when (`telemetry`, `health`, `proxy`, `edge`), what each metric means (docs/metrics.md).
 
+use super::certificates;
 use super::departed::Departed;
 use super::family::{Family, Spread, number, seconds};
 use super::process::Process;
@@ -24,9 +25,8 @@ use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Response classes in the order of [`BackendCells::responses`].
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -97,6 +97,7 @@ impl Collector for Scrape {
         families.extend(connections(&self.workers));
         families.extend(memory(&self.workers, &view));
         families.extend(configuration(&view));
+        families.extend(certificates::families(&view.config.certificates));
         families.extend(Process::read().map(process).unwrap_or_default());
         families
     }
@@ -286,27 +287,15 @@ fn memory(workers: &Workers, view: &View) -> [MetricFamily; 3] {
     [buffered.done(), Family::single(&names::BUFFERED_MAX, most), not_buffered.done()]
 }
 
-fn configuration(view: &View) -> [MetricFamily; 4] {
-    let mut expiry = Family::new(&names::CERTIFICATE_EXPIRY);
-    for (file, not_after) in expiries(view) {
-        let unix = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        expiry.add([file], unix.as_secs_f64());
-    }
+fn configuration(view: &View) -> [MetricFamily; 3] {
     let mut build = Family::new(&names::BUILD_INFO);
     build.add([env!("CARGO_PKG_VERSION")], 1.0);
     let most = view.config.max_connections as f64;
     [
         Family::single(&names::CONFIG_GENERATION, number(view.generation.0)),
         Family::single(&names::CONNECTIONS_MAX, most),
-        expiry.done(),
         build.done(),
     ]
-}
-
-/// Each certificate file once, though several listeners may use it.
-fn expiries(view: &View) -> BTreeMap<&str, SystemTime> {
-    let certificates = view.config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    certificates.flat_map(|tls| &tls.certificates).map(|found| (&*found.file, found.not_after)).collect()
 }
 
 fn process(process: Process) -> Vec<MetricFamily> {
@@ -349,7 +338,7 @@ fn level<T>(cells: &PerWorker<T>, read: impl Fn(&T) -> i64) -> f64 {
     number(u64::try_from(sum_of(cells, read)).unwrap_or(0))
 }
 
-fn flag(set: bool) -> f64 {
+pub(super) fn flag(set: bool) -> f64 {
     if set { 1.0 } else { 0.0 }
 }
 
@@ -442,6 +431,9 @@ mod tests {
             r#"hotspare_loop_lag_seconds{worker="1"} 0.0015"#,
             r#"hotspare_endpoint_lag_seconds{backend="sites",pool="oregon",endpoint="10.2.0.11:8080"} 2.5"#,
             r#"hotspare_certificate_expiry_timestamp_seconds{file="certs/site.pem"} 4102444800"#,
+            r#"hotspare_certificate_refused{file="certs/site.pem"} 0"#,
+            "hotspare_certificates 1",
+            "hotspare_certificate_soonest_expiry_timestamp_seconds 4102444800",
             "hotspare_config_generation 7",
         ] {
             assert_has(&page, line);

@@ -13,6 +13,7 @@
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
 pub mod answer;
+mod certificates;
 pub mod commands;
 mod departed;
 mod family;

@@ -3,10 +3,11 @@
 //!
 //! Not here: what the fields mean (`status`), how an endpoint or a pool came to its health (`domain`).
 
+use super::certificates;
 use super::metrics::{by_outcome, in_flight_at, sum_of};
 use super::status::{
-    BackendStatus, CertificateStatus, CommandStatus, EndpointStatus, ListenerStatus, PoolStatus, RECENT, SCHEMA,
-    Status, TransitionStatus, WaitingStatus, WritesStatus,
+    BackendStatus, CERTIFICATES, CommandStatus, EndpointStatus, ListenerStatus, PoolStatus, RECENT, SCHEMA, Status,
+    TransitionStatus, WaitingStatus, WritesStatus,
 };
 use super::{Phase, State};
 use crate::config::Listener;
@@ -18,9 +19,6 @@ use crate::health::{BackendView, EndpointView, PoolView, Told, View};
 use crate::telemetry::control::Control;
 use crate::telemetry::words;
 use std::time::{Duration, SystemTime};
-
-/// Certificates are a problem when they end within this; renewal usually happens a month before.
-const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// The picture of this moment.
 pub fn picture(state: &State) -> Status {
@@ -205,26 +203,16 @@ impl Now {
     }
 
     fn listener(self, listener: &Listener) -> ListenerStatus {
-        let certificates = listener.tls.iter().flat_map(|tls| &tls.certificates);
+        let certificates = listener.tls.as_ref().map_or_else(Vec::new, |tls| tls.by_urgency());
         ListenerStatus {
             address: listener.address.to_string(),
             tls: listener.tls.is_some(),
+            more_certificates: certificates.len().saturating_sub(CERTIFICATES),
             certificates: certificates
-                .map(|certificate| CertificateStatus {
-                    file: certificate.file.to_string(),
-                    names: certificate.names.iter().map(|name| name.to_string()).collect(),
-                    not_after: words::time(certificate.not_after),
-                    left_seconds: self.left(certificate.not_after),
-                })
+                .iter()
+                .take(CERTIFICATES)
+                .map(|in_use| certificates::status(in_use, self.wall))
                 .collect(),
-        }
-    }
-
-    /// Seconds until `then`, negative when it has passed.
-    fn left(self, then: SystemTime) -> f64 {
-        match then.duration_since(self.wall) {
-            Ok(left) => seconds(left),
-            Err(passed) => -seconds(passed.duration()),
         }
     }
 
@@ -278,24 +266,14 @@ fn problems(status: &Status, view: &View, control: &Control, now: Now) -> Vec<St
         let writes = words::count(backend.waiting_writes, "write");
         (Severity::Refused, format!("{}: {writes} waiting for a verdict", backend.name))
     }));
-    let mut certificates: Vec<_> = status.listeners.iter().flat_map(|listener| &listener.certificates).collect();
-    certificates.sort_by(|a, b| a.file.cmp(&b.file));
-    certificates.dedup_by(|a, b| a.file == b.file);
-    for certificate in certificates {
-        let span = words::span(Duration::from_secs_f64(certificate.left_seconds.abs()));
-        if certificate.left_seconds < 0.0 {
-            problems.push((Severity::Refused, format!("certificate {} expired {span} ago", certificate.file)));
-        } else if certificate.left_seconds < EXPIRES_SOON.as_secs_f64() {
-            problems.push((Severity::ToCome, format!("certificate {} expires in {span}", certificate.file)));
-        }
-    }
+    certificates::problems(&view.config.certificates, now.wall, &mut problems);
     problems.sort_by_key(|(severity, _)| *severity); // stable: the order of the configuration within each
     problems.into_iter().map(|(_, words)| words).collect()
 }
 
 /// What a problem means to users; worst first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Severity {
+pub(super) enum Severity {
     Refused,
     OnTheSpare,
     LessInReserve,
@@ -384,7 +362,7 @@ fn up(pool: &PoolSnapshot) -> String {
 }
 
 /// To the millisecond: what more there is nobody reads, and not every parser reads it back as it was.
-fn seconds(span: Duration) -> f64 {
+pub(super) fn seconds(span: Duration) -> f64 {
     Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)).as_secs_f64()
 }
 

@@ -14,6 +14,9 @@ pub const SCHEMA: u32 = 1;
 /// How many of the newest transitions are told.
 pub const RECENT: usize = 20;
 
+/// How many certificates of a listener are told.
+pub const CERTIFICATES: usize = 100;
+
 /// Everything.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -135,7 +138,11 @@ pub struct EndpointStatus {
 pub struct ListenerStatus {
     pub address: String,
     pub tls: bool,
+    /// Those that need a look first, at most [`CERTIFICATES`]: refused ones, then what expires soonest.
     pub certificates: Vec<CertificateStatus>,
+    /// How many there are besides.
+    #[serde(default)]
+    pub more_certificates: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -145,6 +152,9 @@ pub struct CertificateStatus {
     pub not_after: String,
     /// Negative: expired.
     pub left_seconds: f64,
+    /// Why this is not the one in the file; null: it is.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -28,13 +28,12 @@ pub fn run(path: &Path, color: Color, out: &mut dyn Write, err: &mut dyn Write) 
 /// What is in a config, in one line.
 pub fn summary(config: &Config) -> String {
     let pools = || config.backends.iter().flat_map(|backend| &backend.pools);
-    let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     [
         count(config.listeners.len(), "listener"),
         count(config.backends.len(), "backend"),
         count(pools().count(), "pool"),
         count(pools().map(|pool| pool.endpoints.len()).sum::<usize>(), "endpoint"),
-        count(tls.map(|tls| tls.certificates.len()).sum::<usize>(), "certificate"),
+        count(config.certificates.all().len(), "certificate"),
     ]
     .join(", ")
 }

@@ -138,6 +138,10 @@ fn certificates(page: &mut Page, status: &Status) {
         page.line("certificates");
         page.rows(&rows);
     }
+    match status.listeners.iter().map(|listener| listener.more_certificates).max() {
+        None | Some(0) => {}
+        Some(more) => page.line(&format!("  and {}", words::count(more, "more certificate"))),
+    }
 }
 
 fn recent(page: &mut Page, status: &Status) {
@@ -259,6 +263,7 @@ mod tests {
             names: vec!["sites.example".to_owned(), "*.sites.example".to_owned()],
             not_after: String::new(),
             left_seconds: 1_130_400.0,
+            refused: None,
         };
         let transition = TransitionStatus {
             at: String::new(),
@@ -290,6 +295,7 @@ mod tests {
                 address: "[::]:443".to_owned(),
                 tls: true,
                 certificates: vec![certificate],
+                more_certificates: 0,
             }],
             recent: vec![transition],
         }

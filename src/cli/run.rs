@@ -1,11 +1,11 @@
 //! `hotspare run`: the office's thread. Signals in, reloads and the drain out.
 
 use super::{Run, Verdict, color, complain, quick};
-use crate::app::Hotspare;
-use crate::reload::{self, Source};
+use crate::app::{Hotspare, certificates};
+use crate::reload::{self, Before, Source};
 use crate::runtime::clock::Clock;
 use crate::runtime::signals::{Signal, Signals};
-use crate::runtime::turns;
+use crate::runtime::{tasks, turns};
 use crate::telemetry::log::{self, Format};
 use crate::telemetry::words::count;
 use anyhow::Context;
@@ -58,7 +58,7 @@ async fn attend(source: Source, mut signals: Signals) -> anyhow::Result<Verdict>
 
 /// `None`: the config has problems, which have been said.
 async fn start(source: &Source) -> anyhow::Result<Option<Hotspare>> {
-    let config = match reload::load(source).await.context("reading the config failed")? {
+    let config = match reload::load(source, None).await.context("reading the config failed")? {
         Ok(config) => config,
         Err(problems) => {
             let (text, problems) = (problems.render(color()), count(problems.len(), "problem"));
@@ -78,6 +78,8 @@ async fn start(source: &Source) -> anyhow::Result<Option<Hotspare>> {
 }
 
 async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> Verdict {
+    let (published, folder) = (hotspare.published().clone(), source.folder());
+    tasks::spawn(certificates::keep(published, folder, hotspare.clock(), certificates::EVERY));
     loop {
         let signal = tokio::select! {
             signal = signals.next() => signal,
@@ -89,9 +91,10 @@ async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> 
         if signal != Signal::Hangup {
             break;
         }
+        let before = Some(Before::of(&hotspare));
         // Names may take long to resolve; whoever ends us does not wait for that.
         tokio::select! {
-            loaded = reload::load(&source) => reload::reload(&mut hotspare, loaded).await,
+            loaded = reload::load(&source, before) => reload::reload(&mut hotspare, loaded).await,
             () = signals.end() => break,
         }
     }

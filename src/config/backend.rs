@@ -1,6 +1,7 @@
 //! `[[backend]]` read: failback, tally, timeouts and more. Not here: its `probe` and its pools, which have files of their own.
 
 use super::include::{Extent, Top};
+use super::pair_files::Pairs;
 use super::pools::{self, Found, name};
 use super::probe;
 use super::problem::{Report, What};
@@ -9,7 +10,7 @@ use super::rescue::{self, Rescue};
 use super::rules;
 use super::table::{Seen, Table};
 use super::units::TIMEOUT;
-use super::{Backend, HttpVersion, Scheme, Surroundings, Timeouts};
+use super::{Backend, HttpVersion, Scheme, Timeouts};
 use crate::domain::{Name, Percent, Rules};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -32,9 +33,9 @@ pub(super) struct Backends {
 }
 
 /// All backends, and that no two share a name.
-pub(super) fn read(report: &Report, surroundings: &Surroundings<'_>, top: &mut Top<'_>) -> Backends {
+pub(super) fn read(report: &Report, pairs: &Pairs<'_>, top: &mut Top<'_>) -> Backends {
     let mut names = Seen::new(report);
-    let mut found = Found::new(surroundings);
+    let mut found = Found::new(pairs);
     let read = top.each("backend", "[[backend]]", |table| {
         let (name, backend) = one(report, table, &mut names, &mut found);
         Some((name, backend)) // either may be missing without the other

@@ -1,18 +1,13 @@
 //! Certificates, loaded: chains with the keys that fit them, and the names they cover.
 //!
-//! Not here: which one a client is shown (`tls`); whether one has expired, which is no error: users behind a warning
-//! page are better off than users behind a proxy that does not start. `not_after` is for the metric that says so in
-//! time.
+//! Not here: which one a client is shown (`tls`); where they are read from, and what becomes of one whose time is not now (`pairs`).
 
-use super::Surroundings;
-use super::problem::{Form, Instead, What};
-use super::table::{Table, Value};
+use super::problem::{Instead, What};
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, crypto::aws_lc_rs};
+use rustls::{InconsistentKeys, SignatureAlgorithm, crypto::aws_lc_rs};
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -24,6 +19,7 @@ pub struct Certificate {
     pub file: Box<str>,
     /// DNS names it covers, lower case; `*.example.org` covers one label. IP addresses as a Host header has them.
     pub names: Vec<Box<str>>,
+    pub not_before: SystemTime,
     pub not_after: SystemTime,
     pub key: Arc<CertifiedKey>,
 }
@@ -39,7 +35,7 @@ impl Certificate {
     /// The certificate in one file with the key in another, or all that is wrong with them.
     pub(super) fn load(cert: PemFile<'_>, key: PemFile<'_>) -> Result<Certificate, Vec<What>> {
         let chain = chain(cert).and_then(|chain| Ok((facts(cert, &chain)?, chain)));
-        let ((names, not_after), chain, private_key) = match (chain, private_key(key)) {
+        let (Facts { names, not_before, not_after }, chain, private_key) = match (chain, private_key(key)) {
             (Ok((facts, chain)), Ok(private_key)) => (facts, chain, private_key),
             (chain, key) => return Err([chain.err(), key.err()].into_iter().flatten().collect()),
         };
@@ -56,7 +52,12 @@ impl Certificate {
             other => bad_key(other.to_string()), // another crate's enum
         });
         let pair = pair.map_err(|what| vec![what])?;
-        Ok(Certificate { file: cert.name.into(), names, not_after, key: Arc::new(pair) })
+        Ok(Certificate { file: cert.name.into(), names, not_before, not_after, key: Arc::new(pair) })
+    }
+
+    /// The kind of its key: clients differ in which they take.
+    pub fn kind(&self) -> SignatureAlgorithm {
+        self.key.key.algorithm()
     }
 
     /// Whether a client that trusts it may use it for `host` (RFC 9525, section 6.3: a wildcard is one whole label).
@@ -66,36 +67,6 @@ impl Certificate {
             Some(wildcard) => above == Some(wildcard),
             None => **name == *host,
         })
-    }
-}
-
-/// Reads `cert` and `key` of a table.
-pub(super) fn read(surroundings: &Surroundings<'_>, table: &mut Table<'_>) -> Option<Certificate> {
-    let read = |value: &Value<'_>| {
-        let name = value.text(Form::FileName, |text| (!text.is_empty()).then_some(text))?;
-        match (surroundings.files)(Path::new(name)) {
-            Ok(bytes) => Some((name.to_owned(), bytes)),
-            Err(error) => {
-                value.note(What::Unreadable { file: name.to_owned(), error: error.to_string() });
-                None
-            }
-        }
-    };
-    let cert = table.required("cert", "cert = \"certs/site.pem\"", read);
-    let key = table.required("key", "key = \"certs/site.key\"", read);
-    let (cert, key) = (cert?, key?);
-    fn pem((name, bytes): &(String, Vec<u8>)) -> PemFile<'_> {
-        PemFile { name, bytes }
-    }
-    match Certificate::load(pem(&cert.value), pem(&key.value)) {
-        Ok(certificate) => Some(certificate),
-        Err(problems) => {
-            for what in problems {
-                let at = if what.is_about_the_key() { &key } else { &cert };
-                table.note_at(at, what);
-            }
-            None
-        }
     }
 }
 
@@ -155,17 +126,27 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// The names in the first certificate of a chain, and the end of its time.
-fn facts(file: PemFile<'_>, chain: &[CertificateDer<'_>]) -> Result<(Vec<Box<str>>, SystemTime), What> {
+/// What the first certificate of a chain says of itself.
+struct Facts {
+    names: Vec<Box<str>>,
+    not_before: SystemTime,
+    not_after: SystemTime,
+}
+
+fn facts(file: PemFile<'_>, chain: &[CertificateDer<'_>]) -> Result<Facts, What> {
     let der = chain.first().map_or(&[][..], |certificate| certificate.as_ref());
     let (_, certificate) = X509Certificate::from_der(der)
         .map_err(|_| What::BadCertificate { file: file.name.to_owned(), error: "it is not X.509".to_owned() })?;
-    let not_after = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
-    let not_after = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_after));
+    let time = |seconds: i64| {
+        let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    };
     // No such extension, or one that can't be read: no names. The certificate still serves as the default one.
     let names = certificate.subject_alternative_name().ok().flatten().map(|extension| &extension.value.general_names);
     let names = names.into_iter().flatten().filter_map(name).collect();
-    Ok((names, not_after.unwrap_or(SystemTime::UNIX_EPOCH)))
+    let validity = certificate.validity();
+    let (not_before, not_after) = (time(validity.not_before.timestamp()), time(validity.not_after.timestamp()));
+    Ok(Facts { names, not_before, not_after })
 }
 
 fn name(name: &GeneralName<'_>) -> Option<Box<str>> {

@@ -1,12 +1,14 @@
 //! `[[listener]]` read: address, TLS, protocols, redirect, limits.
 
-use super::certificate;
+use super::client_ca::ClientCa;
 use super::include::{Extent, Top};
+use super::pair_files::Pairs;
 use super::problem::{Form, Report, What};
 use super::proxies::{self, Proxies, ProxyProtocol};
 use super::table::{Seen, Table, Value};
+use super::tls::{Profile, Tls};
 use super::units::TIMEOUT;
-use super::{Address, Limits, Listener, Protocols, Surroundings, Tls, forms};
+use super::{Address, Limits, Listener, Protocols, forms};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -19,14 +21,13 @@ const TLS_EXAMPLE: &str = "tls = [{ cert = \"certs/site.pem\", key = \"certs/sit
 /// All listeners, and that no two share an address with each other or with `admin`.
 pub(super) fn read(
     report: &Report,
-    surroundings: &Surroundings<'_>,
+    pairs: &Pairs<'_>,
     top: &mut Top<'_>,
     admin: Option<SocketAddr>,
     trusted: Option<&Proxies>,
 ) -> Option<Vec<Arc<Listener>>> {
     let mut addresses = Seen::new(report);
-    let read =
-        top.each("listener", "[[listener]]", |table| one(surroundings, table, &mut addresses, admin, trusted))?;
+    let read = top.each("listener", "[[listener]]", |table| one(pairs, table, &mut addresses, admin, trusted))?;
     if read.is_empty() && top.extent == Extent::Whole {
         report.add(None, What::NoListener);
     }
@@ -45,7 +46,7 @@ pub(super) fn read(
 }
 
 fn one(
-    surroundings: &Surroundings<'_>,
+    pairs: &Pairs<'_>,
     table: &mut Table<'_>,
     addresses: &mut Seen<'_, Address>,
     admin: Option<SocketAddr>,
@@ -63,20 +64,29 @@ fn one(
     });
     let mode = table.or("mode", MODE, |value| value.text(Form::Mode, forms::mode));
     let protocols = table.or("protocols", Protocols { http1: true, h2: true }, protocols);
-    let certificates = table.optional("tls", |value| {
-        let read =
-            value.tables("`tls`", "tls.", TLS_EXAMPLE, |table| certificate::read(surroundings, table).map(Arc::new));
+    let listed = table.optional("tls", |value| {
+        let read = value.tables("`tls`", "tls.", TLS_EXAMPLE, |table| pairs.of_table(table));
         read?.into_iter().collect::<Option<Vec<_>>>()
     });
+    let directory = table.optional("tls_dir", |value| pairs.of_directory(value));
+    let profile = table.or("tls_profile", Profile::Intermediate, |value| value.choice(&Profile::ALL));
+    let client_ca = table.optional("client_ca_file", |value| ClientCa::read(pairs.surroundings, value));
     let redirect = table.optional("redirect", |value| value.text(Form::Redirect, forms::redirect));
     let proxy_protocol = table.or("proxy_protocol", ProxyProtocol::Off, proxies::of_listener);
     let limits = table.nested("limits", limits);
 
-    if let (Some(redirect), Some(tls)) = (&redirect, &certificates)
-        && redirect.value.is_some()
-        && tls.value.is_some()
-    {
-        table.note_at(tls, What::RedirectWithTls);
+    if let (Some(listed), Some(directory)) = (&listed, &directory) {
+        let given = [&listed.at, &directory.at].into_iter().find(|at| at.is_some());
+        if let (Some(redirect), Some(at)) = (&redirect, given)
+            && redirect.value.is_some()
+        {
+            table.note_place(at, What::RedirectWithTls);
+        }
+        let profile = profile.as_ref().map(|profile| ("tls_profile", &profile.at));
+        let client_ca = client_ca.as_ref().map(|client_ca| ("client_ca_file", &client_ca.at));
+        for (key, at) in [profile, client_ca].into_iter().flatten().filter(|(_, at)| at.is_some() && given.is_none()) {
+            table.note_place(at, What::NoTlsHere { key });
+        }
     }
     let is_unix = address.as_ref().map(|address| matches!(address.value, Address::Unix(_)));
     if let (Some(proxy_protocol), Some(trusted), Some(is_unix)) = (&proxy_protocol, trusted, is_unix)
@@ -95,7 +105,9 @@ fn one(
         table.note_at(mode, What::ModeOfTcp);
     }
     let protocols = protocols?.value;
-    let tls = certificates?.value.and_then(|certificates| Tls::new(certificates, protocols)).map(Arc::new);
+    let certificates = [listed?.value, directory?.value].into_iter().flatten().flatten().collect();
+    let (profile, client_ca) = (profile?.value, client_ca?.value);
+    let tls = Tls::new(certificates, protocols, profile, client_ca.as_ref()).map(Arc::new);
     Some(Listener {
         address: address?.value,
         mode: mode?.value,

@@ -2,7 +2,9 @@
 //! directory.
 
 use super::Config;
+use super::folder::Folder;
 use super::include;
+use super::pairs::InForce;
 use super::parse::{Surroundings, cores, descriptors, parse_in, resolve};
 use super::problem::{FileTrouble, Problems};
 use super::token::SecretFile;
@@ -23,14 +25,24 @@ pub const STATE_DIR: &str = "/var/lib/hotspare";
 /// # Errors
 /// One problem if the file can't be read; else as [`parse_in`].
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    load_over(path, None)
+}
+
+/// The same where something is in force, whose certificates stay where those in the files are worse.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(path: &Path, in_force: Option<InForce<'_>>) -> Result<Config, Problems> {
     let name = path.display().to_string();
     let text = bytes(path).map_err(|error| trouble(&error)).and_then(text_of);
     let text = text.map_err(|trouble| Problems::of_file(&name, trouble))?;
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let folder = Folder::of(path);
     let surroundings = Surroundings {
-        files: &|file| bytes(&directory.join(file)),
-        secrets: &|file| secret(&directory.join(file)),
-        include: &|pattern| include::list(directory, pattern),
+        files: &|file| bytes(&folder.path(file)),
+        directories: &|directory| folder.names(directory),
+        in_force,
+        secrets: &|file| secret(&folder.path(file)),
+        include: &|pattern| include::list(folder.directory(), pattern),
         state_dir: Some(Path::new(STATE_DIR)),
         resolve: &resolve,
         roots: &trust::system,
@@ -38,7 +50,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
         descriptors: descriptors(),
     };
     let config = parse_in(&name, &text, &surroundings)?;
-    Ok(Config { state_dir: config.state_dir.map(|state_dir| directory.join(state_dir)), ..config })
+    Ok(Config { state_dir: config.state_dir.map(|state_dir| folder.path(&state_dir)), ..config })
 }
 
 /// A config file's text.
@@ -69,7 +81,7 @@ fn secret(path: &Path) -> io::Result<SecretFile> {
     Ok(SecretFile { mode: file.metadata()?.mode(), bytes: whole(file)? })
 }
 
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     whole(File::open(path)?)
 }
 
@@ -168,6 +180,6 @@ mod tests {
         let file = directory.path().join("hotspare.toml");
         std::fs::write(&file, include_str!("../../config/minimal.toml")).unwrap();
         let config = load(&file).unwrap();
-        assert_eq!(&*config.listeners[0].tls.as_ref().unwrap().certificates[0].file, "certs/site.pem");
+        assert_eq!(&*config.listeners[0].tls.as_ref().unwrap().shown(None).file, "certs/site.pem");
     }
 }

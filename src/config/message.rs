@@ -10,7 +10,7 @@ mod forms;
 use super::near::nearest;
 use super::problem::{Form, Instead, Place, What};
 use super::units::Span;
-use files::{file, include, page, token};
+use files::{file, include, no_key_beside, no_pair, page, token, too_many_pairs};
 use forms::{hint, remedy};
 
 /// One problem in words. `also` labels a second place.
@@ -166,6 +166,11 @@ pub(super) fn text(what: &What) -> Text {
             "this backend has a `secondary` and no `primary`",
             "secondary to what?",
             "call it `primary` if it is the only pool",
+        ),
+        W::NoTlsHere { key } => say(
+            format!("`{key}` is of no use to this listener"),
+            "clients come here without TLS: it has neither `tls` nor `tls_dir`",
+            "leave it out, or name a certificate",
         ),
         W::RedirectWithTls => say(
             "a listener that redirects has no `tls`",
@@ -336,7 +341,7 @@ pub(super) fn text(what: &What) -> Text {
                 Instead::TheOther => "it holds a private key",
                 Instead::SomethingElse => "it has no \"-----BEGIN CERTIFICATE-----\"",
             },
-            "it must hold, in PEM form, the certificates of the authorities that issue those of the pool's endpoints",
+            "it must hold, in PEM form, the certificates of the authorities to believe",
         ),
         W::BadCertificate { file, error } => say(
             format!("{} holds a certificate that can't be used", shown(file)),
@@ -352,6 +357,9 @@ pub(super) fn text(what: &What) -> Text {
             },
             "it must hold the certificate's private key in PEM form (PKCS #8, PKCS #1 or SEC 1)",
         ),
+        W::NoKeyBeside { cert, key } => no_key_beside(cert, key),
+        W::NoPair { directory } => no_pair(directory),
+        W::TooManyPairs { directory, count, most } => too_many_pairs(directory, *count, *most),
         W::EncryptedKey { file } => say(
             format!("the key in {} is encrypted", shown(file)),
             "nobody is there to type a passphrase when it is needed",
@@ -372,6 +380,13 @@ pub(super) fn text(what: &What) -> Text {
         ),
     }
 }
+
+/// The fact in one sentence, for the log.
+pub(super) fn sentence(what: &What) -> String {
+    let Text { title, label, .. } = text(what);
+    if label.is_empty() { title } else { format!("{title}: {label}") }
+}
+
 /// `"a" or "b"`.
 fn quoted(choices: &[&str]) -> String {
     choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")

@@ -2,12 +2,14 @@
 //!
 //! Past this module no value can be wrong: sizes are bytes, durations are `Duration`s, routes are compiled,
 //! certificates are loaded and fit their keys, pages are read, addresses are resolved. A `Config` is never changed, only replaced by
-//! the next one.
+//! the next one; but the certificate in use of a pair is, when its files are replaced (`watch`).
 //!
 //! Not here: when to read it (`reload`), what is bound from it (`edge`), what follows from it (`health`).
 
 mod backend;
 pub mod certificate;
+pub mod client_ca;
+mod folder;
 mod forms;
 mod include;
 mod listener;
@@ -15,6 +17,8 @@ mod load;
 mod message;
 mod near;
 pub mod pages;
+mod pair_files;
+pub mod pairs;
 mod parse;
 mod pools;
 mod probe;
@@ -26,18 +30,23 @@ mod rules;
 mod schema;
 pub mod sites;
 mod table;
+mod tickets;
 pub mod tls;
 pub mod token;
 pub mod trust;
 mod units;
+pub mod watch;
 pub mod way;
 
 use crate::domain::{Name, PoolWrites, Rules, Setup};
 pub use certificate::Certificate;
-pub use load::{STATE_DIR, load};
+pub use client_ca::ClientCa;
+pub use folder::Folder;
+pub use load::{STATE_DIR, load, load_over};
 pub use near::nearest;
 pub use pages::{Page, Pages};
-pub use parse::{Surroundings, parse, parse_in};
+pub use pairs::{Certificates, InForce, InUse, Pair, Refusal};
+pub use parse::{Surroundings, parse, parse_in, parse_over};
 pub use probe::{GrpcProbe, HttpProbe, Probe, ProbeKind, ProbeMethod};
 use problem::Place;
 pub use problem::{Color, Problems};
@@ -50,10 +59,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-pub use tls::Tls;
+pub use tls::{Clients, Profile, Tls};
 pub use token::Token;
 pub use trust::Trust;
 pub use units::{Span, duration};
+pub use watch::{News, Watch};
 pub use way::{Address, HttpVersion, Peer, Scheme, Way};
 
 /// Everything the file says, checked.
@@ -75,6 +85,8 @@ pub struct Config {
     pub admin: Admin,
     /// At least one; addresses are unique.
     pub listeners: Vec<Arc<Listener>>,
+    /// All that listeners show to clients, and pools to endpoints.
+    pub certificates: Certificates,
     /// Host names and path prefixes to sites.
     pub sites: Sites,
     /// At least one, in the order of the file; names are unique.

@@ -4,6 +4,8 @@
 use super::backend::{self, Backends};
 use super::include::{self, Extent, Included, Top};
 use super::pages::{PageFiles, Pages};
+use super::pair_files::Pairs;
+use super::pairs::InForce;
 use super::problem::{Form, IncludeTrouble, Problems, Report, Source, What};
 use super::rescue::{self, Rescue};
 use super::sites::{Site, Sites, Upgrades};
@@ -35,6 +37,10 @@ const MAX_BUFFERED: usize = 256 << 20;
 pub struct Surroundings<'a> {
     /// Reads a file that the config includes, a certificate, a key or a page, named as in the config.
     pub files: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// The names of what is in a directory, likewise.
+    pub directories: &'a dyn Fn(&Path) -> io::Result<Vec<String>>,
+    /// The certificates in force, which stay where what should take their place is worse; `None`: nothing is in force.
+    pub in_force: Option<InForce<'a>>,
     /// Reads a file that only its owner should have, likewise.
     pub secrets: &'a dyn Fn(&Path) -> io::Result<SecretFile>,
     /// The files of a pattern of `include`, named likewise, in their order.
@@ -56,26 +62,48 @@ pub struct Surroundings<'a> {
 /// are resolved by the system; this may block.
 ///
 /// # Errors
-/// All problems at once; of text that is not TOML, all of its syntax errors.
+/// All problems at once; of text that is not TOML, all of its syntax errors. It has no directories.
 pub fn parse(name: &str, text: &str, files: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<Config, Problems> {
+    parse_over(name, text, files, None)
+}
+
+/// The same where something is in force, whose certificates stay where those in the files are worse.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_over(
+    name: &str,
+    text: &str,
+    files: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    in_force: Option<InForce<'_>>,
+) -> Result<Config, Problems> {
     let secrets = |path: &Path| Ok(SecretFile { bytes: files(path)?, mode: 0o600 });
     let roots = &trust::system;
     let (cores, descriptors) = (cores(), descriptors());
     let resolve = &resolve;
+    let directories = &no_directories;
+    let (secrets, state_dir) = (&secrets, None);
     parse_in(
         name,
         text,
         &Surroundings {
             files,
-            secrets: &secrets,
+            directories,
+            in_force,
+            secrets,
             include: &|pattern| include::list(Path::new(""), pattern),
-            state_dir: None,
+            state_dir,
             resolve,
             roots,
             cores,
             descriptors,
         },
     )
+}
+
+/// A config that is no file has files handed in, one by one.
+pub(super) fn no_directories(_: &Path) -> io::Result<Vec<String>> {
+    Err(io::Error::other("only a config file can name a directory"))
 }
 
 /// As [`parse`], with all that it depends on handed in.
@@ -196,8 +224,9 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>) -
     });
     let admin_address = admin.as_ref().map(|(address, _)| address.value);
     let trusted = proxies::read(top);
-    let listeners = listener::read(report, surroundings, all, admin_address, trusted.as_ref());
-    let backends = backend::read(report, surroundings, all);
+    let pairs = Pairs::new(surroundings);
+    let listeners = listener::read(report, &pairs, all, admin_address, trusted.as_ref());
+    let backends = backend::read(report, &pairs, all);
     let sites = sites(report, surroundings, all, &backends);
 
     let (sites, (admin_address, token)) = (sites?, admin?);
@@ -210,6 +239,7 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>) -
         state_dir: state_dir?.value,
         admin: Admin { address: admin_address.value, token },
         listeners: listeners?,
+        certificates: pairs.into_certificates(),
         backends: probe_hosts(backends.all?, &sites),
         sites: Sites::new(sites),
     })
@@ -320,6 +350,8 @@ mod tests {
         let cores = NonZeroUsize::MIN;
         let surroundings = Surroundings {
             files: &files,
+            directories: &no_directories,
+            in_force: None,
             secrets: &secrets,
             include: &|_| Ok(Vec::new()),
             state_dir: None,

@@ -2,14 +2,15 @@
 //!
 //! Not here: whom we believe over TLS (`trust`), how endpoints are probed (`probe`).
 
-use super::certificate::{self, Certificate};
 use super::forms::{self, HostPort};
+use super::pair_files::Pairs;
+use super::pairs::Pair;
 use super::probe::{Probing, Speaks};
 use super::problem::{Form, Report, What};
 use super::rules;
 use super::table::{Field, Seen, Table, Value};
 use super::trust::{self, Roots, Trust};
-use super::{Address, Endpoint, Peer, Place, Pool, Scheme, Surroundings, Way};
+use super::{Address, Endpoint, Peer, Place, Pool, Scheme, Way};
 use crate::domain::Name;
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ const POOLS: &str = "pools = [{ name = \"new-jersey\", endpoints = [\"10.1.0.11:
 
 /// What is found out once for all backends.
 pub(super) struct Found<'a> {
-    surroundings: &'a Surroundings<'a>,
+    pairs: &'a Pairs<'a>,
     resolver: Resolver<'a>,
     roots: Roots<'a>,
     /// So many so far, in all pools of all of them.
@@ -30,9 +31,10 @@ pub(super) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Found<'a> {
+    pub(super) fn new(pairs: &'a Pairs<'a>) -> Found<'a> {
+        let surroundings = pairs.surroundings;
         let resolver = Resolver { resolve: surroundings.resolve, known: HashMap::new() };
-        Found { surroundings, resolver, roots: Roots::new(surroundings), endpoints: 0 }
+        Found { pairs, resolver, roots: Roots::new(surroundings), endpoints: 0 }
     }
 }
 
@@ -62,7 +64,7 @@ pub(super) fn read(
     let mut names = Seen::new(report);
     let mut endpoints = Endpoints { taken: HashMap::new(), pools: 0, resolver: &mut found.resolver };
     let common = Common { scheme, probing };
-    let mut keys = Keys { surroundings: found.surroundings, roots: &mut found.roots };
+    let mut keys = Keys { pairs: found.pairs, roots: &mut found.roots };
     let mut pool = |table: &mut Table<'_>| pool(table, common, &mut names, &mut endpoints, &mut keys);
     let primary = table.optional("primary", |value| value.table(&mut pool));
     let secondary = table.optional("secondary", |value| value.table(&mut pool));
@@ -91,7 +93,7 @@ pub(super) fn read(
 
 /// What a pool's keys for TLS lead to.
 struct Keys<'k, 'a> {
-    surroundings: &'a Surroundings<'a>,
+    pairs: &'a Pairs<'a>,
     roots: &'k mut Roots<'a>,
 }
 
@@ -144,8 +146,8 @@ fn tls(
 ) -> Option<PoolTls> {
     let name = table.optional("tls_name", |value| value.text(Form::TlsName, trust::server_name));
     let file: Option<Field<Option<Trust>>> = table.optional("ca_file", |value| keys.roots.of_file(value));
-    let own: Option<Field<Option<Certificate>>> =
-        table.optional("client_cert", |value| value.table(|table| certificate::read(keys.surroundings, table)));
+    let own: Option<Field<Option<Arc<Pair>>>> =
+        table.optional("client_cert", |value| value.table(|table| keys.pairs.of_table(table)));
     let (name, file, own) = (name?, file?, own?);
     let probing = probing?;
     let all = |trust| PoolTls::ByAll(trust, name.value.clone());

@@ -177,6 +177,10 @@ pub enum What {
     PoolsTwice,
     SecondaryAlone,
     RedirectWithTls,
+    /// A listener's key for TLS where there is none.
+    NoTlsHere {
+        key: &'static str,
+    },
     /// A listener that requires PROXY headers, and no proxy is trusted.
     NobodyTrusted,
     /// The same on a Unix socket.
@@ -279,7 +283,7 @@ pub enum What {
         file: String,
         instead: Instead,
     },
-    /// No certificate in a pool's `ca_file`.
+    /// No certificate in a file of authorities.
     NoAuthority {
         file: String,
         instead: Instead,
@@ -292,6 +296,20 @@ pub enum What {
     NoKey {
         file: String,
         instead: Instead,
+    },
+    /// A certificate in a directory of pairs, and its key is not there.
+    NoKeyBeside {
+        cert: String,
+        key: String,
+    },
+    /// No certificate in a directory of pairs.
+    NoPair {
+        directory: String,
+    },
+    TooManyPairs {
+        directory: String,
+        count: usize,
+        most: usize,
     },
     EncryptedKey {
         file: String,

@@ -5,7 +5,7 @@
 
 use super::Surroundings;
 use super::message::rule;
-use super::parse::read;
+use super::parse::{no_directories, read};
 use super::problem::{Form, Report};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
@@ -140,6 +140,8 @@ fn recorded() -> Rc<Recorder> {
     let recorder = Rc::new(Recorder::default());
     let nothing = |_: &Path| Err(ErrorKind::NotFound.into());
     let surroundings = Surroundings {
+        directories: &no_directories,
+        in_force: None,
         files: &nothing,
         secrets: &|_| Err(ErrorKind::NotFound.into()),
         include: &|_| Ok(Vec::new()),

@@ -1,16 +1,16 @@
 //! Whom we believe at the other end of TLS to an endpoint: the roots in a pool's `ca_file`, or this machine's own, and the
 //! name that a certificate must be for.
 //!
-//! Not here: our own certificates (`certificate`, `tls`), the handshake (`upstream::connect`).
+//! Not here: our own certificates (`certificate`, `pairs`), those of clients (`client_ca`), the handshake (`upstream::connect`).
 
-use super::certificate::{self, Certificate, PemFile};
+use super::certificate::{self, PemFile};
+use super::pairs::Pair;
 use super::problem::{Form, What};
 use super::table::{Table, Value};
 use super::{HttpVersion, Surroundings};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite::TLS13_AES_128_GCM_SHA256};
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, TrustAnchor};
-use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -75,7 +75,7 @@ impl Hash for Trust {
 
 impl Trust {
     /// `own` is shown to whoever asks for a certificate.
-    pub fn new(roots: impl Into<Arc<RootCertStore>>, own: Option<&Certificate>) -> Trust {
+    pub fn new(roots: impl Into<Arc<RootCertStore>>, own: Option<&Arc<Pair>>) -> Trust {
         let (provider, roots) = (Arc::new(aws_lc_rs::default_provider()), roots.into());
         let digest = digest(&roots, own);
         let client = ClientConfig::builder_with_provider(provider)
@@ -84,7 +84,7 @@ impl Trust {
             .with_root_certificates(roots.clone());
         let mut client = match own {
             None => client.with_no_client_auth(),
-            Some(own) => client.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.key.clone()))),
+            Some(own) => client.with_client_cert_resolver(own.clone()),
         };
         // A resumed session shows no certificate: one that has expired since would pass for good. Traffic may resume, for the probes
         // are asked the same and do not.
@@ -105,12 +105,13 @@ impl Trust {
     }
 
     /// The same roots, and our own certificate with them.
-    pub(super) fn showing(&self, own: &Certificate) -> Trust {
+    pub(super) fn showing(&self, own: &Arc<Pair>) -> Trust {
         Trust::new(self.roots.clone(), Some(own))
     }
 }
 
-fn digest(roots: &RootCertStore, own: Option<&Certificate>) -> Arc<[u8]> {
+/// Of the roots, and of our certificate as it is now.
+pub(super) fn digest(roots: &RootCertStore, own: Option<&Arc<Pair>>) -> Arc<[u8]> {
     let suite = TLS13_AES_128_GCM_SHA256.tls13().expect("it is one of TLS 1.3");
     let parts = |root: &'_ TrustAnchor<'_>| {
         let constraints = root.name_constraints.as_ref().map_or(&[][..], AsRef::as_ref);
@@ -118,7 +119,8 @@ fn digest(roots: &RootCertStore, own: Option<&Certificate>) -> Arc<[u8]> {
     };
     let mut all: Vec<_> = roots.roots.iter().map(parts).collect();
     all.sort_unstable();
-    let shown = own.map_or(&[][..], |own| &own.key.cert).iter().map(|part| part.to_vec());
+    let own = own.map(|own| own.certificate());
+    let shown = own.iter().flat_map(|own| &own.key.cert).map(|part| part.to_vec());
     let mut hash = suite.common.hash_provider.start();
     for part in all.into_iter().flatten().chain(shown) {
         hash.update(&part.len().to_be_bytes());
@@ -154,10 +156,7 @@ impl<'a> Roots<'a> {
         if let Some(trust) = self.files.get(file) {
             return Some(trust.clone());
         }
-        let bytes = (self.surroundings.files)(Path::new(file))
-            .map_err(|error| What::Unreadable { file: file.to_owned(), error: error.to_string() });
-        let roots = bytes.and_then(|bytes| authorities(PemFile { name: file, bytes: &bytes }));
-        match roots {
+        match read(self.surroundings, file) {
             Ok(roots) => {
                 let trust = Trust::new(roots, None);
                 self.files.insert(file.to_owned(), trust.clone());
@@ -184,6 +183,13 @@ impl<'a> Roots<'a> {
     }
 }
 
+/// The authorities in a file, at least one.
+pub(super) fn read(surroundings: &Surroundings<'_>, file: &str) -> Result<RootCertStore, What> {
+    let bytes = (surroundings.files)(Path::new(file))
+        .map_err(|error| What::Unreadable { file: file.to_owned(), error: error.to_string() })?;
+    authorities(PemFile { name: file, bytes: &bytes })
+}
+
 fn authorities(file: PemFile<'_>) -> Result<RootCertStore, What> {
     let chain = certificate::chain(file).map_err(|what| match what {
         What::NoCertificate { file, instead } => What::NoAuthority { file, instead },
@@ -206,6 +212,7 @@ pub(super) fn system() -> Vec<CertificateDer<'static>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Certificate;
     use super::*;
 
     fn roots(names: &[&str]) -> RootCertStore {
@@ -236,12 +243,29 @@ mod tests {
             let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
             let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
             let pem = |bytes| PemFile { name, bytes };
-            Certificate::load(pem(certificate.as_bytes()), pem(key.as_bytes())).unwrap()
+            Pair::made(Certificate::load(pem(certificate.as_bytes()), pem(key.as_bytes())).unwrap())
         };
         let (plain, own, other) = (Trust::new(roots(&["a"]), None), own("b"), own("b"));
         assert_eq!(plain.showing(&own), plain.showing(&own));
         assert_ne!(plain.showing(&own), plain);
         assert_ne!(plain.showing(&own), plain.showing(&other));
+    }
+
+    #[test]
+    fn a_certificate_of_our_own_that_is_replaced_is_shown_from_then_on() {
+        let made = |name: &str| {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+            let pem = |bytes| PemFile { name, bytes };
+            Pair::made(Certificate::load(pem(certificate.as_bytes()), pem(key.as_bytes())).unwrap())
+        };
+        let (own, next) = (made("a"), made("b"));
+        let trust = Trust::new(roots(&["a"]), Some(&own));
+        own.put_to_use(crate::config::InUse::clone(&next.in_use()));
+        for client in [trust.for_traffic(HttpVersion::Http1), trust.for_probes(HttpVersion::Http2)] {
+            let shown = client.client_auth_cert_resolver.resolve(&[], &[]).unwrap();
+            assert!(Arc::ptr_eq(&shown, &next.certificate().key));
+        }
     }
 
     #[test]

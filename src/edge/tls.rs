@@ -1,6 +1,6 @@
 //! Before HTTP: the TLS handshake, or on a plain listener a look at the first bytes. Says which HTTP follows.
 //!
-//! Not here: which certificate is shown (`config::certificate`).
+//! Not here: which certificate is shown (`config::tls`).
 
 use super::pulse::Protocol;
 use super::stream::{Stream, Wire};

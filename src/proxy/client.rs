@@ -83,6 +83,6 @@ impl Client {
 #[derive(Debug)]
 pub struct Secure {
     pub sni: Option<Box<str>>,
-    /// The setup in force when it was accepted; `tls.shown(sni)` is the certificate that the client saw.
+    /// The setup in force when it was accepted; it knows which certificates a client was shown that asked for `sni`.
     pub tls: Arc<Tls>,
 }

@@ -251,6 +251,7 @@ pub(super) mod tests {
             state_dir: None,
             admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
             listeners: Vec::new(),
+            certificates: Default::default(),
             sites: Sites::default(),
             backends: Vec::new(),
         };

@@ -6,12 +6,14 @@ use super::Client;
 use super::headers::Upgrading;
 use super::judge;
 use super::websocket;
+use crate::config::Clients;
 use crate::config::sites::{Found, Site};
 use crate::domain::Class;
 use crate::health::View;
 use crate::upstream::client::is_chunked_or_none;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Where a request belongs.
@@ -81,6 +83,9 @@ pub fn find<'a, B>(view: &'a View, client: &Client, request: &Request<B>) -> Res
     }
     let authority = Authority::of(request)?;
     let name = HostName::parse(authority.text())?;
+    if !is_asked_under_its_name(client, name.as_str()) {
+        return Err(Refusal::Misdirected);
+    }
     let path = normal_path(request.uri().path());
     let site = match view.config.sites.find(name.as_str(), &path) {
         Found::Site(site) => site,
@@ -222,7 +227,18 @@ fn other_sni(client: &Client, host: &str) -> bool {
 }
 
 fn shown_certificate_covers(client: &Client, host: &str) -> bool {
-    client.secure.as_ref().is_some_and(|secure| secure.tls.shown(secure.sni.as_deref()).covers(host))
+    client.secure.as_ref().is_some_and(|secure| secure.tls.covers(secure.sni.as_deref(), host))
+}
+
+/// Where clients must show a certificate, what they proved by it they proved to the name that they asked TLS for: each request's host must
+/// be that one. A client that asks by an address asks TLS for no name (RFC 6066, section 3).
+fn is_asked_under_its_name(client: &Client, host: &str) -> bool {
+    let Some(secure) = &client.secure else { return true };
+    match (secure.tls.clients, secure.sni.as_deref()) {
+        (Clients::Anyone, _) => true,
+        (Clients::Known, Some(sni)) => sni.eq_ignore_ascii_case(host),
+        (Clients::Known, None) => host.is_empty() || host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok(),
+    }
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

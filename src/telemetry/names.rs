@@ -176,7 +176,13 @@ metrics! {
     CONFIG_GENERATION = Gauge "hotspare_config_generation" "generations" []
         "The number of the configuration in force.";
     CERTIFICATE_EXPIRY = Gauge "hotspare_certificate_expiry_timestamp_seconds" "seconds" ["file"]
-        "Unix time at which the certificate in this file expires.";
+        "Unix time at which the certificate in use from this file expires; of the 1,000 files that need a look first.";
+    CERTIFICATE_REFUSED = Gauge "hotspare_certificate_refused" "0 or 1" ["file"]
+        "1 while what is in the file is not put to use and the last good certificate stays; of the same files.";
+    CERTIFICATES = Gauge "hotspare_certificates" "certificates" []
+        "Certificates in use.";
+    CERTIFICATE_SOONEST = Gauge "hotspare_certificate_soonest_expiry_timestamp_seconds" "seconds" []
+        "Unix time at which the first of all certificates in use expires.";
     LOOP_LAG = Gauge "hotspare_loop_lag_seconds" "seconds" ["worker"]
         "How late the worker's loop woke from a timer when that was last measured.";
     LONGEST_TURN = Gauge "hotspare_longest_turn_seconds" "seconds" ["worker"]

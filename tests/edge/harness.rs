@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hotspare::config::{Address, Admin, Certificate, Config, Limits, Listener, Protocols, Sites, Tls};
+use hotspare::config::{Address, Admin, Certificate, Config, Limits, Listener, Pair, Profile, Protocols, Sites, Tls};
 use hotspare::domain::Generation;
 use hotspare::edge::{self, Handler, Order, worker};
 use hotspare::health::{Published, Reader, Seats, View};
@@ -193,6 +193,7 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners,
+        certificates: Default::default(),
         sites: Sites::default(),
         backends: Vec::new(),
     };
@@ -353,11 +354,12 @@ pub fn tls(alpn: &[&str]) -> (Arc<Tls>, rustls::ClientConfig) {
     let certificate_and_key = Certificate {
         file: "made.pem".into(),
         names: vec!["localhost".into()],
+        not_before: std::time::SystemTime::UNIX_EPOCH,
         not_after: std::time::SystemTime::UNIX_EPOCH,
         key: Arc::new(rustls::sign::CertifiedKey::new(vec![certificate.clone()], key)),
     };
     let protocols = Protocols { http1: alpn.contains(&"http/1.1"), h2: alpn.contains(&"h2") };
-    let tls = Tls::new(vec![Arc::new(certificate_and_key)], protocols).unwrap();
+    let tls = Tls::new(vec![Pair::made(certificate_and_key)], protocols, Profile::Intermediate, None).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate).unwrap();
     let client = rustls::ClientConfig::builder_with_provider(provider)

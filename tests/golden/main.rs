@@ -28,9 +28,19 @@ impl Files {
         let (_, other_key) = pair();
         let pem = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
         Files(HashMap::from([
+            ("other.key", other_key.clone()),
+            ("sites/d.pem", format!("{cert}{key}")),
+            ("clients.pem", cert.clone()),
+            ("pairs/a.pem", cert.clone()),
+            ("pairs/b.crt", cert.clone()),
+            ("pairs/b.key", other_key.clone()),
+            ("pairs/c.key", key.clone()),
+            ("pairs/d.pem", format!("{cert}{key}")),
+            ("pairs/.hidden.pem", String::new()),
+            ("pairs/README", "ask Jane\n".to_owned()),
+            ("papers/README", "ask Jane\n".to_owned()),
             ("site.pem", cert),
             ("site.key", key),
-            ("other.key", other_key),
             ("empty.pem", String::new()),
             ("notes.txt", "call Jane about the certificate\n".to_owned()),
             ("cut.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n".to_owned()),
@@ -99,6 +109,16 @@ impl Files {
         }
     }
 
+    fn names(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let here = self.0.keys().filter_map(|name| Path::new(name).strip_prefix(directory).ok()?.to_str());
+        let names: Vec<String> = here.map(str::to_owned).collect();
+        match directory.to_str() {
+            Some("dump") => Ok((0..=20_000).map(|n| format!("{n}.pem")).collect()),
+            _ if names.is_empty() => Err(io::Error::from_raw_os_error(2)),
+            _ => Ok(names),
+        }
+    }
+
     /// The config as `hotspare check` would read it on a machine with these files, a resolver that knows one name, and no roots.
     fn parse(&self, text: &str) -> Result<Config, Problems> {
         let resolve = |host: &str| match host {
@@ -114,6 +134,8 @@ impl Files {
         let state_dir = Some(Path::new(STATE_DIR));
         let surroundings = Surroundings {
             files: &files,
+            directories: &|directory| self.names(directory),
+            in_force: None,
             secrets: &secrets,
             include: &|pattern| self.include(pattern),
             state_dir,

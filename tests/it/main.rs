@@ -1,6 +1,7 @@
 //! Promises of the front door, kept over real sockets: clients over TLS, scripted endpoints, everything between real.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+mod certificates;
 mod corners;
 mod deciding;
 mod endpoints;

@@ -94,9 +94,33 @@ async fn a_reload_into_a_port_in_use_changes_nothing_and_says_whose_port_it_is()
 }
 
 #[tokio::test]
-async fn a_reload_without_its_certificate_changes_nothing_and_names_the_file() {
-    let remove = |door: &Door, _: &Setup| fs::remove_file(door.certificate_file()).unwrap();
-    changes_nothing(remove, &["site.pem", "hotspare.toml:"]).await;
+async fn a_reload_with_a_certificate_that_was_never_there_changes_nothing_and_names_the_file() {
+    let rename = |door: &Door, setup: &Setup| door.rewrite_config(&setup.text().replace("site.pem", "none.pem"));
+    changes_nothing(rename, &["none.pem", "hotspare.toml:"]).await;
+}
+
+#[tokio::test]
+async fn a_reload_without_its_certificate_keeps_the_one_from_before_does_the_rest_and_says_so() {
+    let site = Site::make();
+    let new_jersey = Nginx::start("new-jersey", &site).await;
+    let oregon = Nginx::start("oregon", &site).await;
+    let mut setup = Setup::new(&[new_jersey.address], &[free_address()]);
+    let mut door = Door::start(&setup).await;
+
+    fs::remove_file(door.certificate_file()).unwrap();
+    setup.primary = vec![oregon.address];
+    door.rewrite_config(&setup.text());
+    door.signal(Signal::HUP);
+    door.reloads("accepted", 1.0).await;
+
+    let load = Load::start(door.client(), &site, 100, Visitors::Readers);
+    load.goes_on(100).await;
+    let report = load.stop().await;
+    report.assert_all_good();
+    assert_eq!(report.answered_by("oregon"), report.len());
+    door.says("the one from before stays in use").await;
+    assert_eq!(door.metrics().await.sum("hotspare_certificate_refused", &[]), 1.0);
+    door.stop().await;
 }
 
 #[tokio::test]

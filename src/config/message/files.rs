@@ -83,6 +83,30 @@ pub(super) fn token(file: &str, trouble: TokenTrouble) -> Text {
     }
 }
 
+pub(super) fn no_key_beside(cert: &str, key: &str) -> Text {
+    say(
+        format!("the key of {} is missing", shown(cert)),
+        format!("it is neither in {} nor in the certificate's own file", shown(key)),
+        "put it there; or move the certificate out of the directory: each .pem and .crt in it must be a pair",
+    )
+}
+
+pub(super) fn no_pair(directory: &str) -> Text {
+    say(
+        format!("no certificate in {}", shown(directory)),
+        "no file in it ends in .pem or .crt",
+        "put pairs there, NAME.pem (or .crt) with NAME.key; directories in it are not searched",
+    )
+}
+
+pub(super) fn too_many_pairs(directory: &str, count: usize, most: usize) -> Text {
+    say(
+        format!("{count} certificates in {}", shown(directory)),
+        format!("at most {most} are taken from one directory"),
+        "put names together in fewer certificates, or move what is no longer used elsewhere",
+    )
+}
+
 pub(super) fn page(file: &str, trouble: PageTrouble) -> Text {
     match trouble {
         PageTrouble::Empty => say(

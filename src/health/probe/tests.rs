@@ -161,6 +161,8 @@ fn targets(backend: &str) -> Vec<Target> {
     let ca = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
     let surroundings = crate::config::Surroundings {
         files: &|_| Ok(ca.clone().into_bytes()),
+        directories: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        in_force: None,
         secrets: &|_| Err(std::io::ErrorKind::NotFound.into()),
         include: &|_| Ok(Vec::new()),
         state_dir: None,

@@ -69,6 +69,7 @@ fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners: Vec::new(),
+        certificates: Default::default(),
         sites: Sites::default(),
         backends: backends.into(),
     })

@@ -50,7 +50,7 @@ pub fn client_hello(bytes: &[u8]) {
         assert!(!name.is_empty() && name.len() <= 255 && name.bytes().all(well), "{name:?} of {}", shown(bytes));
     }
     if let Some(name) = server.server_name() {
-        let covered = TLS.certificates.iter().any(|certificate| certificate.covers(name));
+        let covered = TLS.certificates().any(|certificate| certificate.covers(name));
         assert_eq!(TLS.shown(Some(name)).covers(name), covered, "the certificate for {name}");
     }
     let mut said = Vec::new();

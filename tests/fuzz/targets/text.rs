@@ -33,6 +33,8 @@ pub fn config(bytes: &[u8]) {
     };
     let surroundings = Surroundings {
         files: &files,
+        directories: &|_| Err(ErrorKind::NotFound.into()),
+        in_force: None,
         secrets: &secrets,
         include: &|_| Ok(Vec::new()),
         state_dir: None,
