@@ -6,17 +6,16 @@ pub mod certificates;
 mod former;
 mod state_dir;
 
-use crate::admin::{self, Phase, Readiness, Socket};
+use crate::admin::{self, AskedReload, Phase, Readiness, Socket};
 use crate::config::{Address, Config, Listener};
-use crate::domain::Generation;
 use crate::edge::{self, Bound, Order};
-use crate::health::{Published, StateFile, Stopped, Supervisor};
+use crate::health::{Published, Reconfiguration, Reconfigured, StateFile, Stopped, Supervisor};
 use crate::proxy::Worker;
 use crate::runtime::clock::Clock;
 use crate::runtime::{tasks, thread};
 use crate::telemetry::cells::WorkerIndex;
-use crate::telemetry::control::{Control, Reload};
-use crate::telemetry::journal::Journal;
+use crate::telemetry::control::Control;
+use crate::telemetry::journal::{Entry, Journal, Line};
 use crate::telemetry::metrics::Workers;
 use crate::upstream::Memory;
 use std::collections::BTreeMap;
@@ -45,6 +44,8 @@ pub struct Hotspare {
     sockets: BTreeMap<Address, Bound>,
     admin: JoinHandle<()>,
     orders: JoinHandle<()>,
+    /// Reloads that operators ask for, until somebody takes it.
+    reloads: Option<mpsc::Receiver<AskedReload>>,
     journal: Journal,
     state: StateFile,
     clock: Clock,
@@ -131,6 +132,7 @@ impl Hotspare {
         let cells = Arc::new(Workers::new(workers));
         let readiness = Readiness::new();
         let (line, asked) = admin::line();
+        let (reload_line, reloads) = admin::reload_line();
         let orders = tasks::spawn(answer_orders(Arc::downgrade(&supervisor), asked));
         let admin = tasks::spawn(serve_admin(
             admin,
@@ -143,6 +145,7 @@ impl Hotspare {
                 readiness: readiness.clone(),
                 recent: supervisor.recent(),
                 line,
+                reloads: reload_line,
             },
             more,
         ));
@@ -165,6 +168,7 @@ impl Hotspare {
             sockets,
             admin,
             orders,
+            reloads: Some(reloads),
             journal,
             state,
             clock,
@@ -180,9 +184,9 @@ impl Hotspare {
     /// Puts another config in force: binds what is new, swaps, gives up what is gone. Listeners that stay keep their sockets.
     ///
     /// # Errors
-    /// See [`Trouble`]; then nothing has changed, not one socket.
-    pub async fn reconfigure(&mut self, config: Config) -> Result<Generation, Trouble> {
-        let config = Arc::new(config);
+    /// See [`Trouble`]; then nothing has changed, not one socket. Nor has it where users would be left with nobody.
+    pub async fn reconfigure(&mut self, change: Reconfiguration) -> Result<Reconfigured, Trouble> {
+        let config = change.config.clone();
         let before = self.published().load();
         if let Some(address) = changed_stack(&before.config, &config) {
             return Err(Trouble::Stack(address));
@@ -190,7 +194,10 @@ impl Hotspare {
         let mut new = bind_new(&config, &self.sockets, self.workers.len())?;
         // All that can fail for want of a descriptor comes before the swap.
         let shares = new.values().map(|bound| self.shares(bound)).collect::<Result<Vec<_>, _>>()?;
-        let generation = self.supervisor.reconfigure(config.clone()).await.map_err(|_| Trouble::Supervisor)?;
+        let generation = match self.supervisor.reconfigure(change).await.map_err(|_| Trouble::Supervisor)? {
+            Ok(generation) => generation,
+            Err(stranded) => return Ok(Err(stranded)),
+        };
         self.memory.set_most(config.max_buffered);
         for share in shares {
             self.order(share).await;
@@ -207,7 +214,7 @@ impl Hotspare {
         say_what_needs_a_restart(&before.config, &config);
         certificates::tell_of(&config.certificates, self.clock.wall());
         former::hold(before);
-        Ok(generation)
+        Ok(Ok(generation))
     }
 
     /// The next worker that ended by itself: what [`Hotspare::start_anew`] is for. May be dropped at any time.
@@ -274,9 +281,19 @@ impl Hotspare {
         &self.cells
     }
 
-    /// Counts a reload.
-    pub fn note_reload(&self, reload: Reload) {
-        self.control.reload(reload);
+    /// What the control side counts.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Into the journal.
+    pub fn write_down(&self, entry: Entry) {
+        self.journal.write(Line { at: self.clock.wall(), moment: self.clock.now(), entry });
+    }
+
+    /// The reloads that operators ask for over the admin listener, to be taken once. Dropping it: there are none here.
+    pub fn take_reloads(&mut self) -> Option<mpsc::Receiver<AskedReload>> {
+        self.reloads.take()
     }
 
     /// Drains: stops accepting, finishes what runs (for at most `drain_timeout`), and ends all threads.

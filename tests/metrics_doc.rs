@@ -70,7 +70,7 @@ fn the_values_that_a_label_can_have_are_listed() {
     listed(&names::PROXY_HEADER_FAILURES, "cause", causes.to_vec());
     let reasons = ProtocolError::ALL.map(ProtocolError::name);
     listed(&names::PROTOCOL_ERRORS, "reason", reasons.to_vec());
-    listed(&names::RELOADS, "result", [Reload::Accepted, Reload::Rejected].map(Reload::name).to_vec());
+    listed(&names::RELOADS, "result", Reload::ALL.map(Reload::name).to_vec());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //!
 //! Not here: how a body is read (`request`), the sentences themselves (`telemetry::words`), how people see it (`cli::order`).
 
+use super::reloads::NotReloaded;
 use super::request::Malformed;
 use crate::config::{Config, nearest};
 use crate::domain::{Command, Consequence, NothingToDo, PlaceName, Refusal};
@@ -84,6 +85,14 @@ pub enum Rejection {
     Gone,
     /// It did not answer in time.
     Late,
+    /// A body that is no JSON, or not what is asked for here.
+    NotTheBody(serde_json::Error),
+    /// `confirm` is no span that makes sense.
+    BadConfirm,
+    NotReloaded(NotReloaded),
+    /// This one can't read its configuration again.
+    NoReloads,
+    LateReload,
 }
 
 impl Follows {
@@ -162,7 +171,10 @@ impl Rejection {
             Rejection::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Rejection::BrokenOff | Rejection::Malformed(_) => StatusCode::BAD_REQUEST,
+            Rejection::BrokenOff | Rejection::Malformed(_) | Rejection::NotTheBody(_) | Rejection::BadConfirm => {
+                StatusCode::BAD_REQUEST
+            }
+            Rejection::NotReloaded(_) => StatusCode::CONFLICT,
             Rejection::Refused { why, .. } => match why {
                 Refusal::NoSuchBackend { .. } | Refusal::NoSuchPool { .. } | Refusal::NoSuchPlace { .. } => {
                     StatusCode::NOT_FOUND
@@ -174,7 +186,9 @@ impl Rejection {
                 | Refusal::Held { .. }
                 | Refusal::TooMany { .. } => StatusCode::CONFLICT,
             },
-            Rejection::Gone | Rejection::Late => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::Gone | Rejection::Late | Rejection::NoReloads | Rejection::LateReload => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -206,6 +220,20 @@ impl Rejection {
             }
             Rejection::Refused { why, words, nearest } => Problem { nearest, ..said(reason(&why), words) },
             Rejection::Gone => fixed("gone", "nothing is decided any more: the supervisor has ended; restart hotspare"),
+            Rejection::NotTheBody(error) => said("malformed", format!("this is not what is taken here: {error}")),
+            Rejection::BadConfirm => fixed(
+                "malformed",
+                "`confirm` must be a duration from 1s to 24h, whole numbers with h, m, s or ms, as in \"5m\"",
+            ),
+            Rejection::NotReloaded(NotReloaded { reason, error }) => said(reason, error),
+            Rejection::NoReloads => {
+                fixed("no_reloads", "this hotspare can't read its configuration again: it ends, or is a demo")
+            }
+            Rejection::LateReload => fixed(
+                "late",
+                "the reload goes on, and takes longer than can be waited for here; what came of it, `hotspare status` and the log \
+                 show",
+            ),
             Rejection::Late => fixed(
                 "late",
                 "the supervisor did not answer in time; whether it was carried out, `hotspare status` shows",
@@ -244,7 +272,12 @@ impl IntoResponse for Rejection {
             | Rejection::Malformed(_)
             | Rejection::Refused { .. }
             | Rejection::Gone
-            | Rejection::Late => None,
+            | Rejection::Late
+            | Rejection::NotTheBody(_)
+            | Rejection::BadConfirm
+            | Rejection::NotReloaded(_)
+            | Rejection::NoReloads
+            | Rejection::LateReload => None,
         };
         let mut response = (self.status(), axum::Json(self.problem())).into_response();
         response.headers_mut().extend(extra);

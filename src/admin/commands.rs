@@ -71,10 +71,7 @@ async fn command(
     operator: Operator,
     request: Request,
 ) -> Result<Json<Done>, Rejection> {
-    if !is_json(request.headers()) {
-        return Err(Rejection::NotJson);
-    }
-    let (order, act) = request::parse(&whole(request.into_body()).await?).map_err(Rejection::Malformed)?;
+    let (order, act) = request::parse(&json(request).await?).map_err(Rejection::Malformed)?;
     let command = order.command.clone();
     let told = written(&order);
     match (state.line.ask(order, act).await?, act) {
@@ -106,6 +103,14 @@ fn written(order: &Order) -> String {
         told.push_str(" --force");
     }
     told
+}
+
+/// The body of a request that says it is JSON, at most [`LARGEST`] bytes.
+pub(super) async fn json(request: Request) -> Result<axum::body::Bytes, Rejection> {
+    match is_json(request.headers()) {
+        true => whole(request.into_body()).await,
+        false => Err(Rejection::NotJson),
+    }
 }
 
 /// A form that a page of another site sends by itself can't have this type.

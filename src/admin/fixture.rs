@@ -1,11 +1,11 @@
 //! Views made by hand for tests: one backend, `sites`, whose first pool serves.
 
-use super::{Asked, Readiness, State, line};
+use super::{Asked, Readiness, State, line, reload_line};
 use crate::config::Token;
 use crate::config::token::SecretFile;
 use crate::config::{
-    Admin, Backend, Certificate, Certificates, Config, Endpoint, Limits, Listener, Pair, Pool, Probe, ProbeKind,
-    Profile, Protocols, Scheme, Sites, Timeouts, Tls,
+    Admin, Backend, Certificate, Certificates, Config, Digest, Endpoint, Limits, Listener, Pair, Pool, Probe,
+    ProbeKind, Profile, Protocols, Scheme, Sites, Timeouts, Tls,
 };
 use crate::domain::Order;
 use crate::domain::{
@@ -94,6 +94,8 @@ pub fn view(pools: &[Place]) -> View {
         max_connections_per_client: 1_000,
         max_buffered: 1 << 20,
         drain_timeout: Duration::from_secs(30),
+        digest: Digest::default(),
+        confirm: Duration::from_secs(30),
         state_dir: None,
         admin: Admin { address: "127.0.0.1:9900".parse().unwrap(), token: None },
         listeners: vec![Arc::new(listener(&pair))],
@@ -110,6 +112,7 @@ pub fn view(pools: &[Place]) -> View {
         config: Arc::new(config),
         backends: [Arc::new(view)].into(),
         seats: Seats::default(),
+        watch: None,
     }
 }
 
@@ -129,6 +132,7 @@ pub fn state(view: View) -> State {
         readiness: Readiness::new(),
         recent: Arc::default(),
         line: line().0,
+        reloads: reload_line().0,
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! - [`server`]: connections and paths. - [`metrics`]: the exposition. - [`status`]: the schema of `/status`.
 //! - [`process`]: the process as the kernel sees it.
-//! - [`commands`]: a command from the request to the answer; [`guard`]: who may give one; [`request`] and [`answer`]: what is said;
+//! - [`commands`]: a command from the request to the answer; [`reloads`]: the configuration read again, and confirmed; [`guard`]: who may give one; [`request`] and [`answer`]: what is said;
 //!   [`socket`]: the way in for those on this machine.
 //!
 //! It runs on the office's thread: neither a scrape nor a stuck reader delays a worker or the supervisor.
@@ -23,12 +23,14 @@ pub mod guard;
 pub mod metrics;
 mod picture;
 pub mod process;
+pub mod reloads;
 pub mod request;
 pub mod server;
 pub mod socket;
 pub mod status;
 
 pub use commands::{Asked, Line, line};
+pub use reloads::{AskedReload, ReloadLine, reload_line};
 pub use server::serve;
 pub use socket::{NoSocket, Socket};
 
@@ -49,6 +51,7 @@ pub struct State {
     pub readiness: Readiness,
     pub recent: Arc<Recent>,
     pub line: Line,
+    pub reloads: ReloadLine,
 }
 
 /// Whether this process should be sent clients. Shared: the app sets it, `/readyz` shows it.

@@ -16,7 +16,7 @@ use crate::domain::{
     Moment, Out, PoolHealth, PoolSnapshot, Routing, Standing, Steadiness, Waiting, Writes,
 };
 use crate::health::{BackendView, EndpointView, PoolView, Told, View};
-use crate::telemetry::control::Control;
+use crate::telemetry::control::{ConfigState, Control};
 use crate::telemetry::words;
 use std::time::{Duration, SystemTime};
 
@@ -258,6 +258,7 @@ fn problems(status: &Status, view: &View, control: &Control, now: Now) -> Vec<St
         problems.push((Severity::Refused, format!("not ready: {}", status.readiness)));
     }
     of_ourselves(control, &mut problems);
+    of_the_config(control, now, &mut problems);
     for backend in &view.backends {
         of_backend(&backend.snapshot, now, &mut problems);
     }
@@ -292,6 +293,23 @@ fn of_ourselves(control: &Control, problems: &mut Vec<(Severity, String)>) {
         let words =
             format!("probes count for nothing now, for this machine is ill: {what}; what requests meet still counts");
         problems.push((Severity::LessInReserve, words));
+    }
+}
+
+/// A configuration that is on trial, or was and did not stay.
+fn of_the_config(control: &Control, now: Now, problems: &mut Vec<(Severity, String)>) {
+    match control.config() {
+        ConfigState::Confirmed | ConfigState::Trying { by_hand: false, .. } => {}
+        ConfigState::Trying { until, by_hand: true } => {
+            let left = words::span(until.since(now.moment));
+            let words =
+                format!("the configuration is taken back in {left} unless `hotspare confirm` says that it stays");
+            problems.push((Severity::ToCome, words));
+        }
+        ConfigState::TakenBack { file, why } => {
+            let words = format!("the configuration in {file} was taken back, and the one before it is in force: {why}");
+            problems.push((Severity::LessInReserve, words));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::guard::{self, Peer};
 use super::metrics::Exposition;
 use super::picture::picture;
 use super::socket::{self, Socket};
-use super::{Phase, State, commands};
+use super::{Phase, State, commands, reloads};
 use axum::Router;
 use axum::body::Body;
 use axum::extract;
@@ -49,6 +49,8 @@ const PATHS: &str = "\
 /readyz   200 while clients should be sent here, else 503 and why
 /status   JSON: backends, pools, endpoints, recent transitions (`hotspare status` prints it)
 /commands POST: what an operator asks for (`hotspare failover` and the like send it)
+/reload   POST: read the configuration again (`hotspare reload`)
+/confirm  POST: what was reloaded stays (`hotspare confirm`)
 ";
 
 /// Serves the admin paths, and `more`, on `tcp` and on the socket if there is one, until the future is dropped, which closes every
@@ -128,7 +130,7 @@ struct Shared {
 }
 
 fn router(state: State) -> Router {
-    let commands = commands::router(state.clone());
+    let commands = commands::router(state.clone()).merge(reloads::router(state.clone()));
     let exposition = Exposition::new(state.published.clone(), state.control.clone(), state.workers.clone());
     Router::new()
         .route("/", get(|| async { PATHS }))

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// Where the admin listener is unless the configuration says otherwise.
 pub const DEFAULT_ADMIN: &str = "127.0.0.1:9900";
 
-/// For the connect, and for the whole answer.
+/// For the connect, and for the whole answer unless it is known to take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// No answer is this large: what sends more is something else.
 const MAX_ANSWER: u64 = 16 << 20;
@@ -91,13 +91,18 @@ pub enum LinkError {
 impl Link {
     /// Sends it, and waits for all of the answer. An error after the connection was made leaves open what was done.
     pub fn send(&self, request: Request<'_>, clock: Clock) -> Result<Answer, LinkError> {
+        self.send_and_wait(request, PATIENCE, clock)
+    }
+
+    /// The same, for what takes longer.
+    pub fn send_and_wait(&self, request: Request<'_>, patience: Duration, clock: Clock) -> Result<Answer, LinkError> {
         let token = match (request, &self.token_file) {
             (Request::Post { .. }, Some(file)) => Some(token(file)?),
             (Request::Post { .. }, None) | (Request::Get { .. }, _) => None,
         };
         let (mut stream, place) = self.connect()?;
         let text = written(request, &place, token.as_deref());
-        let answered = exchange(&mut *stream, &text, clock);
+        let answered = exchange(&mut *stream, &text, patience, clock);
         let answer = answered.map_err(|error| LinkError::Exchange { place: place.clone(), error })?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let line = head.lines().next().unwrap_or("");
@@ -174,8 +179,8 @@ fn written(request: Request<'_>, place: &Place, token: Option<&str>) -> String {
     }
 }
 
-fn exchange(stream: &mut dyn Stream, request: &str, clock: Clock) -> io::Result<String> {
-    let deadline = clock.now().after(PATIENCE);
+fn exchange(stream: &mut dyn Stream, request: &str, patience: Duration, clock: Clock) -> io::Result<String> {
+    let deadline = clock.now().after(patience);
     stream.patience(Wait::Write, PATIENCE)?;
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();

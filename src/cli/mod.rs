@@ -6,6 +6,7 @@ pub mod link;
 pub mod order;
 pub mod output;
 pub mod quick;
+pub mod reload;
 pub mod run;
 pub mod status;
 
@@ -50,6 +51,10 @@ enum Command {
     },
     #[command(flatten)]
     Order(order::Order),
+    /// Have a running hotspare read its configuration again, and say what changed. The same as SIGHUP, but it waits and answers.
+    Reload(reload::Reload),
+    /// Say that the newest reload is to stay: it is not taken back any more.
+    Confirm(reload::Confirm),
     /// Two small data centres, a front door before them, and faults to switch on. Needs no file, no network, no root.
     Demo(crate::demo::Options),
 }
@@ -100,6 +105,8 @@ pub fn main() -> ExitCode {
         Command::Check { file } => printed(check::run(&file, color(), &mut io::stdout(), &mut io::stderr())),
         Command::Schema => printed(writeln!(io::stdout(), "{:#}", crate::config::schema()).map(|()| Verdict::Fine)),
         Command::Order(order) => printed(ordered(&order)),
+        Command::Reload(options) => printed(reload::reload(&options, &mut io::stdout(), &mut io::stderr())),
+        Command::Confirm(options) => printed(reload::confirm(&options, &mut io::stdout(), &mut io::stderr())),
         Command::Status { link, json } => {
             let format = if json { status::Format::Json } else { status::Format::Table };
             printed(status::run(&link, format, &mut io::stdout(), &mut io::stderr()))

@@ -2,7 +2,7 @@
 
 use super::{Run, Verdict, color, complain, quick};
 use crate::app::{Hotspare, certificates};
-use crate::reload::{self, Before, Source};
+use crate::reload::{self, Reloads, Source};
 use crate::runtime::clock::Clock;
 use crate::runtime::signals::{Signal, Signals};
 use crate::runtime::{tasks, turns};
@@ -43,21 +43,22 @@ fn raise_descriptors() {
 
 /// Starts, serves and stops; signals are heard all the while.
 async fn attend(source: Source, mut signals: Signals) -> anyhow::Result<Verdict> {
+    let clock = Clock::start();
     let started = tokio::select! {
-        started = start(&source) => started?,
+        started = start(&source, clock) => started?,
         () = signals.end() => {
             tracing::info!("ended by a signal before clients were accepted");
             return Ok(Verdict::Fine);
         }
     };
     match started {
-        Some(hotspare) => Ok(serve(hotspare, source, signals).await),
+        Some(hotspare) => Ok(serve(hotspare, source, clock, signals).await),
         None => Ok(Verdict::Problem),
     }
 }
 
 /// `None`: the config has problems, which have been said.
-async fn start(source: &Source) -> anyhow::Result<Option<Hotspare>> {
+async fn start(source: &Source, clock: Clock) -> anyhow::Result<Option<Hotspare>> {
     let config = match reload::load(source, None).await.context("reading the config failed")? {
         Ok(config) => config,
         Err(problems) => {
@@ -66,7 +67,7 @@ async fn start(source: &Source) -> anyhow::Result<Option<Hotspare>> {
             return Ok(None);
         }
     };
-    let hotspare = Hotspare::start(config, Clock::start()).await?;
+    let hotspare = Hotspare::start(config, clock).await?;
     let view = hotspare.published().load();
     for listener in &view.config.listeners {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };
@@ -77,27 +78,23 @@ async fn start(source: &Source) -> anyhow::Result<Option<Hotspare>> {
     Ok(Some(hotspare))
 }
 
-async fn serve(mut hotspare: Hotspare, source: Source, mut signals: Signals) -> Verdict {
+async fn serve(mut hotspare: Hotspare, source: Source, clock: Clock, mut signals: Signals) -> Verdict {
     let (published, folder) = (hotspare.published().clone(), source.folder());
-    tasks::spawn(certificates::keep(published, folder, hotspare.clock(), certificates::EVERY));
+    tasks::spawn(certificates::keep(published, folder, clock, certificates::EVERY));
+    let mut reloads = Reloads::new(source, &hotspare, clock);
+    let mut asked = hotspare.take_reloads().expect("nobody has taken them before");
     loop {
-        let signal = tokio::select! {
-            signal = signals.next() => signal,
-            index = hotspare.worker_ended() => {
-                hotspare.start_anew(index).await;
-                continue;
-            }
-        };
-        if signal != Signal::Hangup {
-            break;
-        }
-        let before = Some(Before::of(&hotspare));
-        // Names may take long to resolve; whoever ends us does not wait for that.
         tokio::select! {
-            loaded = reload::load(&source, before) => reload::reload(&mut hotspare, loaded).await,
-            () = signals.end() => break,
+            signal = signals.next() => match signal {
+                Signal::Hangup => reloads.signal(&hotspare),
+                Signal::Terminate | Signal::Interrupt => break,
+            },
+            Some(order) = asked.recv(), if reloads.has_room() => reloads.ask(&hotspare, order),
+            event = reloads.event() => reloads.serve(&mut hotspare, event).await,
+            index = hotspare.worker_ended() => hotspare.start_anew(index).await,
         }
     }
+    drop((reloads, asked)); // who still waits for one hears that there will be none
     tracing::info!("draining: what runs is finished, nothing new is accepted; a second signal ends it at once");
     let second = async {
         while signals.next().await == Signal::Hangup {

@@ -66,9 +66,14 @@ pub use units::{Span, duration};
 pub use watch::{News, Watch};
 pub use way::{Address, HttpVersion, Peer, Scheme, Way};
 
+/// Whether two configs were read from the same text: of all their files, not of what those name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest(u64);
+
 /// Everything the file says, checked.
 #[derive(Debug)]
 pub struct Config {
+    pub digest: Digest,
     /// Worker threads; by default as many as the machine has cores.
     pub workers: NonZeroUsize,
     /// Connections of clients at once, in all.
@@ -79,6 +84,8 @@ pub struct Config {
     pub max_buffered: usize,
     /// How long a drain may take before what still runs is cut.
     pub drain_timeout: Duration,
+    /// For how long the effect of a reload is watched before it is confirmed; zero: it is at once.
+    pub confirm: Duration,
     /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.
     pub state_dir: Option<PathBuf>,
     /// Where metrics and status are served, and commands taken.

@@ -11,10 +11,11 @@ use super::rescue::{self, Rescue};
 use super::sites::{Site, Sites, Upgrades};
 use super::table::{Field, Seen, Table};
 use super::token::{self, SecretFile};
-use super::{Admin, Backend, Config, forms, listener, proxies, trust, units};
+use super::{Admin, Backend, Config, Digest, forms, listener, proxies, trust, units};
 use crate::domain::Name;
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
@@ -31,6 +32,9 @@ const RECOVERED: usize = 1 << 20;
 
 /// The default of `max_buffered`: 4,096 bodies of the largest size that is kept, on a machine of 1 GiB too.
 const MAX_BUFFERED: usize = 256 << 20;
+
+/// The most of `confirm`: by then nobody remembers what was changed.
+const CONFIRM_MAX: Duration = Duration::from_secs(3_600);
 
 /// What a config depends on besides its text. Handed in, so that a test can hand in its own.
 #[allow(missing_debug_implementations, reason = "closures have nothing to show")]
@@ -136,7 +140,7 @@ pub(super) fn read(
         Some(Table::of_file(&report, source.start, document.as_ref()?, "an included file"))
     });
     let mut top = Top { main: top, others: tables.collect(), extent };
-    let config = config(&report, surroundings, &mut top);
+    let config = config(&report, surroundings, &mut top, digest([&main].into_iter().chain(&sources)));
     top.note_unknown();
     drop(top);
     drop((documents, main_document)); // they borrow from the texts, which problems are shown with
@@ -166,6 +170,12 @@ fn document<'s>(report: &Report, source: &'s Source, recovered: &mut usize) -> O
         report.add(Some(at), What::Syntax { message: error.message().to_owned() });
     }
     None
+}
+
+fn digest<'s>(sources: impl Iterator<Item = &'s Source>) -> Digest {
+    let mut hasher = DefaultHasher::new();
+    sources.for_each(|source| (&source.name, &source.text).hash(&mut hasher));
+    Digest(hasher.finish())
 }
 
 /// Whether two syntax errors are in one line: then the second follows from the first.
@@ -199,7 +209,7 @@ pub(super) fn resolve(host: &str) -> io::Result<IpAddr> {
     first.map(|address| address.ip()).ok_or_else(|| io::Error::other("the name has no address"))
 }
 
-fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>) -> Option<Config> {
+fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>, digest: Digest) -> Option<Config> {
     let top = &mut all.main;
     let workers = top.or("workers", surroundings.cores.get(), |value| value.count(1..=1_024));
     let max_connections =
@@ -211,6 +221,9 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>) -
     });
     let drain_timeout = top.or("drain_timeout", Duration::from_secs(30), |value| {
         value.duration(Duration::ZERO..=*units::TIMEOUT.end()) // zero: what still runs is cut at once
+    });
+    let confirm = top.or("confirm", Duration::from_secs(30), |value| {
+        value.duration(Duration::ZERO..=CONFIRM_MAX) // zero: nothing is watched
     });
     let state_dir = top.or("state_dir", surroundings.state_dir.map(Path::to_owned), |value| {
         let path = value.text(Form::Directory, |text| (!text.is_empty()).then_some(text))?;
@@ -231,11 +244,13 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>) -
 
     let (sites, (admin_address, token)) = (sites?, admin?);
     Some(Config {
+        digest,
         workers: NonZeroUsize::new(workers?.value).expect("at least 1"),
         max_connections: max_connections?.value,
         max_connections_per_client: max_connections_per_client?.value,
         max_buffered: max_buffered?.value,
         drain_timeout: drain_timeout?.value,
+        confirm: confirm?.value,
         state_dir: state_dir?.value,
         admin: Admin { address: admin_address.value, token },
         listeners: listeners?,

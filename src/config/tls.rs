@@ -27,6 +27,9 @@ pub struct Tls {
     pub server: Arc<ServerConfig>,
     /// Whether clients must show a certificate.
     pub clients: Clients,
+    profile: Profile,
+    /// Of the authorities that clients' certificates are of.
+    client_ca: Option<Arc<[u8]>>,
     shown: Arc<Shown>,
 }
 
@@ -84,7 +87,14 @@ impl Tls {
             server.ticketer = ticketer;
         }
         let clients = if client_ca.is_some() { Clients::Known } else { Clients::Anyone };
-        Some(Tls { pairs, server: Arc::new(server), clients, shown })
+        let client_ca = client_ca.map(|ca| ca.digest.clone());
+        Some(Tls { pairs, server: Arc::new(server), clients, profile, client_ca, shown })
+    }
+
+    /// Whether both were configured alike, whatever is in the files of their certificates.
+    pub fn is_like(&self, other: &Tls) -> bool {
+        let names = |tls: &Tls| tls.pairs.iter().map(|pair| pair.name().clone()).collect::<Vec<_>>();
+        names(self) == names(other) && self.profile == other.profile && self.client_ca == other.client_ca
     }
 
     /// The certificates in use, in the order of the config.

@@ -17,6 +17,7 @@ pub mod commands;
 mod configure;
 mod consider;
 mod deadlines;
+mod effect;
 pub mod endpoint;
 mod errored;
 pub mod evidence;
@@ -24,6 +25,7 @@ mod failback;
 mod findings;
 #[cfg(test)]
 mod fixtures;
+mod introduce;
 mod lag;
 pub mod memory;
 mod model;
@@ -44,11 +46,13 @@ mod writes;
 pub use check::Breach;
 pub use commands::{Command, Consequence, Force, NothingToDo, Order, PlaceName, Refusal, Scope};
 pub use deadlines::Deadlines;
+pub use effect::{Effect, EffectVerdict, Explained};
 pub use endpoint::{Health, Out, Suspicion, Trial};
 pub use evidence::{
     Askers, Elsewhere, FailedRequest, FailureCounts, FailureKind, HeadTimes, Heard, Illness, Lag, Pending,
     ProbeFailure, ProbeReport, ProbeResult, TallyDelta, Variety, Weight,
 };
+pub use introduce::{Introduced, Stranded};
 pub use memory::{BackendMemory, Diverged, Memory, PoolMemory, WritesMemory};
 pub use model::Model;
 pub use pool::PoolHealth;

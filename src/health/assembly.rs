@@ -3,6 +3,7 @@
 //!
 //! Not here: when to make one (`supervisor`).
 
+use super::effect::Watch;
 use super::seats::{Counts, Seats};
 use super::tally::Tally;
 use super::view::{BackendView, EndpointView, PoolView, Trial, TrialBy, View};
@@ -27,6 +28,7 @@ pub(super) struct Assembly {
     shared: BTreeMap<Name, Shared>,
     seats: Seats,
     seated: Counts,
+    watch: Option<Arc<Watch>>,
     /// Those of the newest view, and its generation.
     backends: Box<[Arc<BackendView>]>,
     made: Option<Generation>,
@@ -50,15 +52,22 @@ impl Assembly {
             shared: BTreeMap::new(),
             seats: Seats::default(),
             seated: Counts::default(),
+            watch: None,
             backends: Box::default(),
             made: None,
         };
-        assembly.adopt(Generation(1), config, snapshot);
+        assembly.adopt(Generation(1), config, snapshot, None);
         assembly
     }
 
     /// Another config; `snapshot` is of a model that was told of it. Keeps the counters of what stays.
-    pub(super) fn adopt(&mut self, generation: Generation, config: Arc<Config>, snapshot: &Snapshot) {
+    pub(super) fn adopt(
+        &mut self,
+        generation: Generation,
+        config: Arc<Config>,
+        snapshot: &Snapshot,
+        watch: Option<Arc<Watch>>,
+    ) {
         let (mut tallies, mut shared) = (std::mem::take(&mut self.tallies), std::mem::take(&mut self.shared));
         for backend in &snapshot.backends {
             let new = || Shared { cells: Arc::new(PerWorker::new(self.workers)), writers: Arc::default() };
@@ -69,7 +78,7 @@ impl Assembly {
             }
         }
         (self.seats, self.seated) = Seats::of(&config.sites, &self.seated);
-        (self.generation, self.config) = (generation, config);
+        (self.generation, self.config, self.watch) = (generation, config, watch);
     }
 
     /// Every endpoint's tally.
@@ -98,7 +107,8 @@ impl Assembly {
             .collect();
         self.backends = backends.clone();
         self.made = Some(self.generation);
-        View { generation: self.generation, config: self.config.clone(), backends, seats: self.seats.clone() }
+        let (config, seats, watch) = (self.config.clone(), self.seats.clone(), self.watch.clone());
+        View { generation: self.generation, config, backends, seats, watch }
     }
 
     fn backend(&self, config: &Arc<Backend>, snapshot: &Arc<BackendSnapshot>) -> BackendView {

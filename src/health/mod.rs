@@ -3,7 +3,8 @@
 //! - [`view`]: what workers read; [`writers`]: who wrote lately, which workers tell each other; [`seats`]: how many requests of a site
 //!   run, likewise.
 //! - [`tally`], [`notes`], [`signals`]: what workers count and tell, and how they say so; [`fingerprints`]: of whom.
-//! - [`prober`], [`schedule`], [`probe`]: who is probed, when, and how.
+//! - [`prober`], [`schedule`], [`probe`]: who is probed, when, and how; `introduce`: who is new, before anybody is sent there.
+//! - [`effect`]: what became of requests for what a reload has changed.
 //! - [`supervisor`]: the one task that owns the model and publishes the view; [`assembly`]: how it makes one;
 //!   [`recent`]: what it decided, kept for a while; [`state_file`]: what it must remember over a restart.
 //!
@@ -15,7 +16,9 @@
 #![warn(clippy::wildcard_enum_match_arm)] // matches on our own enums are exhaustive
 
 mod assembly;
+pub mod effect;
 pub mod fingerprints;
+mod introduce;
 pub mod notes;
 pub mod probe;
 pub mod prober;
@@ -31,12 +34,14 @@ pub mod tally;
 pub mod view;
 pub mod writers;
 
+pub use effect::{Watch, WatchReader};
 pub use fingerprints::Fingerprints;
+pub use introduce::introduce;
 pub use recent::{Recent, Told};
 pub use seats::{Seat, Seats};
 pub use signals::{Reporter, Signals};
 pub use state_file::StateFile;
-pub use supervisor::{Act, Answer, Records, Stopped, Supervisor};
+pub use supervisor::{Act, Answer, Reconfiguration, Reconfigured, Records, Stopped, Supervisor};
 pub use tally::{Asking, Tally};
 pub use view::{BackendView, EndpointView, PoolView, Trial, View};
 pub use writers::Writers;

@@ -24,7 +24,7 @@ pub mod steps;
 mod wellness;
 
 pub use chronicle::Records;
-pub use handle::{Act, Stopped, Supervisor};
+pub use handle::{Act, Reconfiguration, Reconfigured, Stopped, Supervisor};
 
 use super::assembly::Assembly;
 use super::notes::{self, Note, Notes};
@@ -35,9 +35,9 @@ use super::tally::TallyReader;
 use super::{BackendView, Published};
 use crate::config::Config;
 use crate::domain::{
-    Breach, Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Generation, Illness, Input, Isolation, Lag,
-    Lagging, Model, Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing, Snapshot,
-    Steadiness, TallyDelta, Transition, Writes,
+    Breach, Cause, Change, CommandStep, Consequence, Diverged, EndpointId, Force, Generation, Illness, Input,
+    Isolation, Lag, Lagging, Model, Moment, Order, PoolHealth, ProbeReport, ProbeResult, RampStep, Refusal, Routing,
+    Snapshot, Steadiness, TallyDelta, Transition, Writes,
 };
 use crate::runtime::clock::Clock;
 use crate::telemetry::control::Control;
@@ -57,8 +57,8 @@ enum Asked {
 }
 
 struct Reconfigure {
-    config: Arc<Config>,
-    done: oneshot::Sender<Generation>,
+    change: Reconfiguration,
+    done: oneshot::Sender<Reconfigured>,
 }
 
 struct Ordered {
@@ -223,10 +223,10 @@ impl Task {
             events += 1;
             match event {
                 Event::Stop => return,
-                Event::Asked(Asked::Reconfigure(Reconfigure { config, done })) => {
-                    self.reconfigure(config, &mut prober);
+                Event::Asked(Asked::Reconfigure(Reconfigure { change, done })) => {
+                    let reconfigured = self.reconfigure(change, &mut prober);
                     // Whoever asked may have gone; the config is in force all the same.
-                    let _ = done.send(self.published.load().generation);
+                    let _ = done.send(reconfigured);
                 }
                 Event::Asked(Asked::Order(Ordered { order, act, answer })) => {
                     let follows = self.order(&order, act);
@@ -396,14 +396,28 @@ impl Task {
         }
     }
 
-    fn reconfigure(&mut self, config: Arc<Config>, prober: &mut Prober) {
-        self.apply(&Input::Reconfigure(config.setup()));
+    /// One swap: who is new is known to answer, or not to, before anybody can be sent there.
+    fn reconfigure(&mut self, change: Reconfiguration, prober: &mut Prober) -> Reconfigured {
+        let Reconfiguration { config, introduced, force, watch } = change;
+        let setup = config.setup();
+        let stranded = match force {
+            Force::Yes => Vec::new(),
+            Force::No => self.model.stranded(&setup, &introduced),
+        };
+        if !stranded.is_empty() {
+            return Err(stranded);
+        }
+        self.apply(&Input::Reconfigure(setup));
+        let snapshot = self.model.snapshot();
+        let new = introduced.iter().filter_map(|introduced| Some((introduced.id(&snapshot)?, introduced.report)));
+        new.for_each(|(endpoint, report)| self.apply(&Input::Probe { endpoint, report }));
         self.generation = Generation(self.generation.0 + 1);
-        self.assembly.adopt(self.generation, config.clone(), &self.model.snapshot());
+        self.assembly.adopt(self.generation, config.clone(), &self.model.snapshot(), watch);
         self.config = config;
         self.publish();
         self.watch_endpoints(prober);
         prober.start_due(self.now());
+        Ok(self.generation)
     }
 
     /// Whom the model wants probed at once.

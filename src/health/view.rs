@@ -1,5 +1,6 @@
 //! The view: the immutable picture (config, health, serving pools) that workers read. One swap changes all of it.
 
+use super::effect::Watch;
 use super::seats::Seats;
 use super::tally::Tally;
 use super::writers::Writers;
@@ -18,6 +19,8 @@ pub struct View {
     pub backends: Box<[Arc<BackendView>]>,
     /// Of the config's sites.
     pub seats: Seats,
+    /// Of the reload that brought this config, while it is watched, or was when this was made.
+    pub watch: Option<Arc<Watch>>,
 }
 
 /// One backend: what was configured, what was measured, and what follows for a request.

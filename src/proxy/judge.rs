@@ -1,10 +1,13 @@
 //! What follows from an attempt: the one place that decides about repeating a request. It acts on nothing.
 
 use super::headers::Upgrading;
+use super::reply::Reply;
 use crate::config::{Retry, Upgrades};
 use crate::domain::Class;
+use crate::health::effect::Got;
+use crate::telemetry::metrics::ReplyKind;
 use crate::upstream::{Failure, Sent};
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 
 /// Whether a request may be repeated (RFC 9110, section 9.2.1). `upgrades`: what its site says of those who leave HTTP.
 pub fn class_of(method: &Method, upgrading: Upgrading, upgrades: Upgrades) -> Class {
@@ -32,6 +35,20 @@ impl Answered {
             _ => Answered::Well,
         }
     }
+}
+
+/// What a user got, as far as a configuration may be to blame for it. Of other replies of ours nothing follows: the request was wrong, or
+/// writes wait for something that no configuration decides.
+pub fn users_got<B>(done: &Result<Response<B>, Reply>) -> Option<Got> {
+    let answered = match done {
+        Ok(response) => Answered::of(response.status()),
+        Err(Reply { kind: ReplyKind::Unavailable | ReplyKind::SiteFull, .. }) => Answered::Failing,
+        Err(_) => return None,
+    };
+    Some(match answered {
+        Answered::Well => Got::Good,
+        Answered::Failing => Got::Failure,
+    })
 }
 
 /// What to do next with a request.

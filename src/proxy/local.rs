@@ -235,7 +235,7 @@ impl LocalBackend {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::{Admin, Config, Sites};
+    use crate::config::{Admin, Config, Digest, Sites};
     use crate::domain::Generation;
     use crate::health::notes::Notes;
     use crate::health::{Seats, Signals, View};
@@ -248,6 +248,8 @@ pub(super) mod tests {
             max_connections_per_client: 1_000,
             max_buffered: 1 << 20,
             drain_timeout: Duration::ZERO,
+            digest: Digest::default(),
+            confirm: Duration::ZERO,
             state_dir: None,
             admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
             listeners: Vec::new(),
@@ -255,7 +257,7 @@ pub(super) mod tests {
             sites: Sites::default(),
             backends: Vec::new(),
         };
-        View { generation: Generation(1), config: Arc::new(config), backends, seats: Seats::default() }
+        View { generation: Generation(1), config: Arc::new(config), backends, seats: Seats::default(), watch: None }
     }
 
     /// A worker that reads these views, and what it tells.

@@ -25,6 +25,7 @@ use super::upgrade;
 use super::wait::Waiting;
 use crate::config::{Pages, Rescue};
 use crate::domain::{Class, EndpointId, FailureKind, Moment, PoolIndex, Weight, Writes};
+use crate::health::effect::Got;
 use crate::health::view::TrialBy;
 use crate::health::{Asking, BackendView, EndpointView, HeldView};
 use crate::upstream::upload::{UploadEnd, UploadLimits};
@@ -48,11 +49,16 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Clien
     if route.upgrading == Upgrading::Yes && backend.config.speaks_http2() {
         return say(worker, reply::to_refusal(Refusal::NoUpgrade), &asker, None);
     }
-    let pages = &route.site.pages;
+    let (site, pages) = (route.site, &route.site.pages);
     // First of all: what is too much for a site must cost next to nothing.
     let Ok(seat) = view.seats.take(route.site) else {
         let reply = reply::to_full_site();
         worker.backend(backend).count_response(reply.status);
+        if let Some(watch) = &view.watch {
+            let caller = client.caller(request.headers());
+            let asking = asking(worker, &caller, &route, &request);
+            watch.note(worker.index, site, asking, Got::Failure, began, began);
+        }
         return say(worker, reply, &asker, Some(pages));
     };
     let rescue = match route.upgrading {
@@ -107,6 +113,11 @@ pub async fn handle(worker: &Rc<Worker>, client: &Client, request: Request<Clien
         }
     };
     request.tell_story(backend, &done);
+    if let Some(watch) = &view.watch
+        && let Some(got) = judge::users_got(&done)
+    {
+        watch.note(worker.index, site, asking, got, began, worker.clock.now());
+    }
     match done {
         Ok(response) => response,
         Err(reply) => {

@@ -5,7 +5,7 @@
 use super::cells::BUCKETS;
 use super::files::Files;
 use super::names::{self, Metric};
-use crate::domain::{Cause, Change, CommandStep, Illness, Isolation, RampStep, Routing, Transition};
+use crate::domain::{Cause, Change, CommandStep, Illness, Isolation, Moment, RampStep, Routing, Transition};
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::proto::MetricFamily;
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
@@ -30,6 +30,9 @@ pub struct Control {
     probe_duration: HistogramVec,
     void_probes: IntCounter,
     reloads: IntCounterVec,
+    unconfirmed: IntGauge,
+    taken_back: IntGauge,
+    config: Mutex<ConfigState>,
     worker_restarts: IntCounter,
     files: Files,
     /// The backends of the last scrape: series of those that are gone since are dropped, so that renaming backends for
@@ -43,14 +46,38 @@ pub enum Reload {
     Accepted,
     /// The new configuration has problems; the old one stays in force.
     Rejected,
+    /// It stood its time, or an operator said that it is to stay.
+    Confirmed,
+    /// It broke what it changed, or nobody confirmed it: the one before is in force again.
+    TakenBack,
+}
+
+/// How the configuration in force came to be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ConfigState {
+    #[default]
+    Confirmed,
+    /// Its effect is watched.
+    Trying {
+        until: Moment,
+        /// It is taken back then, unless an operator confirms it.
+        by_hand: bool,
+    },
+    /// The one in that file was taken back, because of that.
+    TakenBack { file: String, why: String },
 }
 
 impl Reload {
+    /// In the order in which docs/metrics.md lists them.
+    pub const ALL: [Reload; 4] = [Reload::Accepted, Reload::Rejected, Reload::Confirmed, Reload::TakenBack];
+
     /// The word for it in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Reload::Accepted => "accepted",
             Reload::Rejected => "rejected",
+            Reload::Confirmed => "confirmed",
+            Reload::TakenBack => "taken_back",
         }
     }
 }
@@ -81,11 +108,14 @@ impl Control {
             probe_duration: histograms(&names::PROBE_DURATION),
             void_probes: IntCounter::with_opts(opts(&names::VOID_PROBES)).expect(VALID),
             reloads: counters(&names::RELOADS),
+            unconfirmed: IntGauge::with_opts(opts(&names::CONFIG_UNCONFIRMED)).expect(VALID),
+            taken_back: IntGauge::with_opts(opts(&names::CONFIG_TAKEN_BACK)).expect(VALID),
+            config: Mutex::default(),
             worker_restarts: IntCounter::with_opts(opts(&names::WORKER_RESTARTS)).expect(VALID),
             files: Files::new(),
             known: Mutex::default(),
         };
-        for result in [Reload::Accepted, Reload::Rejected] {
+        for result in Reload::ALL {
             control.reloads.with_label_values(&[result.name()]);
         }
         control
@@ -153,6 +183,23 @@ impl Control {
         self.reloads.with_label_values(&[result.name()]).inc();
     }
 
+    /// Tells how the configuration in force came to be there.
+    pub fn set_config(&self, state: ConfigState) {
+        let (trying, taken_back) = match &state {
+            ConfigState::Confirmed => (0, 0),
+            ConfigState::Trying { .. } => (1, 0),
+            ConfigState::TakenBack { .. } => (0, 1),
+        };
+        self.unconfirmed.set(trying);
+        self.taken_back.set(taken_back);
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// As was told last.
+    pub fn config(&self) -> ConfigState {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What the writers of the journal and of the state file count.
     pub fn files(&self) -> &Files {
         &self.files
@@ -193,7 +240,7 @@ impl Control {
         remove(&self.probe_duration, backend);
     }
 
-    fn collectors(&self) -> [&dyn Collector; 13] {
+    fn collectors(&self) -> [&dyn Collector; 15] {
         [
             &self.failovers,
             &self.failbacks,
@@ -207,6 +254,8 @@ impl Control {
             &self.probe_duration,
             &self.void_probes,
             &self.reloads,
+            &self.unconfirmed,
+            &self.taken_back,
             &self.worker_restarts,
         ]
     }

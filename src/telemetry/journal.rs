@@ -14,7 +14,7 @@ pub mod encode;
 pub mod file;
 
 use super::files::{FileError, Files, News, RETRY, Trouble};
-use crate::domain::{FailureCounts, Moment, Name, Transition};
+use crate::domain::{Evidence, FailureCounts, Generation, Moment, Name, Transition};
 use file::Lines;
 use prometheus::IntCounter;
 use std::io;
@@ -45,10 +45,40 @@ pub enum Entry {
         meanwhile: Option<Meanwhile>,
     },
     Evidence(EvidenceSum),
+    /// What became of a reload.
+    Config {
+        step: ConfigStep,
+        /// The configuration that is meant: the one in force, or the one that is taken back.
+        generation: Generation,
+        /// Which backend it broke, and the numbers.
+        broke: Option<(Name, Evidence)>,
+        words: String,
+    },
     /// So many lines that belong here were dropped.
     Lost(u64),
     /// The process ended in order.
     Stopped,
+}
+
+/// What becomes of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigStep {
+    Accepted,
+    Rejected,
+    Confirmed,
+    TakenBack,
+}
+
+impl ConfigStep {
+    /// The word for it in the journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ConfigStep::Accepted => "accepted",
+            ConfigStep::Rejected => "rejected",
+            ConfigStep::Confirmed => "confirmed",
+            ConfigStep::TakenBack => "taken_back",
+        }
+    }
 }
 
 /// What users met between the first evidence for a decision and the decision.

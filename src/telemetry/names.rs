@@ -173,6 +173,10 @@ metrics! {
         "Workers that were started anew because one had ended by itself, with all of its connections.";
     RELOADS = Counter "hotspare_reloads_total" "reloads" ["result"]
         "Reloads of the configuration, by result.";
+    CONFIG_UNCONFIRMED = Gauge "hotspare_config_unconfirmed" "configurations" []
+        "1 while the effect of the newest reload is watched, or waits to be confirmed.";
+    CONFIG_TAKEN_BACK = Gauge "hotspare_config_taken_back" "configurations" []
+        "1 while the configuration file is one that was taken back: what is in force is the one before it.";
     CONFIG_GENERATION = Gauge "hotspare_config_generation" "generations" []
         "The number of the configuration in force.";
     CERTIFICATE_EXPIRY = Gauge "hotspare_certificate_expiry_timestamp_seconds" "seconds" ["file"]

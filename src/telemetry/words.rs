@@ -27,6 +27,11 @@ pub fn transition(transition: &Transition) -> String {
     format!("{backend}: {what} ({cause}): {}", Reason { evidence, at: *at })
 }
 
+/// The numbers of a decision at that time, beside their thresholds.
+pub fn evidence(evidence: &Evidence, at: Moment) -> String {
+    Reason { evidence, at }.to_string()
+}
+
 fn change_in_words(change: &Change, cause: Cause) -> String {
     match change {
         Change::Endpoint { pool, endpoint, from, to, .. } => {

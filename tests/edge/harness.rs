@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hotspare::config::{Address, Admin, Certificate, Config, Limits, Listener, Pair, Profile, Protocols, Sites, Tls};
+use hotspare::config::{
+    Address, Admin, Certificate, Config, Digest, Limits, Listener, Pair, Profile, Protocols, Sites, Tls,
+};
 use hotspare::domain::Generation;
 use hotspare::edge::{self, Handler, Order, worker};
 use hotspare::health::{Published, Reader, Seats, View};
@@ -190,6 +192,8 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         max_connections_per_client: per_client,
         max_buffered: 1 << 20,
         drain_timeout: LONG,
+        digest: Digest::default(),
+        confirm: Duration::ZERO,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners,
@@ -197,7 +201,13 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         sites: Sites::default(),
         backends: Vec::new(),
     };
-    View { generation: Generation(1), config: Arc::new(config), backends: Box::default(), seats: Seats::default() }
+    View {
+        generation: Generation(1),
+        config: Arc::new(config),
+        backends: Box::default(),
+        seats: Seats::default(),
+        watch: None,
+    }
 }
 
 /// A client that speaks in bytes.

@@ -7,6 +7,7 @@ mod bad_endpoints;
 mod bad_start;
 mod bodies;
 mod commands;
+mod deploy;
 mod descriptors;
 mod downloads;
 mod drain;

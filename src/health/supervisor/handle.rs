@@ -2,10 +2,10 @@
 
 use super::{Answer, Asked, FirstRound, Ordered, Reconfigure, Records, Task, Tools};
 use crate::config::Config;
-use crate::domain::{Generation, Order};
+use crate::domain::{Force, Generation, Introduced, Order, Stranded};
 use crate::health::prober::Prober;
 use crate::health::recent::Recent;
-use crate::health::{Published, Reporter, Signals};
+use crate::health::{Published, Reporter, Signals, Watch};
 use crate::runtime::clock::Clock;
 use crate::telemetry::cells::WorkerIndex;
 use crate::telemetry::control::Control;
@@ -40,6 +40,28 @@ pub enum Act {
     Consider,
     CarryOut,
 }
+
+/// A config to be put in force.
+#[derive(Debug)]
+pub struct Reconfiguration {
+    pub config: Arc<Config>,
+    /// Who is new in it, and was probed.
+    pub introduced: Vec<Introduced>,
+    /// Whether it is put in force though a backend's users would have nobody but new endpoints that failed.
+    pub force: Force,
+    /// Where workers count what becomes of requests.
+    pub watch: Option<Arc<Watch>>,
+}
+
+impl Reconfiguration {
+    /// Of that config, whatever follows.
+    pub fn to(config: Arc<Config>) -> Reconfiguration {
+        Reconfiguration { config, introduced: Vec::new(), force: Force::Yes, watch: None }
+    }
+}
+
+/// The generation that is in force now, or whose users would have been left with nobody; then nothing has changed.
+pub type Reconfigured = Result<Generation, Vec<Stranded>>;
 
 /// Reloads and orders that wait in line; whoever asks for one more waits to ask.
 const WAITING: usize = 16;
@@ -94,13 +116,13 @@ impl Supervisor {
     }
 
     /// Puts a config in force: returns, with its generation, once the view is swapped. What stays as it was keeps its
-    /// health, tallies and counters; what is gone is no longer probed.
+    /// health, tallies and counters; what is gone is no longer probed. Or says why not, and then nothing has changed.
     ///
     /// # Errors
     /// [`Stopped`]: nothing changed, and nothing will.
-    pub async fn reconfigure(&self, config: Arc<Config>) -> Result<Generation, Stopped> {
+    pub async fn reconfigure(&self, change: Reconfiguration) -> Result<Reconfigured, Stopped> {
         let (done, swapped) = oneshot::channel();
-        self.ask(Asked::Reconfigure(Reconfigure { config, done })).await?;
+        self.ask(Asked::Reconfigure(Reconfigure { change, done })).await?;
         swapped.await.map_err(|_| Stopped)
     }
 

@@ -1,7 +1,7 @@
 //! A supervisor with scripted endpoints on real sockets. Every wait has a deadline, and none asserts how long it took.
 
 use super::*;
-use crate::config::{Admin, Backend, Endpoint as Configured, Pool, Probe, ProbeKind, Scheme, Sites, Timeouts};
+use crate::config::{Admin, Backend, Digest, Endpoint as Configured, Pool, Probe, ProbeKind, Scheme, Sites, Timeouts};
 use crate::domain::{
     AfterWrites, Cause, Change, Class, Elsewhere, FailedRequest, FailureKind, Fingerprint, Health, PoolIndex,
     PoolWrites, Rules, Weight,
@@ -19,6 +19,10 @@ const MILLI: Duration = Duration::from_millis(1);
 fn brisk() -> Probe {
     let kind = ProbeKind::Http(Arc::default());
     Probe { kind, port: None, interval: 50 * MILLI, timeout: 10_000 * MILLI, fast_interval: 10 * MILLI }
+}
+
+async fn reconfigure(supervisor: &Supervisor, config: Arc<Config>) -> Reconfigured {
+    supervisor.reconfigure(Reconfiguration::to(config)).await.unwrap()
 }
 
 /// Each pool has one endpoint.
@@ -66,6 +70,8 @@ fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
         max_connections_per_client: 1_000,
         max_buffered: 1 << 20,
         drain_timeout: HOUR,
+        digest: Digest::default(),
+        confirm: Duration::ZERO,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners: Vec::new(),
@@ -161,7 +167,7 @@ async fn a_reload_keeps_what_stays_and_stops_probing_what_is_gone() {
     let before = supervisor.published.load();
 
     let replaced = [("new-jersey", gone), ("oregon", secondary.address), ("ohio", other.address)];
-    let generation = supervisor.reconfigure(config([backend("sites", brisk(), &replaced)])).await.unwrap();
+    let generation = reconfigure(&supervisor, config([backend("sites", brisk(), &replaced)])).await.unwrap();
     assert_eq!(generation, Generation(2));
     let after = supervisor.published.load();
     assert_eq!((after.generation, after.backends.len()), (Generation(2), 1));
@@ -175,7 +181,7 @@ async fn a_reload_keeps_what_stays_and_stops_probing_what_is_gone() {
     assert_ne!(endpoint(&before, 1, 0).tally.id, endpoint(&after, 0, 2).tally.id);
 
     let fewer = [("oregon", secondary.address)];
-    supervisor.reconfigure(config([backend("sites", brisk(), &fewer)])).await.unwrap();
+    reconfigure(&supervisor, config([backend("sites", brisk(), &fewer)])).await.unwrap();
     let (probed, still) = (other.heads().len(), secondary.heads().len());
     eventually("the one that stays is probed", || secondary.heads().len() > still + 5).await;
     assert!(other.heads().len() <= probed + 1, "the one that is gone is not, but for what was on its way");
@@ -193,7 +199,7 @@ async fn an_endpoint_that_moves_to_another_address_is_probed_there_at_once() {
     let supervisor = start(moving(before.address));
     supervisor.first_round().await;
     let tally = endpoint(&supervisor.published.load(), 0, 0).tally.clone();
-    supervisor.reconfigure(moving(after.address)).await.unwrap();
+    reconfigure(&supervisor, moving(after.address)).await.unwrap();
     let moved = endpoint(&supervisor.published.load(), 0, 0);
     assert!(moved.way.address == after.address.into() && Arc::ptr_eq(&moved.tally, &tally));
     eventually("probed at its new address", || !after.heads().is_empty()).await;
@@ -272,7 +278,7 @@ async fn forty_reloads_in_a_row_lose_nothing() {
     let first = supervisor.published.load();
     for round in 2..=41 {
         good(&reporter, &endpoint(&supervisor.published.load(), 0, 0).tally);
-        assert_eq!(supervisor.reconfigure(same()).await, Ok(Generation(round)));
+        assert_eq!(reconfigure(&supervisor, same()).await, Ok(Generation(round)));
         let view = supervisor.published.load();
         assert_eq!((view.generation, health(&supervisor, 0).name()), (Generation(round), "up"));
         assert_eq!(view.backends[0].snapshot, first.backends[0].snapshot);

@@ -38,6 +38,8 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<&'a str>,
@@ -153,6 +155,15 @@ fn row(line: &Line) -> Row<'_> {
             Row { kind: "transition", meanwhile, ..transition_row(begun, transition) }
         }
         Entry::Evidence(sum) => evidence_sum_row(begun, sum),
+        Entry::Config { step, generation, broke, words } => Row {
+            kind: "config",
+            change: Some(step.name()),
+            generation: Some(generation.0),
+            backend: broke.as_ref().map(|(backend, _)| &**backend),
+            evidence: broke.as_ref().map(|(_, evidence)| evidence_row(evidence)),
+            words: Some(words.clone()),
+            ..begun
+        },
         Entry::Lost(lines) => Row { kind: "lost", lines: Some(*lines), ..begun },
         Entry::Stopped => Row { kind: "stop", ..begun },
     }

@@ -4,6 +4,7 @@ use crate::harness::Endpoint;
 use crate::harness::ports::free_address;
 use hotspare::app::{Hotspare, certificates};
 use hotspare::config::{self, Config, Folder, InForce, Problems};
+use hotspare::health::Reconfiguration;
 use hotspare::runtime::clock::Clock;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -107,7 +108,7 @@ impl House {
         let before = self.config();
         let in_force = InForce { certificates: &before.certificates, now: SystemTime::now() };
         let config = config::load_over(&self.path("hotspare.toml"), Some(in_force))?;
-        self.hotspare.reconfigure(config).await.unwrap();
+        self.hotspare.reconfigure(Reconfiguration::to(std::sync::Arc::new(config))).await.unwrap().unwrap();
         Ok(())
     }
 

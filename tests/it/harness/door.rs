@@ -7,7 +7,7 @@ use super::ports::free_address;
 use hotspare::app::{Hotspare, Trouble};
 use hotspare::config::{self, Config};
 use hotspare::domain::{Class, Command, FailureKind, Force, Health, Order};
-use hotspare::health::View;
+use hotspare::health::{Reconfiguration, View};
 use hotspare::runtime::clock::Clock;
 use hotspare::telemetry::metrics::Rescued;
 use rustls::pki_types::CertificateDer;
@@ -160,7 +160,8 @@ impl Door {
     pub async fn reload(&mut self, change: impl FnOnce(&mut Builder)) {
         change(&mut self.built);
         let config = self.built.config(self.address, self.admin, &self.certificate);
-        self.hotspare.reconfigure(config).await.unwrap();
+        let change = Reconfiguration::to(Arc::new(config));
+        self.hotspare.reconfigure(change).await.unwrap().unwrap();
     }
 
     /// Drains and ends.

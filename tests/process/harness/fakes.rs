@@ -9,6 +9,8 @@ pub enum Fault {
     NeverAnswers,
     Garbage,
     ClosesAtOnce,
+    /// Its check is fine; each page is answered with 500.
+    FailingPages,
 }
 
 /// Runs as long as the test's runtime.
@@ -33,6 +35,14 @@ async fn answer(mut stream: TcpStream, fault: Fault) {
             read_all(stream).await;
         }
         Fault::ClosesAtOnce => drop(stream),
+        Fault::FailingPages => {
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            let well = request[..length].starts_with(b"GET /health ");
+            let status = if well { "200 OK" } else { "500 Internal Server Error" };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhm");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
     }
 }
 

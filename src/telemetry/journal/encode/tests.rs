@@ -1,9 +1,10 @@
 //! What lines look like, and that docs/journal.md says the same.
 
+use super::super::ConfigStep;
 use super::*;
 use crate::domain::{
-    Cause, Class, Command, CommandStep, Diverged, EndpointId, FailureKind, Illness, Isolation, Lagging, PoolHealth,
-    PoolIndex, RampStep, Routing, Steadiness, Suspicion, Trial, Writes,
+    Cause, Class, Command, CommandStep, Diverged, EndpointId, FailureKind, Generation, Illness, Isolation, Lagging,
+    PoolHealth, PoolIndex, RampStep, Routing, Steadiness, Suspicion, Trial, Writes,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -163,10 +164,19 @@ fn samples() -> Vec<Line> {
         ),
         transition(Change::Isolation { to: Isolation::Yes }, Cause::NobodyAnswers, Evidence::Asked { endpoints: 4 }),
         transition(Change::Probing { to: Some(Illness::Late) }, Cause::Illness, Evidence::Configured),
+        config(ConfigStep::Accepted, false),
+        config(ConfigStep::Rejected, false),
+        config(ConfigStep::Confirmed, false),
+        config(ConfigStep::TakenBack, true),
         Entry::Lost(17),
         Entry::Stopped,
     ];
     entries.into_iter().map(told).collect()
+}
+
+fn config(step: ConfigStep, broke: bool) -> Entry {
+    let broke = broke.then(|| ("sites".into(), Evidence::GoodAnswer));
+    Entry::Config { step, generation: Generation(7), broke, words: "told".to_owned() }
 }
 
 fn parsed(line: &Line) -> Value {
