@@ -1,6 +1,6 @@
 # The project's few commands. `make` alone lists them.
 
-.PHONY: help demo test lints simulations slow hostile conformance fuzz bench bench-core drill deny tools
+.PHONY: help demo test lints simulations slow hostile reloads conformance fuzz bench bench-core drill deny tools
 .DEFAULT_GOAL := help
 
 # Which binary process tests run: release speed without the long link.
@@ -40,7 +40,12 @@ slow: tools $(PYTHON_READY) ## long simulations (SEED=n for one), 100,000 writes
 	CLIENTS=1000 HOTSPARE_BIN="$(FAST_BIN)" cargo test --profile fast --features real --test process bodies -- --nocapture
 	SITES=10000 HOTSPARE_BIN="$(FAST_BIN)" cargo test --features real --test process sites -- --nocapture
 	$(MAKE) hostile
+	$(MAKE) reloads
 	$(MAKE) fuzz
+
+reloads: tools ## 500 reloads under load, and the same for HAProxy and nginx (4 minutes); RELOADS=n, WRITE=1 into docs/reload.md
+	cargo build --profile fast
+	RELOADS="$(or $(RELOADS),500)" HOTSPARE_BIN="$(FAST_BIN)" cargo test --features real --test process reloads:: -- --nocapture --test-threads=1
 
 hostile: tools $(PYTHON_READY) ## hostile clients at full size, 10,000 idle connections, bodies of 1 GiB, 500 WebSockets, scanners of slowness and TLS (20 minutes)
 	@tests/tools.sh testssl:testssl.sh

@@ -259,17 +259,24 @@ impl Reloads {
 
     async fn take_back(&self, hotspare: &mut Hotspare, generation: Generation, confirmed: Arc<Config>, why: Why) {
         let (told, file) = (why.told(self.clock.now()), self.source.name());
-        let words = match hotspare.reconfigure(Reconfiguration::to(confirmed)).await {
-            Ok(Ok(now)) => format!(
-                "generation {generation} is taken back: {told}. The configuration before it is in force again, as generation {now}. {file} \
-                 is refused until it changes, or with `hotspare reload --force`"
-            ),
+        let (state, words) = match hotspare.reconfigure(Reconfiguration::to(confirmed)).await {
+            Ok(Ok(now)) => {
+                let words = format!(
+                    "generation {generation} is taken back: {told}. The configuration before it is in force again, as generation {now}. \
+                     {file} is refused until it changes, or with `hotspare reload --force`"
+                );
+                (ConfigState::TakenBack { file, why: told }, words)
+            }
             Ok(Err(_)) => unreachable!("a reload that is forced strands nobody"),
-            Err(trouble) => format!("generation {generation} should be taken back ({told}) and can't be: {trouble}"),
+            Err(trouble) => {
+                let why = format!("{told}; the one before it can't come back: {trouble}");
+                let words = format!("generation {generation} should be taken back: {why}");
+                (ConfigState::Stuck { file, why }, words)
+            }
         };
         tracing::error!("{words}");
         hotspare.control().reload(Reload::TakenBack);
-        hotspare.control().set_config(ConfigState::TakenBack { file, why: told });
+        hotspare.control().set_config(state);
         self.write_down(hotspare, ConfigStep::TakenBack, generation, why.broke(), words);
     }
 

@@ -310,6 +310,10 @@ fn of_the_config(control: &Control, now: Now, problems: &mut Vec<(Severity, Stri
             let words = format!("the configuration in {file} was taken back, and the one before it is in force: {why}");
             problems.push((Severity::LessInReserve, words));
         }
+        ConfigState::Stuck { file, why } => {
+            problems
+                .push((Severity::Refused, format!("the configuration in {file} is in force and should not be: {why}")));
+        }
     }
 }
 

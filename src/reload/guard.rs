@@ -95,9 +95,11 @@ impl Guard {
     pub fn plan(&self, attempt: Attempt<'_>, view: &View, workers: usize, now: Moment) -> Plan {
         let Attempt { config, by_hand, changed } = attempt;
         let nothing = Plan { watch: None, trying: None };
-        let (span, by_hand) = match by_hand {
-            Some(span) => (span, true),
-            None => (config.confirm, false),
+        let (span, by_hand) = match (by_hand, self.trying()) {
+            (Some(span), _) => (span, true),
+            // What waits for somebody to confirm it goes on waiting: another reload says nothing about it.
+            (None, Some((until, true))) => (until.since(now), true),
+            (None, Some((_, false)) | None) => (config.confirm, false),
         };
         if span.is_zero() || (!by_hand && !changed.contains(&true)) {
             return nothing;

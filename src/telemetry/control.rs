@@ -65,6 +65,8 @@ pub enum ConfigState {
     },
     /// The one in that file was taken back, because of that.
     TakenBack { file: String, why: String },
+    /// The one in that file is in force and should not be: why, and what keeps the one before from coming back.
+    Stuck { file: String, why: String },
 }
 
 impl Reload {
@@ -189,6 +191,7 @@ impl Control {
             ConfigState::Confirmed => (0, 0),
             ConfigState::Trying { .. } => (1, 0),
             ConfigState::TakenBack { .. } => (0, 1),
+            ConfigState::Stuck { .. } => (1, 0),
         };
         self.unconfirmed.set(trying);
         self.taken_back.set(taken_back);

@@ -205,6 +205,8 @@ async fn what_waits_for_a_confirmation_comes_back_without_it_and_stays_with_it()
 
     let forced = scene.ask(&["reload", "--force", "--confirm", "1h"]).await;
     assert_eq!(forced.code, Some(0), "{forced:?}");
+    let plain = scene.ask(&["reload"]).await;
+    assert!(plain.out.contains("unless you run `hotspare confirm`"), "another reload confirms nothing: {plain:?}");
     assert_eq!(scene.metric("hotspare_config_unconfirmed").await, 1.0);
     let confirmed = scene.ask(&["confirm"]).await;
     assert!(confirmed.code == Some(0) && confirmed.out.contains("stays"), "{confirmed:?}");

@@ -24,6 +24,7 @@ mod prometheus;
 mod proxies;
 mod quick;
 mod reload;
+mod reloads;
 mod scanners;
 mod signals;
 mod sites;

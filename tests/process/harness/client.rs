@@ -45,8 +45,13 @@ pub enum NoConnection {
 
 impl Client {
     pub fn new(address: SocketAddr, certificate: CertificateDer<'static>) -> Client {
+        Client::trusting(address, [certificate])
+    }
+
+    /// One that trusts several.
+    pub fn trusting(address: SocketAddr, certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Client {
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(certificate).unwrap();
+        certificates.into_iter().for_each(|certificate| roots.add(certificate).unwrap());
         let tls = |alpn: &[u8]| {
             let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
             let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -115,10 +120,13 @@ impl Client {
 }
 
 impl Connection {
-    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+    pub async fn send(&mut self, mut request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
         match self {
             Connection::Http1(sender) => sender.send_request(request).await,
-            Connection::H2(sender) => sender.send_request(request).await,
+            Connection::H2(sender) => {
+                request.headers_mut().remove(http::header::HOST); // :authority says it, and nginx refuses both
+                sender.send_request(request).await
+            }
         }
     }
 

@@ -111,6 +111,23 @@ impl Door {
         self.child.signal(signal);
     }
 
+    pub fn pid(&self) -> i32 {
+        self.child.pid().as_raw_nonzero().get()
+    }
+
+    /// Power off.
+    pub fn crash(&mut self) {
+        self.child.crash();
+    }
+
+    /// Power on again, with the file that is there.
+    pub async fn start_again(&mut self) {
+        let mut command = hotspare();
+        command.args(["run", "--config", "hotspare.toml"]).current_dir(self.directory.path());
+        self.child = Child::start("hotspare", command, self.directory.path());
+        self.is_ready().await;
+    }
+
     pub async fn metrics(&self) -> Metrics {
         Metrics::scrape(self.admin).await
     }

@@ -72,6 +72,17 @@ impl Report {
         self.count(|outcome| matches!(outcome, Outcome::Status(502..=504)))
     }
 
+    /// Never taken on a kept connection: whoever asked sent it again.
+    pub fn returned(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Returned(_)))
+    }
+
+    /// The first that got no good answer, if any.
+    pub fn first_bad(&self) -> String {
+        let bad = |note: &&Note| !matches!(note.outcome, Outcome::Good | Outcome::Returned(_));
+        self.notes.iter().find(bad).map_or_else(|| "all good".to_owned(), |note| format!("{note:?}"))
+    }
+
     pub fn not_accepted(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::NotAccepted))
     }
