@@ -22,6 +22,7 @@ use changes::Changes;
 use guard::{Attempt, Guard, Verdict, Why};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -299,7 +300,10 @@ impl Reloads {
     }
 
     fn what_follows(&self, generation: Generation, trying: Option<(Moment, bool)>) -> String {
-        let span = |until: Moment| Span(until.since(self.clock.now()));
+        let span = |until: Moment| {
+            let left = until.since(self.clock.now()).as_millis().div_ceil(1_000); // 2 s, not 1.999
+            Span(Duration::from_secs(u64::try_from(left).unwrap_or(u64::MAX)))
+        };
         match trying {
             None => format!("generation {generation} is in force"),
             Some((until, false)) => format!(

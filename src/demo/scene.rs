@@ -83,7 +83,8 @@ impl Scene {
         let text = config_text(setting, primary.address(), secondary.address());
         let config = config::parse("demo.toml", &text, &|path| certificate.read(path))
             .map_err(|problems| anyhow!("the demo's own configuration is not valid:\n{problems}"))?;
-        let hotspare = Hotspare::start_with(config, clock, switches::routes(switches.clone())).await?;
+        let mut hotspare = Hotspare::start_with(config, clock, switches::routes(switches.clone())).await?;
+        drop(hotspare.take_reloads()); // its configuration is no file
 
         let plan = Plan { door, rate: setting.rate, posts: setting.posts, seed: setting.seed };
         let visitors = Visitors::start(plan, certificate.trust(), clock)?;
