@@ -69,6 +69,8 @@ pub struct Config {
     pub max_buffered: usize,
     /// How long a drain may take before what still runs is cut.
     pub drain_timeout: Duration,
+    /// The same for upgraded connections at what a reload removes. At the end of the process they have no longer than the rest.
+    pub drain_streams: Duration,
     /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.
     pub state_dir: Option<PathBuf>,
     /// Where metrics and status are served, and commands taken.

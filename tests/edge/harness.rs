@@ -190,6 +190,7 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         max_connections_per_client: per_client,
         max_buffered: 1 << 20,
         drain_timeout: LONG,
+        drain_streams: LONG,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners,

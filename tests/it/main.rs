@@ -3,6 +3,7 @@
 
 mod corners;
 mod deciding;
+mod drain;
 mod endpoints;
 mod failing;
 mod failover;

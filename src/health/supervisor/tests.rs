@@ -66,6 +66,7 @@ fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
         max_connections_per_client: 1_000,
         max_buffered: 1 << 20,
         drain_timeout: HOUR,
+        drain_streams: HOUR,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners: Vec::new(),
