@@ -151,6 +151,8 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!waits.is_finished());
         assert_eq!((cuts.cut(), cuts.cut()), (1, 0));
+        tokio::task::yield_now().await;
+        assert!(waits.is_finished(), "it was not woken");
         waits.await.unwrap();
         assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0);
         its.write_all(b"x").await.unwrap();
