@@ -96,6 +96,7 @@ pub fn view(pools: &[Place]) -> View {
         drain_timeout: Duration::from_secs(30),
         digest: Digest::default(),
         confirm: Duration::from_secs(30),
+        drain_streams: Duration::from_secs(600),
         state_dir: None,
         admin: Admin { address: "127.0.0.1:9900".parse().unwrap(), token: None },
         listeners: vec![Arc::new(listener(&pair))],

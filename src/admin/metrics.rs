@@ -19,7 +19,7 @@ use crate::telemetry::cells::PerWorker;
 use crate::telemetry::control::Control;
 use crate::telemetry::log;
 use crate::telemetry::metrics::{
-    BackendCells, Buffered, NotIntroduced, ProtocolError, ReplyKind, Rescued, WorkerCells, Workers,
+    BackendCells, Buffered, DrainCut, NotIntroduced, ProtocolError, ReplyKind, Rescued, WorkerCells, Workers,
 };
 use crate::telemetry::names::{self, Metric};
 use prometheus::core::{Collector, Desc};
@@ -244,6 +244,10 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
     for reason in ProtocolError::ALL {
         protocol_errors.add([reason.name()], number(workers.sum(|cell| cell.protocol_errors[reason as usize].get())));
     }
+    let mut drain_cuts = Family::new(&names::DRAIN_CUTS);
+    for what in DrainCut::ALL {
+        drain_cuts.add([what.name()], number(workers.sum(|cell| cell.drain_cuts[what as usize].get())));
+    }
     let mut lag = Family::new(&names::LOOP_LAG);
     for (index, cell) in workers.iter().enumerate() {
         let micros = u64::try_from(cell.loop_lag_micros.get()).unwrap_or(0);
@@ -260,6 +264,7 @@ fn connections(workers: &Workers) -> Vec<MetricFamily> {
         replies.done(),
         not_introduced.done(),
         protocol_errors.done(),
+        drain_cuts.done(),
         lag.done(),
         turns.done(),
         total(&names::CONNECTIONS_ACCEPTED, |cell| cell.connections_accepted.get()),

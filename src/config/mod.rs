@@ -86,6 +86,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// For how long the effect of a reload is watched before it is confirmed; zero: it is at once.
     pub confirm: Duration,
+    /// The same for upgraded connections at what a reload removes. At the end of the process they have no longer than the rest.
+    pub drain_streams: Duration,
     /// What must outlive the process, and the socket for commands, are in there. `None`: neither is kept.
     pub state_dir: Option<PathBuf>,
     /// Where metrics and status are served, and commands taken.

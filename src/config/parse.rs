@@ -225,6 +225,9 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>, d
     let confirm = top.or("confirm", Duration::from_secs(30), |value| {
         value.duration(Duration::ZERO..=CONFIRM_MAX) // zero: nothing is watched
     });
+    let drain_streams = top.or("drain_streams", Duration::from_secs(600), |value| {
+        value.duration(Duration::ZERO..=*units::TIMEOUT.end()) // zero: they are cut at once
+    });
     let state_dir = top.or("state_dir", surroundings.state_dir.map(Path::to_owned), |value| {
         let path = value.text(Form::Directory, |text| (!text.is_empty()).then_some(text))?;
         Some(Some(PathBuf::from(path)))
@@ -251,6 +254,7 @@ fn config(report: &Report, surroundings: &Surroundings<'_>, all: &mut Top<'_>, d
         max_buffered: max_buffered?.value,
         drain_timeout: drain_timeout?.value,
         confirm: confirm?.value,
+        drain_streams: drain_streams?.value,
         state_dir: state_dir?.value,
         admin: Admin { address: admin_address.value, token },
         listeners: listeners?,

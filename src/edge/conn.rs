@@ -9,7 +9,7 @@
 use super::front::Front;
 use super::gate::{ClientPass, Pass};
 use super::proxy_header::{self, Whose};
-use super::pulse::{Protocol, Pulse};
+use super::pulse::{Protocol, Pulse, Tunnelling};
 use super::roster::Roster;
 use super::socket::Accepted;
 use super::stream::{Stream, Wire};
@@ -52,10 +52,10 @@ pub async fn run<H: Handler>(
     accepted: Accepted,
     listener: Arc<Listener>,
     roster: Rc<Roster>,
+    pulse: Rc<Pulse>,
 ) {
     let _open = Open::new(handler.clone());
     let (socket, ends) = accepted.open();
-    let pulse = Rc::new(Pulse::new(handler.clock()));
     let mut wire = Wire::new(socket, pulse.clone());
     let mut watchdog = Watchdog::new(pulse.clone(), roster.clone(), handler.clock(), listener.limits);
     let cells = handler.cells();
@@ -89,7 +89,10 @@ pub async fn run<H: Handler>(
             let Some((stream, early)) = left else { return };
             let upgrade = client.upgrade.borrow_mut().take();
             match upgrade {
-                Some(tunnel) => Box::pin(tunnel.run(stream, early)).await,
+                Some(tunnel) => {
+                    let _tunnelling = Tunnelling::begin(&pulse);
+                    Box::pin(tunnel.run(stream, early)).await;
+                }
                 None => Box::pin(close(stream)).await,
             }
         }

@@ -8,7 +8,8 @@
 //! Not here: what becomes of a connection ([`super::conn`]).
 
 use super::gate::Gate;
-use super::roster::{Roster, Stage};
+use super::pulse::Pulse;
+use super::roster::{Roster, What};
 use super::socket::{Accepted, Listening, Ready};
 use super::{Handler, conn};
 use crate::config::{Address, Listener};
@@ -227,7 +228,7 @@ impl<H: Handler> Acceptor<H> {
         while taken < usize::from(BACKLOG) {
             if self.is_full() {
                 // Not for ever: where clients keep coming there may never be room for the last of them.
-                if self.roster.stage() == Stage::Cut {
+                if self.roster.is_over(What::Requests) {
                     return Ok(());
                 }
                 tokio::time::sleep(BACK_OFF).await;
@@ -256,8 +257,10 @@ impl<H: Handler> Acceptor<H> {
             self.listener = Some(listener.clone());
         }
         let Some(listener) = self.listener.clone() else { return };
-        let connection = conn::run(self.handler.clone(), self.gate.enter(), accepted, listener, self.roster.clone());
-        self.tasks.spawn(self.roster.enrol(connection));
+        let pulse = Rc::new(Pulse::new(self.handler.clock()));
+        let (pass, roster) = (self.gate.enter(), self.roster.clone());
+        let connection = conn::run(self.handler.clone(), pass, accepted, listener, roster, pulse.clone());
+        self.tasks.spawn(self.roster.enrol(pulse, connection));
     }
 }
 

@@ -4,6 +4,7 @@
 //! Not here: what is too long ([`super::watchdog`]).
 
 use super::frames::Wrong;
+use super::roster::What;
 use crate::domain::Moment;
 use crate::runtime::clock::Clock;
 use std::cell::Cell;
@@ -17,6 +18,9 @@ pub struct Pulse {
     phase: Cell<Phase>,
     /// Requests that were begun and whose response has not ended.
     running: Cell<u32>,
+    /// Tunnels that were begun and have not ended. Those in a stream of HTTP/2 are among what runs, one that has a connection of
+    /// HTTP/1.1 is not.
+    tunnels: Cell<u32>,
     /// Responses whose next piece waits for the client to take what it was given.
     owed: Cell<u32>,
     /// The last request has a body. It may be read on when its response has ended.
@@ -68,6 +72,7 @@ impl Pulse {
             protocol: Cell::new(Protocol::Http1),
             phase: Cell::new(Phase::Fresh { since: clock.now() }),
             running: Cell::new(0),
+            tunnels: Cell::new(0),
             owed: Cell::new(0),
             body: Cell::new(false),
             blocked: Cell::new(false),
@@ -203,6 +208,24 @@ impl Pulse {
         }
     }
 
+    /// Whether it carries a tunnel.
+    pub fn has_tunnels(&self) -> bool {
+        self.tunnels.get() > 0
+    }
+
+    /// Whether it carries anything but tunnels, or may.
+    pub fn has_requests(&self) -> bool {
+        !self.has_tunnels() || self.runs(What::Requests)
+    }
+
+    /// Whether any of these has begun and not ended.
+    pub fn runs(&self, what: What) -> bool {
+        match what {
+            What::Requests => self.running.get() > self.tunnels.get(),
+            What::Tunnels => self.has_tunnels(),
+        }
+    }
+
     /// Makes closing this connection a reset.
     pub fn spoil(&self) {
         self.reset.set(true);
@@ -234,6 +257,11 @@ impl Running {
         self.pulse.protocol()
     }
 
+    /// It has become a tunnel, and runs on.
+    pub fn tunnels(&self) -> Tunnelling {
+        Tunnelling::begin(&self.pulse)
+    }
+
     /// The client was given a piece of the response; the next one is asked for when it has taken this.
     pub fn clients_turn(&mut self) {
         if !std::mem::replace(&mut self.owed, true) {
@@ -255,6 +283,23 @@ impl Running {
         if self.pulse.end_means_complete.get() {
             self.pulse.spoil();
         }
+    }
+}
+
+/// One tunnel, until it has ended.
+#[derive(Debug)]
+pub struct Tunnelling(Rc<Pulse>);
+
+impl Tunnelling {
+    pub fn begin(pulse: &Rc<Pulse>) -> Tunnelling {
+        pulse.tunnels.set(pulse.tunnels.get() + 1);
+        Tunnelling(pulse.clone())
+    }
+}
+
+impl Drop for Tunnelling {
+    fn drop(&mut self) {
+        self.0.tunnels.set(self.0.tunnels.get() - 1);
     }
 }
 
@@ -322,6 +367,19 @@ mod tests {
         assert!(pulse.is_owed());
         pulse.took(1);
         assert!(!pulse.is_owed());
+    }
+
+    #[test]
+    fn a_connection_that_carries_a_tunnel_alone_carries_no_request() {
+        let pulse = pulse(Protocol::Http2);
+        assert!(pulse.has_requests() && !pulse.has_tunnels(), "one may be about to come");
+        let (stream, other) = (Running::begin(&pulse, Version::HTTP_2), Running::begin(&pulse, Version::HTTP_2));
+        let tunnel = stream.tunnels();
+        assert!(pulse.has_requests() && pulse.has_tunnels());
+        drop(other);
+        assert!(!pulse.has_requests());
+        drop((tunnel, stream));
+        assert!(!pulse.has_tunnels());
     }
 
     #[test]

@@ -5,13 +5,14 @@
 use super::Handler;
 use super::gate::Gate;
 use super::listener::Acceptor;
-use super::roster::Roster;
+use super::roster::{Roster, What};
 use super::socket::Listening;
 use crate::config::Address;
 use crate::domain::Moment;
 use crate::proxy;
 use crate::runtime::tasks::{self, Tasks};
 use crate::runtime::turns;
+use crate::telemetry::metrics::DrainCut;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ const BEAT: Duration = Duration::from_millis(100);
 pub enum Order {
     /// Accept from this socket; `address` is the listener's, as in the configuration.
     Listen { address: Address, socket: Listening },
-    /// The listener is gone: take what is in its queue, drain its connections for at most the configured time.
+    /// The listener is gone: take what is in its queue, drain its connections for at most the configured times.
     Unlisten { address: Address },
     /// Stop accepting, drain everything for at most that long, then return. A second one can only make it shorter.
     Drain { timeout: Duration },
@@ -38,8 +39,21 @@ struct Open {
     roster: Rc<Roster>,
     /// Dropped to stop accepting.
     accepting: Option<oneshot::Sender<()>>,
-    /// When its connections are cut, if it drains.
-    cut_at: Option<Moment>,
+    /// When what its connections carry is cut, if it drains.
+    cut_at: Option<CutAt>,
+}
+
+/// When a drain is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CutAt {
+    requests: Moment,
+    tunnels: Moment,
+}
+
+impl CutAt {
+    fn sooner(self, other: CutAt) -> CutAt {
+        CutAt { requests: self.requests.min(other.requests), tunnels: self.tunnels.min(other.tunnels) }
+    }
 }
 
 /// Runs a worker until it is told to drain and has, or until nobody is left to tell it anything, which is the same. All workers have
@@ -102,12 +116,16 @@ impl<H: Handler> Serving<H> {
                 }
             }
             Order::Unlisten { address } => {
-                let timeout = self.handler.views().view().config.drain_timeout;
-                self.drain(timeout, |open| open.address == address);
+                let (now, view) = (self.handler.clock().now(), self.handler.views().view());
+                let (requests, tunnels) = (view.config.drain_timeout, view.config.drain_streams);
+                let cut_at = CutAt { requests: now.after(requests), tunnels: now.after(tunnels) };
+                self.drain(now, cut_at, |open| open.address == address);
             }
             Order::Drain { timeout } => {
                 self.draining = true;
-                self.drain(timeout, |_| true);
+                let now = self.handler.clock().now();
+                let end = now.after(timeout);
+                self.drain(now, CutAt { requests: end, tunnels: end }, |_| true);
             }
         }
     }
@@ -129,13 +147,11 @@ impl<H: Handler> Serving<H> {
         Ok(())
     }
 
-    fn drain(&mut self, timeout: Duration, which: impl Fn(&Open) -> bool) {
-        let now = self.handler.clock().now();
+    fn drain(&mut self, now: Moment, cut_at: CutAt, which: impl Fn(&Open) -> bool) {
         for open in self.listeners.iter_mut().filter(|open| which(open)) {
             open.accepting = None;
             open.roster.drain(now);
-            let cut_at = now.after(timeout);
-            open.cut_at = Some(open.cut_at.map_or(cut_at, |earlier| earlier.min(cut_at)));
+            open.cut_at = Some(open.cut_at.map_or(cut_at, |earlier| earlier.sooner(cut_at)));
         }
     }
 
@@ -150,12 +166,17 @@ impl<H: Handler> Serving<H> {
         self.count_panics();
         let crowded = self.gate.is_crowded(self.handler.views().view().config.max_connections);
         self.listeners.iter().for_each(|open| open.roster.crowd(crowded));
+        let cuts = &self.handler.cells().drain_cuts;
         self.listeners.retain(|open| {
-            let over = open.cut_at.is_some_and(|cut_at| cut_at <= now);
-            if over {
-                open.roster.cut();
+            let Some(cut_at) = open.cut_at else { return true };
+            if cut_at.requests <= now {
+                cuts[DrainCut::ClientConnection as usize].add(open.roster.cut(What::Requests));
             }
-            !over
+            if cut_at.tunnels <= now {
+                cuts[DrainCut::Tunnel as usize].add(open.roster.cut(What::Tunnels));
+            }
+            // Nobody else has it once the last connection is gone, and whoever accepted them.
+            Rc::strong_count(&open.roster) > 1
         });
     }
 

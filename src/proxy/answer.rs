@@ -11,7 +11,7 @@ use super::interim::For;
 use super::judge::Answered;
 use super::lost;
 use super::reply::Reply;
-use super::resume::Resume;
+use super::resume::{Resume, Source};
 use super::service::{InHand, Met};
 use super::upgrade::Tunnel;
 use crate::domain::{EndpointId, FailureKind, Moment};
@@ -117,7 +117,10 @@ impl InHand<'_> {
         let (from, spare) = (self.rescue.resume, self.exchange.spare());
         let resume = match extent {
             Extent::Whole => None,
-            Extent::Begun => Resume::of(worker, backend, from, self.asking, spare, &response, pieces.bytes()),
+            Extent::Begun => {
+                let source = Source { backend, endpoint: in_flight.endpoint().id() };
+                Resume::of(worker, source, from, self.asking, spare, &response, pieces.bytes())
+            }
         };
         let status = response.status();
         headers::response(response.headers_mut(), status, upgrading);

@@ -3,6 +3,7 @@
 
 use super::budget::Budget;
 use super::crowd::Crowd;
+use super::departed::{Departed, Times};
 use crate::config::Way;
 use crate::domain::{Class, EndpointId, FailureKind, Moment, Name};
 use crate::health::notes::{Note, Told};
@@ -18,6 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// All that one worker's requests share.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub struct Worker {
     workers: usize,
     random: RefCell<fastrand::Rng>,
     endpoints: RefCell<HashMap<EndpointId, Rc<LocalEndpoint>>>,
+    departed: Departed,
     backends: RefCell<HashMap<Name, Rc<LocalBackend>>>,
 }
 
@@ -50,6 +53,9 @@ pub struct LocalEndpoint {
     pub way: Arc<Way>,
     tally: Arc<Tally>,
     worker: WorkerIndex,
+    /// Whether tunnels may not go on, and who is to be told.
+    tunnels_over: Cell<bool>,
+    tunnels_told: Notify,
 }
 
 /// This worker's side of a backend.
@@ -87,6 +93,7 @@ impl Worker {
             cells,
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
             endpoints: RefCell::default(),
+            departed: Departed::default(),
             backends: RefCell::default(),
         }
     }
@@ -115,10 +122,17 @@ impl Worker {
         if let Some(known) = endpoints.get(&endpoint.tally.id).filter(|known| known.way == endpoint.way) {
             return known.clone();
         }
-        let tally = endpoint.tally.clone();
-        let way = endpoint.way.clone();
-        let local = Rc::new(LocalEndpoint { kept: Kept::default(), way, tally, worker: self.index });
-        endpoints.insert(endpoint.tally.id, local.clone());
+        let local = Rc::new(LocalEndpoint {
+            kept: Kept::default(),
+            way: endpoint.way.clone(),
+            tally: endpoint.tally.clone(),
+            worker: self.index,
+            tunnels_over: Cell::default(),
+            tunnels_told: Notify::new(),
+        });
+        if let Some(former) = endpoints.insert(endpoint.tally.id, local.clone()) {
+            self.departed.add(former);
+        }
         local
     }
 
@@ -142,35 +156,42 @@ impl Worker {
     /// Runs for as long as the worker: takes up each published view, so that an idle worker does not hold on to an old one, and sweeps.
     pub async fn keep_house(self: Rc<Worker>) {
         let mut changes = self.views.changes();
+        let mut due: Option<Moment> = None;
         loop {
+            let ordinary = self.clock.now().after(SWEEP_EVERY);
+            let next = self.clock.instant(due.map_or(ordinary, |due| due.min(ordinary)));
             // An error: the supervisor is gone, and there will be no news.
-            if let Ok(Err(_)) = tokio::time::timeout(SWEEP_EVERY, changes.changed()).await {
-                tokio::time::sleep(SWEEP_EVERY).await;
+            if let Ok(Err(_)) = tokio::time::timeout_at(next, changes.changed()).await {
+                tokio::time::sleep_until(next).await;
             }
-            self.sweep();
+            due = self.sweep();
         }
     }
 
-    /// Closes kept connections that were idle for too long or whose endpoint is gone from the view, and forgets endpoints and backends that
-    /// are.
-    fn sweep(&self) {
+    /// Closes kept connections that were idle for too long or whose endpoint is gone from the view, forgets endpoints and backends that
+    /// are, and cuts what has run there for too long. When to do it again, if that is soon.
+    fn sweep(&self) -> Option<Moment> {
         let view = self.views.view();
         let now = self.clock.now();
         let mut endpoints = self.endpoints.borrow_mut();
-        if !endpoints.is_empty() {
+        let mut due = None;
+        if !endpoints.is_empty() || !self.departed.is_empty() {
             let all =
                 view.backends.iter().flat_map(|backend| backend.pools.iter()).flat_map(|pool| pool.endpoints.iter());
             let known: HashSet<EndpointId> = all.map(|endpoint| endpoint.tally.id).collect();
-            endpoints.retain(|id, local| {
-                local.kept.sweep(now);
-                known.contains(id)
-            });
+            for (_, gone) in endpoints.extract_if(|id, _| !known.contains(id)) {
+                self.departed.add(gone);
+            }
+            endpoints.values().for_each(|local| local.kept.sweep(now));
+            let times = Times { requests: view.config.drain_timeout, tunnels: view.config.drain_streams };
+            due = self.departed.look(now, |id| known.contains(&id), times, self.cells());
         }
         let mut backends = self.backends.borrow_mut();
         if !backends.is_empty() {
             let known: HashSet<&str> = view.backends.iter().map(|backend| &*backend.config.name).collect();
             backends.retain(|name, _| known.contains(&**name));
         }
+        due
     }
 }
 
@@ -182,6 +203,20 @@ impl LocalEndpoint {
 
     pub fn id(&self) -> EndpointId {
         self.tally.id
+    }
+
+    /// Ends the tunnels to it.
+    pub fn cut_tunnels(&self) {
+        self.tunnels_over.set(true);
+        self.tunnels_told.notify_waiters();
+    }
+
+    /// Returns when tunnels to it are to end.
+    pub async fn tunnels_cut(&self) {
+        let told = self.tunnels_told.notified();
+        if !self.tunnels_over.get() {
+            told.await;
+        }
     }
 
     /// How long 99 of 100 heads of that class take at most there; `None`: not known yet.
@@ -250,6 +285,7 @@ pub(super) mod tests {
             drain_timeout: Duration::ZERO,
             digest: Digest::default(),
             confirm: Duration::ZERO,
+            drain_streams: Duration::ZERO,
             state_dir: None,
             admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
             listeners: Vec::new(),

@@ -15,6 +15,7 @@ pub mod caller;
 pub mod client;
 pub mod copies;
 pub mod crowd;
+pub mod departed;
 pub mod exchange;
 pub mod forwarded;
 pub mod headers;

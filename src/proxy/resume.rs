@@ -43,11 +43,20 @@ pub struct Resume {
     since_look: u64,
 }
 
+/// Where a response comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub backend: &'a BackendView,
+    pub endpoint: EndpointId,
+}
+
 /// Of what, from where.
 #[derive(Debug)]
 struct Rest {
     worker: Rc<Worker>,
     backend: Name,
+    /// Where it came from.
+    pool: Name,
     from: ResumeFrom,
     asking: Asking,
     spare: Spare,
@@ -97,7 +106,7 @@ impl Resume {
     /// For a response that can go on: all of something, of known length, with a strong tag. `kept`: bytes of it that were already read.
     pub fn of(
         worker: &Rc<Worker>,
-        backend: &BackendView,
+        source: Source<'_>,
         from: ResumeFrom,
         asking: Asking,
         spare: Option<&Spare>,
@@ -108,12 +117,14 @@ impl Resume {
             ResumeFrom::Nowhere => return None,
             ResumeFrom::Pool | ResumeFrom::Anywhere => (),
         }
+        let Source { backend, endpoint } = source;
         let spare = spare.filter(|spare| spare.method == Method::GET)?;
         let rest = response.body().size_hint().exact()?;
         let same = Same::of(response.status(), response.headers(), kept.checked_add(rest)?)?;
         let rest = Rest {
             worker: worker.clone(),
             backend: backend.config.name.clone(),
+            pool: backend.snapshot.pools[backend.pool_of(endpoint)?.0].name.clone(),
             from,
             asking,
             spare: spare.clone(),
@@ -206,12 +217,13 @@ impl Rest {
         while asked.len() < ASKED {
             let view = self.worker.views.view();
             let backend = view.backend(&self.backend)?;
-            let place = next_place(backend, self.from, broke, &asked)?;
+            let home = self.home(backend, broke)?;
+            let place = next_place(backend, self.from, home, broke, &asked)?;
             asked.push(place.tally.id);
             if !may() {
                 return None;
             }
-            let last = asked.len() == ASKED || next_place(backend, self.from, broke, &asked).is_none();
+            let last = asked.len() == ASKED || next_place(backend, self.from, home, broke, &asked).is_none();
             let head = if last { backend.config.timeouts.head } else { backend.config.timeouts.head.min(PATIENT) };
             match self.ask(backend, place, head).await {
                 Asked::Rest(resumed) => return Some(resumed),
@@ -220,6 +232,16 @@ impl Rest {
             }
         }
         None
+    }
+
+    /// The pool that it came from. A reload may have taken the endpoint away, or all of them.
+    fn home(&self, backend: &BackendView, broke: EndpointId) -> Option<PoolIndex> {
+        let named = || backend.snapshot.pools.iter().position(|pool| pool.name == self.pool).map(PoolIndex);
+        let instead = match self.from {
+            ResumeFrom::Anywhere => Some(backend.snapshot.serving),
+            ResumeFrom::Pool | ResumeFrom::Nowhere => None,
+        };
+        backend.pool_of(broke).or_else(named).or(instead)
     }
 
     async fn ask(&self, backend: &BackendView, place: &EndpointView, head_timeout: Duration) -> Asked {
@@ -286,10 +308,10 @@ enum Asked {
 fn next_place<'a>(
     backend: &'a BackendView,
     from: ResumeFrom,
+    home: PoolIndex,
     broke: EndpointId,
     asked: &[EndpointId],
 ) -> Option<&'a EndpointView> {
-    let home = backend.pool_of(broke)?;
     let up = |pool: PoolIndex| {
         let pool = &backend.pools[pool.0];
         pool.up.iter().map(|&place| &*pool.endpoints[place])

@@ -7,6 +7,7 @@ use crate::config::{Rescue, ResumeFrom};
 use crate::domain::{Class, EndpointId, Moment, Name, PoolIndex, Writes};
 use crate::health::View;
 use crate::runtime::clock::Clock;
+use crate::telemetry::metrics::DrainCut;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use hyper::upgrade::OnUpgrade;
@@ -39,25 +40,32 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Copies both ways until both directions have ended, one failed, nothing came for too long, or, where it may write, writes were
-    /// moved elsewhere by plan.
+    /// Copies both ways until both directions have ended, one failed, nothing came for too long, its endpoint is gone from the
+    /// configuration for too long, or, where it may write, writes were moved elsewhere by plan.
     /// `early`: bytes of the client that were read along with its request.
     pub async fn run<C: AsyncRead + AsyncWrite>(self, client: C, early: Bytes) {
-        let Tunnel { endpoint, in_flight, served, worker, backend, class, idle } = self;
+        let Tunnel { endpoint: agreed, in_flight, served, worker, backend, class, idle } = self;
         let last = Cell::new(worker.clock.now());
-        let copying = pin!(copy(endpoint, served, client, early, || last.set(worker.clock.now())));
+        let copying = pin!(copy(agreed, served, client, early, || last.set(worker.clock.now())));
         let copied = pin!(async {
             match select(copying, pin!(silence(worker.clock, &last, idle))).await {
                 Either::Left(((), _)) => {}
                 Either::Right(((), _)) => worker.cells().idle_tunnels.add(1),
             }
         });
-        match class {
-            Class::Safe => copied.await,
-            Class::Unsafe => {
-                let moved = pin!(moved_by_plan(&worker, &backend, in_flight.endpoint().id()));
-                select(copied, moved).await;
+        let endpoint = in_flight.endpoint();
+        let ended = pin!(async {
+            match class {
+                Class::Safe => copied.await,
+                Class::Unsafe => {
+                    let moved = pin!(moved_by_plan(&worker, &backend, endpoint.id()));
+                    select(copied, moved).await;
+                }
             }
+        });
+        match select(ended, pin!(endpoint.tunnels_cut())).await {
+            Either::Left(((), _)) => {}
+            Either::Right(((), _)) => worker.cells().drain_cuts[DrainCut::Tunnel as usize].add(1),
         }
     }
 }

@@ -210,6 +210,29 @@ impl ProtocolError {
     }
 }
 
+/// What a drain has cut: its time was over, and something still ran on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainCut {
+    /// A client's, of a listener that is gone, that carried requests.
+    ClientConnection,
+    /// To an endpoint that is gone, that carried requests.
+    EndpointConnection,
+    /// One or more, on one connection of a client.
+    Tunnel,
+}
+
+impl DrainCut {
+    pub const ALL: [DrainCut; 3] = [DrainCut::ClientConnection, DrainCut::EndpointConnection, DrainCut::Tunnel];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            DrainCut::ClientConnection => "client_connection",
+            DrainCut::EndpointConnection => "endpoint_connection",
+            DrainCut::Tunnel => "tunnel",
+        }
+    }
+}
+
 /// What one worker counts apart from any backend.
 #[derive(Debug, Default)]
 pub struct WorkerCells {
@@ -228,6 +251,8 @@ pub struct WorkerCells {
     pub client_timeouts: Counter,
     /// Connections that had left HTTP and were closed because nothing came over them for too long.
     pub idle_tunnels: Counter,
+    /// What drains have cut. Indexed by `DrainCut as usize`.
+    pub drain_cuts: [Counter; DrainCut::ALL.len()],
     /// Connections of HTTP/2 that we ended for what the client did. Indexed by `ProtocolError as usize`.
     pub protocol_errors: [Counter; ProtocolError::ALL.len()],
     /// Panics caught in one connection.

@@ -155,6 +155,8 @@ metrics! {
         "Connections that ended because the client took too long.";
     IDLE_TUNNELS = Counter "hotspare_idle_tunnels_closed_total" "connections" []
         "Connections that had left HTTP (WebSocket and kin) and were closed because neither side said anything for too long.";
+    DRAIN_CUTS = Counter "hotspare_drain_cuts_total" "connections" ["what"]
+        "What still ran when the time for a drain was over, and was cut: connections of clients and to endpoints, and tunnels.";
     PROTOCOL_ERRORS = Counter "hotspare_client_protocol_errors_total" "connections" ["reason"]
         "Connections of HTTP/2 that were ended for what the client did on them, by the error code that it was told.";
     CONNECTION_PANICS = Counter "hotspare_connection_panics_total" "panics" []

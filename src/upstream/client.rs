@@ -2,6 +2,7 @@
 //! over that.
 
 use super::connect::{of_tls, open};
+use super::cuts::Cut;
 use super::download::Download;
 use super::failure::{Connection, Failure, Malformed, Sent, Shortage};
 use super::http2;
@@ -210,7 +211,9 @@ fn whole(lease: Lease) -> Option<Whole> {
 /// A new connection, its task started.
 async fn fresh(target: &Target<'_>) -> Result<Whole, Failure> {
     let stream = open(target.way, target.introduce, target.connect_timeout).await?;
-    begin(TokioIo::new(stream)).await
+    let stream = target.kept.cuts.enrol(stream);
+    let cut = stream.cut();
+    begin(TokioIo::new(stream), cut).await
 }
 
 /// The same over anything that carries bytes.
@@ -218,10 +221,10 @@ async fn fresh(target: &Target<'_>) -> Result<Whole, Failure> {
 /// # Errors
 /// There is no memory for it.
 pub async fn over(io: impl Read + Write + Unpin + Send + 'static) -> Result<Lease, Failure> {
-    begin(io).await.map(Lease::Whole)
+    begin(io, Arc::default()).await.map(Lease::Whole)
 }
 
-async fn begin(io: impl Read + Write + Unpin + Send + 'static) -> Result<Whole, Failure> {
+async fn begin(io: impl Read + Write + Unpin + Send + 'static, cut: Arc<Cut>) -> Result<Whole, Failure> {
     // hyper's own limit on fields, 100, is ours; told even that number, it would make room for it with every response.
     let handshake = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await;
     let (sender, connection) = handshake.map_err(|_| Failure::Ours(Shortage::Memory))?;
@@ -233,6 +236,7 @@ async fn begin(io: impl Read + Write + Unpin + Send + 'static) -> Result<Whole, 
             spoiled.set(is_overfull(&error));
             tracing::trace!(%error, "connection to an endpoint ended");
         }
+        cut.spare(); // it may have become a tunnel
     });
     Ok(Whole { sender, overfull, inbox: Arc::default() })
 }

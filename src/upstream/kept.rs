@@ -1,6 +1,7 @@
 //! The connections to one endpoint that one worker keeps between requests, and those over HTTP/2 that its requests share (`shared`). Not
 //! shared with other workers, so nothing is locked.
 
+use super::cuts::Cuts;
 use super::interim::Inbox;
 use super::shared::{Place, Shared};
 use super::upload::{Upload, UploadState};
@@ -25,6 +26,8 @@ pub struct Kept {
     idle: RefCell<VecDeque<Idle>>,
     /// Over HTTP/2.
     pub(super) shared: Rc<Shared>,
+    /// Of all connections over HTTP/1.1, those in use too.
+    pub(super) cuts: Cuts,
 }
 
 #[derive(Debug)]
@@ -114,5 +117,17 @@ impl Kept {
     pub fn sweep(&self, now: Moment) {
         self.idle.borrow_mut().retain(|idle| !idle.whole.sender.is_closed() && now.since(idle.since) <= KEPT_FOR);
         self.shared.sweep(now);
+    }
+
+    /// Closes what is idle. Connections over HTTP/2 that carry requests end with the last of them.
+    pub fn close_idle(&self) {
+        self.idle.borrow_mut().clear();
+        self.shared.let_go();
+    }
+
+    /// Ends all connections where they stand, but those that have left HTTP; one that is opened after this ends at once. How many there
+    /// were.
+    pub fn cut(&self) -> u64 {
+        self.cuts.cut() + self.shared.cuts.cut()
     }
 }

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod client_body;
 pub mod connect;
+mod cuts;
 pub mod download;
 pub mod failure;
 pub mod fields;

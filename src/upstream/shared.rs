@@ -11,6 +11,7 @@
 //! Not here: what is sent over it and what an error of it means (`http2`), how it is opened (`connect`).
 
 use super::connect::open;
+use super::cuts::Cuts;
 use super::failure::{Failure, Malformed, STALE_AFTER, Sent};
 use super::kept::{KEPT_FOR, KEPT_MAX};
 use super::sending::Uploading;
@@ -67,6 +68,7 @@ pub struct Shared {
     openings: RefCell<Vec<Rc<Opening>>>,
     /// How many requests its last connection carries at once, to know for how many one that is being opened will do.
     carries: Cell<Option<usize>>,
+    pub(super) cuts: Cuts,
 }
 
 /// One connection.
@@ -305,7 +307,10 @@ impl Shared {
         self.openings.borrow_mut().push(opening.clone());
         let (shared, its) = (self.clone(), opening.clone());
         tasks::spawn(async move {
-            let raised = tokio::time::timeout(timeout, async { raise(open(&way, None, timeout).await?, clock).await });
+            let raised = tokio::time::timeout(timeout, async {
+                let stream = open(&way, None, timeout).await?;
+                raise(shared.cuts.enrol(stream), clock).await
+            });
             let raised = raised.await.unwrap_or(Err(Failure::Connect { error: io::ErrorKind::TimedOut.into() }));
             if let Err(Failure::Malformed { .. }) = &raised {
                 tracing::debug!(address = %way.address, "an endpoint does not speak HTTP/2, as its pool's scheme says");
@@ -335,6 +340,11 @@ impl Shared {
     pub fn sweep(&self, now: Moment) {
         let used = |carrier: &Carrier| carrier.running.get() > 0 || now.since(carrier.last_used.get()) <= KEPT_FOR;
         self.carriers.borrow_mut().retain(|carrier| !carrier.is_over() && used(carrier));
+    }
+
+    /// Each connection ends with the last request that it carries.
+    pub(super) fn let_go(&self) {
+        self.carriers.borrow_mut().clear();
     }
 }
 

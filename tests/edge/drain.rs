@@ -5,6 +5,7 @@ use crate::http2::{connect_plain, get};
 use hotspare::edge::Order;
 use http::Request;
 use http_body_util::Empty;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 #[test]
@@ -142,6 +143,76 @@ fn a_removed_listener_drains_while_the_worker_goes_on() {
     edge.eventually("closed", |cells| cells.connections_open.get() == 0);
     edge.drain(LONG);
     edge.ended();
+}
+
+/// What clients send may cross with our goodbye, and many notice that only when they want to send the next request.
+#[test]
+fn a_request_that_comes_a_moment_after_its_listener_was_removed_is_served() {
+    let edge = Edge::start(listener());
+    let mut kept: Vec<_> = (0..10).map(|_| edge.connect()).collect();
+    for client in &mut kept {
+        client.get("/");
+        client.response();
+    }
+    edge.order(Order::Unlisten { address: edge.address.into() });
+    edge.refuses();
+    std::thread::sleep(Duration::from_millis(100)); // the client's pause, which is what is tested
+    for client in &mut kept {
+        client.get("/");
+        let response = client.response();
+        assert!(response.ends_with("hello") && response.contains("\r\nconnection: close\r\n"), "{response}");
+        assert_eq!(client.rest(), "");
+    }
+    edge.drain(LONG);
+    edge.ended();
+}
+
+/// HTTP/2 says goodbye twice (RFC 9113, section 6.8): what crosses with the first is served, and the second names the last stream.
+#[test]
+fn a_stream_that_crosses_with_goaway_is_served() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // HEADERS that end their stream: GET, http, /, and a literal :authority.
+    let get = |stream: u8| [&[0, 0, 6, 1, 5, 0, 0, 0, stream][..], &[0x82, 0x86, 0x84, 0x41, 1, b'a']].concat();
+    let edge = Edge::start(listener());
+    let mut raw = edge.connect();
+    raw.stream.write_all(PREFACE).unwrap();
+    raw.stream.write_all(&get(1)).unwrap();
+    while frame(&mut raw.stream).kind != DATA {}
+    edge.order(Order::Unlisten { address: edge.address.into() });
+    let goodbye = std::iter::repeat_with(|| frame(&mut raw.stream)).find(|frame| frame.kind == GOAWAY).unwrap();
+    assert_eq!(goodbye.payload[..4], [0x7f, 0xff, 0xff, 0xff], "any stream may be on its way");
+    let ping = frame(&mut raw.stream);
+    assert_eq!((ping.kind, ping.flags), (PING, 0));
+    std::thread::sleep(Duration::from_millis(100)); // the way there and back
+    raw.stream.write_all(&get(3)).unwrap();
+    let answer = std::iter::repeat_with(|| frame(&mut raw.stream)).find(|frame| frame.kind == DATA).unwrap();
+    assert_eq!((answer.stream, &answer.payload[..]), (3, &b"hello"[..]));
+    raw.stream.write_all(&[&[0, 0, 8, PING, 1, 0, 0, 0, 0][..], &ping.payload].concat()).unwrap();
+    let last = std::iter::repeat_with(|| frame(&mut raw.stream)).find(|frame| frame.kind == GOAWAY).unwrap();
+    assert_eq!(last.payload[..8], [0, 0, 0, 3, 0, 0, 0, 0], "the last, and no error");
+    assert_eq!(raw.rest(), "");
+    edge.drain(LONG);
+    edge.ended();
+}
+
+const DATA: u8 = 0;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u8,
+    payload: Vec<u8>,
+}
+
+fn frame(from: &mut impl Read) -> Frame {
+    let mut head = [0; 9];
+    from.read_exact(&mut head).unwrap();
+    let [_, high, low, kind, flags, _, _, _, stream] = head;
+    let mut payload = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+    from.read_exact(&mut payload).unwrap();
+    Frame { kind, flags, stream, payload }
 }
 
 #[test]

@@ -194,6 +194,7 @@ fn view_with(listeners: Vec<Arc<Listener>>, in_all: usize, per_client: usize) ->
         drain_timeout: LONG,
         digest: Digest::default(),
         confirm: Duration::ZERO,
+        drain_streams: LONG,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners,

@@ -53,6 +53,7 @@ fn the_reference_tells_the_true_defaults() {
     assert_eq!(said.max_connections_per_client, real.max_connections_per_client);
     assert_eq!(said.max_buffered, real.max_buffered);
     assert_eq!(said.drain_timeout, real.drain_timeout);
+    assert_eq!(said.drain_streams, real.drain_streams);
     assert_eq!(said.state_dir, real.state_dir);
     assert_eq!(said.admin, real.admin);
     assert_eq!(listener(&said.listeners[0]), listener(&real.listeners[0]));

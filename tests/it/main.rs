@@ -4,6 +4,7 @@
 mod certificates;
 mod corners;
 mod deciding;
+mod drain;
 mod endpoints;
 mod failing;
 mod failover;

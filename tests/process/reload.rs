@@ -1,5 +1,6 @@
 //! SIGHUP: all of a valid file, or nothing.
 
+use crate::harness::client::{Version, request};
 use crate::harness::door::Door;
 use crate::harness::eventually;
 use crate::harness::free_address;
@@ -7,9 +8,12 @@ use crate::harness::load::{Load, Visitors};
 use crate::harness::nginx::Nginx;
 use crate::harness::setup::Setup;
 use crate::harness::site::Site;
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use rustix::process::Signal;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -147,5 +151,100 @@ async fn an_endpoint_taken_out_by_a_reload_finishes_what_it_serves() {
         door.metrics().await.sum("hotspare_endpoint_in_flight", &[]) == 0.0
     })
     .await;
+    door.stop().await;
+}
+
+/// An endpoint that is well, says `ok` to whatever is asked and, once it has agreed to another protocol, says what it hears.
+async fn echo() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut piece, mut upgraded) = ([0; 4096], false);
+                while let Ok(length @ 1..) = stream.read(&mut piece).await {
+                    let agrees = !upgraded && piece[..length].starts_with(b"GET /chat ");
+                    let answer = match upgraded {
+                        true => &piece[..length],
+                        false if agrees => {
+                            b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+                        }
+                        false => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                    };
+                    stream.write_all(answer).await.unwrap();
+                    upgraded |= agrees;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// An upgraded connection over plain HTTP.
+async fn upgraded(listener: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(listener).await.unwrap();
+    let ask = b"GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+async fn echoes(stream: &mut TcpStream, words: &[u8]) {
+    stream.write_all(words).await.unwrap();
+    let mut heard = vec![0; words.len()];
+    stream.read_exact(&mut heard).await.unwrap();
+    assert_eq!(heard, words);
+}
+
+#[tokio::test]
+async fn a_reload_that_removes_a_listener_leaves_what_runs_at_another_and_closes_its_tunnels_in_their_time() {
+    let (here, there, other) = (echo().await, echo().await, echo().await);
+    let (stays, goes) = (free_address(), free_address());
+    let mut setup = Setup::new(&[here], &[there]);
+    setup.top = "drain_timeout = \"1s\"\ndrain_streams = \"3s\"";
+    let plain = |address: SocketAddr| format!("[[listener]]\naddress = \"{address}\"\n");
+    let with = |more: SocketAddr, rest: &str| {
+        let backends = format!(
+            "[[site]]\nhosts = [\"*\"]\nbackend = \"sites\"\n[[backend]]\nname = \"more\"\n\
+             primary = {{ name = \"annex\", endpoints = [\"{more}\"] }}\nprobe = {{ path = \"/\" }}\n\
+             [[site]]\nhosts = [\"more.example\"]\nbackend = \"more\"\n"
+        );
+        setup.text() + &backends + &plain(stays) + rest
+    };
+    let mut door = Door::start_with_text(&setup, &with(there, &plain(goes))).await;
+    let (mut tunnel, mut removed) = (upgraded(stays).await, upgraded(goes).await);
+    let mut kept =
+        [door.client().connect(Version::Http1).await.unwrap(), door.client().connect(Version::H2).await.unwrap()];
+    let get = || request("GET", "/", Bytes::new());
+    for connection in &mut kept {
+        assert_eq!(connection.send(get()).await.unwrap().into_body().collect().await.unwrap().to_bytes(), "ok");
+    }
+
+    door.rewrite_config(&with(other, ""));
+    door.signal(Signal::HUP);
+    door.reloads("accepted", 1.0).await;
+    eventually("nobody listens there", async || TcpStream::connect(goes).await.is_err()).await;
+    echoes(&mut removed, b"still here").await;
+    for connection in &mut kept {
+        let response = connection.send(get()).await.unwrap();
+        assert!(!response.headers().contains_key("connection"));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
+    }
+    // It says something all the time, until it is closed.
+    eventually("the other's tunnel is closed", async || {
+        let mut heard = [0; 1];
+        removed.write_all(b"x").await.is_err() || !matches!(removed.read(&mut heard).await, Ok(1))
+    })
+    .await;
+    assert_eq!(door.metrics().await.sum("hotspare_drain_cuts_total", &[("what", "tunnel")]), 1.0);
+    echoes(&mut tunnel, b"hello").await;
+    for connection in &mut kept {
+        assert!(connection.usable().await && connection.send(get()).await.unwrap().status() == 200);
+    }
+    drop((tunnel, kept));
     door.stop().await;
 }

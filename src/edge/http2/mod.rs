@@ -14,6 +14,7 @@ use super::conn::BUFFER_MAX;
 use super::frames::Wrong;
 use super::front::Front;
 use super::pulse::Phase;
+use super::roster::{Roster, What};
 use super::stream::Stream;
 use super::watchdog::{Late, Watchdog};
 use crate::config::Limits;
@@ -69,8 +70,13 @@ where
         handler.cells().protocol_errors[protocol_error(reason) as usize].add(1);
         tracing::debug!(client = ?address, reason = reason.description(), %why, "a connection of HTTP/2 is ended");
     };
+    let mut seen = roster.stage();
     poll_fn(|cx| {
         loop {
+            if roster.stage() != seen {
+                seen = roster.stage();
+                conversation.cut(cx);
+            }
             if !watchdog.is_leaving() && roster.draining_since().is_some() && pulse.phase() == Phase::Busy {
                 watchdog.leave();
                 conversation.leave();
@@ -130,6 +136,9 @@ struct Shared {
     /// What the stream which is polled was just given is there: interim responses, a tunnel.
     client: Rc<Client>,
     clock: Clock,
+    roster: Rc<Roster>,
+    /// Streams are polled for nothing but this: those whose time in a drain is over end.
+    cutting: Rc<Cell<bool>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,7 +165,8 @@ where
         let handshake = builder(&front.listener.limits).handshake(stream);
         let stage = Stage::Greeting { handshake, leaving: false };
         let (streams, gathered) = (FuturesUnordered::new(), Gathered::No);
-        let shared = Shared { queued: Rc::default(), client, clock: front.pulse.clock() };
+        let (clock, roster) = (front.pulse.clock(), front.roster.clone());
+        let shared = Shared { queued: Rc::default(), client, clock, roster, cutting: Rc::default() };
         Conversation { stage, streams, gathered, shared, front }
     }
 
@@ -174,6 +184,16 @@ where
             Stage::Greeting { leaving, .. } => *leaving = true, // nothing but the preface is read before it
             Stage::Talking(connection) => connection.abrupt_shutdown(reason),
         }
+    }
+
+    /// Ends the streams whose time in a drain is over, while others go on.
+    fn cut(&mut self, cx: &mut Context<'_>) {
+        self.shared.cutting.set(true);
+        for stream in Pin::new(&mut self.streams).iter_pin_mut() {
+            // One that ends may stay among the others: it has let go of all that it had, and says so again if it is asked.
+            let _ = stream.poll(cx);
+        }
+        self.shared.cutting.set(false);
     }
 
     /// Goes on until nothing is left to do for now. What its streams queue for sending is sent when its task has its next turn, along
@@ -197,7 +217,11 @@ where
         let mut come = 0;
         while let Poll::Ready(next) = connection.poll_accept(cx) {
             let Some(accepted) = next else { return Poll::Ready(Ok(())) };
-            let (request, reply) = accepted?;
+            let (request, mut reply) = accepted?;
+            if self.shared.roster.is_over(What::Requests) {
+                reply.send_reset(Reason::REFUSED_STREAM); // it was told long ago
+                continue;
+            }
             self.streams.push(caught(begin(&self.front, request, reply, &self.shared)));
             come += 1;
             if come == AT_A_STRETCH {

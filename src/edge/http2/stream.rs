@@ -5,6 +5,7 @@
 use super::Shared;
 use super::tunnel;
 use crate::edge::front::{Answer, Outgoing};
+use crate::edge::roster::What;
 use crate::runtime::clock::Clock;
 use crate::upstream::client_body::Awaited;
 use crate::upstream::fields::is_hop_by_hop;
@@ -54,6 +55,8 @@ pin_project! {
         Awaited { answer: Answer<B> },
         Sent { #[pin] sending: Sending<B> },
         Tunnelled { tunnel: Pin<Box<dyn Future<Output = ()>>> },
+        /// Its time in a drain was over.
+        Cut,
     }
 }
 
@@ -109,6 +112,19 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
+        let what = match this.stage.as_mut().project() {
+            StageProject::Awaited { .. } | StageProject::Sent { .. } => What::Requests,
+            StageProject::Tunnelled { .. } => What::Tunnels,
+            StageProject::Cut => return Poll::Ready(()),
+        };
+        if this.shared.roster.is_over(what) {
+            this.stage.set(Stage::Cut);
+            this.reply.send_reset(Reason::CANCEL);
+            return Poll::Ready(());
+        }
+        if this.shared.cutting.get() {
+            return Poll::Pending; // whoever wakes it does not know this task
+        }
         loop {
             match this.stage.as_mut().project() {
                 StageProject::Awaited { answer } => {
@@ -144,6 +160,7 @@ where
                         None => return Poll::Ready(()),
                     }
                 }
+                StageProject::Cut => return Poll::Ready(()),
                 StageProject::Tunnelled { tunnel } => return tunnel.as_mut().poll(cx),
                 StageProject::Sent { sending } => return sending.poll(&this.shared.queued, cx).map(drop),
             }

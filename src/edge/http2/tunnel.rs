@@ -3,7 +3,7 @@
 //!
 //! Not here: who is at the other end (`proxy::upgrade`).
 
-use crate::edge::pulse::Running;
+use crate::edge::pulse::{Running, Tunnelling};
 use crate::proxy::upgrade::Tunnel;
 use bytes::Bytes;
 use futures_util::future::select;
@@ -33,12 +33,15 @@ struct Pipe {
     to: Rc<RefCell<SendStream<Bytes>>>,
     /// It counts among what runs, and the client may be behind in taking what goes to it.
     running: Running,
+    /// As what it counts there.
+    _tunnelling: Tunnelling,
 }
 
 impl Pipe {
     fn new(from: RecvStream, to: Rc<RefCell<SendStream<Bytes>>>, mut running: Running) -> Pipe {
         running.our_turn();
-        Pipe { from, rest: Bytes::new(), to, running }
+        let _tunnelling = running.tunnels();
+        Pipe { from, rest: Bytes::new(), to, running, _tunnelling }
     }
 }
 

@@ -72,6 +72,7 @@ fn config(backends: impl Into<Vec<Arc<Backend>>>) -> Arc<Config> {
         drain_timeout: HOUR,
         digest: Digest::default(),
         confirm: Duration::ZERO,
+        drain_streams: HOUR,
         state_dir: None,
         admin: Admin { address: "127.0.0.1:0".parse().unwrap(), token: None },
         listeners: Vec::new(),

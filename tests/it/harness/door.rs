@@ -242,6 +242,11 @@ impl Builder {
         self.primary = vec![endpoint.text()];
     }
 
+    /// The same with one that is not the harness's.
+    pub fn set_primary_at(&mut self, address: SocketAddr) {
+        self.primary = vec![address.to_string()];
+    }
+
     /// Further keys of the probe's table.
     pub fn probe_keys(mut self, keys: &str) -> Builder {
         self.probe_keys = format!(", {keys}");
@@ -325,7 +330,7 @@ impl Builder {
             r#"
             workers = {workers}
             {top}
-            drain_timeout = "5s"
+            {drain_timeout}
             [admin]
             address = "{admin}"
             [[listener]]
@@ -346,6 +351,7 @@ impl Builder {
             self.backend,
             self.rest,
             top = self.top,
+            drain_timeout = if self.top.contains("drain_timeout") { "" } else { "drain_timeout = \"5s\"" },
             failback = self.failback,
             fall = self.fall,
             workers = self.workers,

@@ -1,7 +1,7 @@
 //! Endpoints that speak HTTP/2: what is shared, what is passed on, what is proof that a request has not begun.
 
 mod begun;
-mod endpoint;
+pub mod endpoint;
 mod frames;
 mod hints;
 mod leaving;
@@ -20,6 +20,6 @@ use endpoint::Endpoint;
 const LATER: &str = "stable_for = \"2m\", after_writes = \"auto\", ramp = \"0s\"";
 
 /// A door before it, with one worker.
-fn before(primary: &Endpoint) -> Builder {
+pub fn before(primary: &Endpoint) -> Builder {
     Door::builder().workers(1).backend("scheme = \"h2c\"").primary_at(primary.address)
 }
