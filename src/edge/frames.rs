@@ -1,14 +1,19 @@
 //! The frames that a client of HTTP/2 sends, counted as they pass: those that ask for nothing must not be many more than what is asked
 //! for and sent. h2 bounds what it has to remember (resets, heads without end, empty DATA); PING, SETTINGS, PRIORITY, WINDOW_UPDATE and
-//! frames it does not know cost it no memory, so it takes them without end.
+//! frames it does not know cost it no memory, so it takes them without end. Heads and trailers are looked into ([`blocks`]).
 //!
 //! Not here: what is done about too many ([`super::http2`]).
 
+mod blocks;
+
 use crate::domain::Moment;
+use blocks::{Blocks, Section};
 
 /// What comes before the first frame (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 const HEAD: usize = 9;
+/// A stream's number, less the bit that is reserved.
+const STREAM: u32 = u32::MAX >> 1;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -31,6 +36,9 @@ pub struct Frames {
     /// Bytes of the head that are there.
     have: usize,
     first: First,
+    /// The highest stream that was opened: HEADERS of another are a request's trailers.
+    newest: u32,
+    blocks: Blocks,
     left: u32,
     /// Since when time has brought none.
     since: Moment,
@@ -52,12 +60,16 @@ pub enum Wrong {
     NoSettings,
     #[error("too many frames that ask for nothing")]
     Flood,
+    /// An error of its stream, made one of its connection, as RFC 9113, section 5.4.1, allows: a stream of h2's can't be ended from below.
+    #[error("a pseudo-field in trailers")]
+    PseudoInTrailers,
 }
 
 impl Frames {
     pub fn new(now: Moment) -> Frames {
         let (first, head) = (First::Awaited, [0; HEAD]);
-        Frames { skip: PREFACE, head, have: 0, first, left: MOST, since: now, sent: 0 }
+        let (newest, blocks) = (0, Blocks::new());
+        Frames { skip: PREFACE, head, have: 0, first, newest, blocks, left: MOST, since: now, sent: 0 }
     }
 
     /// Bytes of ours that went to the client.
@@ -71,9 +83,12 @@ impl Frames {
     /// They are no frames that a client in its right mind sends.
     pub fn came(&mut self, mut bytes: &[u8], now: impl Fn() -> Moment) -> Result<(), Wrong> {
         loop {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = &bytes[skipped..];
+            let (passing, rest) = bytes.split_at(self.skip.min(bytes.len()));
+            self.skip -= passing.len();
+            bytes = rest;
+            if matches!(self.head, [_, _, _, HEADERS | CONTINUATION, ..]) {
+                self.blocks.pass(passing).map_err(|_| Wrong::PseudoInTrailers)?;
+            }
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -84,18 +99,30 @@ impl Frames {
             if self.have < HEAD {
                 return Ok(());
             }
-            let [high, middle, low, kind, ..] = self.head;
+            let [high, middle, low, kind, flags, stream @ ..] = self.head;
             self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
             self.have = 0;
             if std::mem::replace(&mut self.first, First::Seen) == First::Awaited && kind != SETTINGS {
                 return Err(Wrong::NoSettings);
             }
             match kind {
-                DATA | HEADERS => self.left = MOST.min(self.left + 1),
-                CONTINUATION => {}
+                DATA => self.earn(),
+                HEADERS => {
+                    self.earn();
+                    let stream = u32::from_be_bytes(stream) & STREAM;
+                    let section = if stream > self.newest { Section::Head } else { Section::Trailers };
+                    self.newest = self.newest.max(stream);
+                    self.blocks.begin(section, flags, self.skip);
+                }
+                CONTINUATION => self.blocks.go_on(self.skip),
                 _ => self.spend(&now)?,
             }
         }
+    }
+
+    /// A frame that is not idle.
+    fn earn(&mut self) {
+        self.left = MOST.min(self.left + 1);
     }
 
     /// One idle frame.
@@ -157,6 +184,30 @@ mod tests {
         let mut frames = Frames::new(Moment::ZERO);
         let bytes = [[0; PREFACE].to_vec(), frame(HEADERS, 2)].concat();
         assert_eq!(frames.came(&bytes, || Moment::ZERO), Err(Wrong::NoSettings));
+    }
+
+    #[test]
+    fn a_pseudo_field_is_wrong_in_trailers_alone_which_are_heads_of_a_stream_that_was_opened() {
+        let head = |kind, stream: u32, block: &[u8]| {
+            [&[0, 0, u8::try_from(block.len()).unwrap(), kind, 0], &stream.to_be_bytes()[..], block].concat()
+        };
+        let heads = |stream| [head(HEADERS, stream, &[0x82]), head(CONTINUATION, stream, &[0x84])].concat();
+        let data = [head(DATA, 5, &[0x84]), head(SETTINGS, 0, &[0x84; 6])].concat();
+        let well = [heads(1), heads(5), data, heads(7 | 1 << 31)].concat();
+        for (last, expected) in [
+            (heads(9), Ok(())),
+            (head(HEADERS, 7, &[0x90]), Ok(())),
+            (heads(7), Err(Wrong::PseudoInTrailers)),
+            (heads(5 | 1 << 31), Err(Wrong::PseudoInTrailers)),
+            ([head(HEADERS, 1, &[0x90]), head(CONTINUATION, 1, &[0x82])].concat(), Err(Wrong::PseudoInTrailers)),
+        ] {
+            let bytes = [&well[..], &last].concat();
+            for size in 1..=bytes.len() {
+                let mut frames = begun();
+                let judged = bytes.chunks(size).try_for_each(|piece| frames.came(piece, || Moment::ZERO));
+                assert_eq!(judged, expected, "{last:x?} in pieces of {size}");
+            }
+        }
     }
 
     #[test]

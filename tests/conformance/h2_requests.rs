@@ -2,7 +2,7 @@
 
 use super::harness::case::{Case, Check, Outcome, Step, outcome, passed, refused};
 use super::harness::frames::{
-    CANCEL, END_HEADERS, END_STREAM, HEADERS, PROTOCOL_ERROR, data, frame, get, headers, post, rst,
+    CANCEL, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PROTOCOL_ERROR, data, frame, get, headers, post, rst,
 };
 use super::harness::hpack;
 
@@ -264,6 +264,19 @@ fn bodies() -> Vec<Case> {
     cases.push(
         trailers("a pseudo-field in trailers is malformed", &[(":path", "/hidden")], END_STREAM).must(malformed()),
     );
+    let (half, rest) = b"\x00\x05:path\x02/b".split_at(4);
+    for (how, frames) in [
+        ("by its index", vec![frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x84")]),
+        ("by Huffman's code", vec![frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x00\x84\xb9\x58\xd3\x3f\x01/")]),
+        ("cut by CONTINUATION", vec![frame(HEADERS, END_STREAM, 1, half), frame(CONTINUATION, END_HEADERS, 1, rest)]),
+        ("by its place in the client's table", vec![frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xbe")]),
+    ] {
+        // Its path goes into the table.
+        let head = [&b"\x83\x87"[..], &hpack::block(&BASE[2..3]), b"\x44\x02/a"].concat();
+        let frames = [vec![frame(HEADERS, END_HEADERS, 1, &head), data(1, 0, b"abc")], frames].concat();
+        let name = format!("h2: a pseudo-field in trailers is malformed, {how}, too");
+        cases.push(Case::h2("RFC 9113 8.1", name, frames).must(malformed()));
+    }
     cases.push(trailers("a capital letter in trailers is malformed", &[("X-Sum", "6")], END_STREAM).must(malformed()));
     cases.push(
         trailers("CR LF in a trailer is malformed", &[("x-sum", "6\r\nx-b: c")], END_STREAM)

@@ -173,6 +173,23 @@ fn what_is_no_hpack_no_frame_size_or_no_frame_in_its_place_ends_its_connection()
 }
 
 #[test]
+fn a_pseudo_field_in_trailers_ends_its_connection() {
+    // :path goes into the client's table, then x-sum.
+    let head = b"\x83\x86\x01\x09localhost\x44\x07/length\x40\x05x-sum\x015";
+    let upload = |trailers: &[u8]| {
+        let upload = [frame(HEADERS, END_HEADERS, 1, head), frame(DATA, 0, 1, b"abc")].concat();
+        [upload, trailers.to_vec()].concat()
+    };
+    let trailers = |block: &[u8]| frame(HEADERS, END_HEADERS | END_STREAM, 1, block);
+    let literal = b"\x00\x05:path\x02/b";
+    ends(ProtocolError::Protocol, &upload(&trailers(literal)));
+    ends(ProtocolError::Protocol, &upload(&trailers(b"\xbe\x84")));
+    ends(ProtocolError::Protocol, &upload(&trailers(b"\xbe\xbf")));
+    let cut = [frame(HEADERS, END_STREAM, 1, &literal[..4]), frame(CONTINUATION, END_HEADERS, 1, &literal[4..])];
+    ends(ProtocolError::Protocol, &upload(&cut.concat()));
+}
+
+#[test]
 fn a_bomb_of_indices_ends_its_connection() {
     let long = [&[0x40, 1, b'a', 0x7f, 0xbd, 0x1d][..], &[b'b'; 3_900]].concat();
     let filled = [block(GET, b"/"), long].concat();

@@ -67,6 +67,28 @@ fn http_2_without_tls_is_known_by_its_preface_and_streams_run_side_by_side() {
     });
 }
 
+/// h2's own encoder puts paths and names into the table and refers to them by their places there.
+#[test]
+fn trailers_that_a_client_writes_by_its_table_are_taken() {
+    let edge = Edge::start(listener());
+    run(async {
+        let io = tokio::net::TcpStream::connect(edge.address).await.unwrap();
+        let (sender, connection) = h2::client::handshake(io).await.unwrap();
+        hotspare::runtime::tasks::spawn(async { drop(connection.await) });
+        for round in 0..100_u32 {
+            let mut sender = sender.clone().ready().await.unwrap();
+            let request = Request::post(format!("http://localhost/length?{}", round % 7)).header("x-round", round % 5);
+            let (response, mut upload) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+            upload.send_data(Bytes::from_static(b"abc"), false).unwrap();
+            let trailers = [("x-round", round % 5), ("x-sum", round % 3), ("x-own", round % 60)];
+            let named = trailers.map(|(name, value)| (name.parse().unwrap(), value.into()));
+            upload.send_trailers(named.into_iter().collect()).unwrap();
+            let mut body = response.await.unwrap().into_body();
+            assert_eq!(body.data().await.unwrap().unwrap(), "3", "round {round}");
+        }
+    });
+}
+
 #[test]
 fn a_panic_ends_its_own_stream_alone() {
     let edge = Edge::start(listener());

@@ -92,7 +92,7 @@ where
             }
             if let Some(wrong) = pulse.wrong().filter(|_| ending.is_none()) {
                 let reason = match wrong {
-                    Wrong::NoSettings => Reason::PROTOCOL_ERROR,
+                    Wrong::NoSettings | Wrong::PseudoInTrailers => Reason::PROTOCOL_ERROR,
                     Wrong::Flood => Reason::ENHANCE_YOUR_CALM,
                 };
                 count(reason, &wrong);
